@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The gate's control word, counters and samples: what dataplane/gate.c and bpf/gate share besides the
+ * rule tables and the cells.
+ */
+#ifndef MOAT_GATE_H
+#define MOAT_GATE_H
+
+#include "moat/cell.h"
+#include "moat/rule.h"
+
+/* Written by user space, read once a packet; mapped memory, so no system call to change it. */
+struct moat_gate_ctl {
+	__u32 abi_version; /* MOAT_ABI_VERSION of the pinned maps */
+	__u32 active;      /* which half of every table is in force: 0 or 1; others: no policy loaded */
+	__u32 sample_pass; /* one in so many passing packets is sampled, with jitter; 0 is off */
+	__u32 sample_drop; /* likewise of dropped packets */
+	__u64 hash_seed;   /* of cells and the known filter, random at first load */
+};
+#define MOAT_GATE_NO_POLICY 2 /* value of `active` before the first rule set */
+
+/* What a gate of one port counts on one CPU. in = sum of reasons, always. */
+struct moat_gate_counters {
+	struct moat_counter in;
+	struct moat_counter reasons[MOAT_REASON_COUNT];
+	__u64 samples;        /* sent to the ring */
+	__u64 samples_lost;   /* ring full */
+	__u64 helper_errors;  /* a helper or lookup that can't fail did */
+	__u64 rules_expired;  /* matches skipped because the rule had expired */
+	__u64 sample_countdown[2]; /* state, not a count: packets until the next pass and drop sample */
+	__u64 random;         /* state of the jitter's xorshift64 */
+	__u64 reserved[3];
+};
+
+#define MOAT_SAMPLE_BYTES 128
+
+/* A sampled packet: its headers, parsed and raw, and what became of it. */
+struct moat_sample {
+	__u64 time_ns;  /* CLOCK_MONOTONIC (gate, workers); capture time (pcap) */
+	__u32 port;     /* index of the port, see struct moat_gate_port_options */
+	__u32 rule_id;  /* the rule that decided, 0 if none */
+	__u32 interval; /* the sampling interval then: this packet stands for so many */
+	__u16 cap_len;  /* valid bytes of data */
+	__u8 reason;    /* enum moat_reason */
+	__u8 parse;     /* enum moat_parse */
+	struct moat_headers headers;
+	__u8 data[MOAT_SAMPLE_BYTES];
+};
+MOAT_STATIC_ASSERT(sizeof(struct moat_sample) == 208, "a record of the sample ring");
+
+#define MOAT_SAMPLE_RING_BYTES (1u << 20)
+
+#endif

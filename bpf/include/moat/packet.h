@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What a parser finds in a packet, and the one reason every packet ends with. The gate, the workers and
+ * the tests' oracle parse on their own; they meet in these values.
+ */
+#ifndef MOAT_PACKET_H
+#define MOAT_PACKET_H
+
+#include "moat/types.h"
+
+/* Bounds of both parsers; what goes beyond is MOAT_PARSE_DEPTH, passed and counted. */
+#define MOAT_VLAN_DEPTH 2 /* 802.1ad outer and 802.1Q inner tag */
+#define MOAT_EXT_DEPTH 6  /* IPv6 extension headers walked (RFC 8200, 4.1 lists six) */
+
+enum moat_parse {
+	MOAT_PARSE_OK = 0,
+	MOAT_PARSE_NOT_IP,    /* ARP, LLDP, ...: passed, never judged */
+	MOAT_PARSE_TRUNCATED, /* a header ends behind the frame */
+	MOAT_PARSE_MALFORMED, /* version, header length or total length contradict the frame */
+	MOAT_PARSE_DEPTH,     /* more tags or extension headers than the bounds above */
+};
+
+enum moat_fragment {
+	MOAT_FRAGMENT_NONE = 0,
+	MOAT_FRAGMENT_FIRST = 1, /* has the transport header */
+	MOAT_FRAGMENT_LATER = 2, /* has none: ports, flags and ICMP type are 0 and match no rule on them */
+};
+
+enum moat_tcp_flag {
+	MOAT_TCP_FIN = 0x01,
+	MOAT_TCP_SYN = 0x02,
+	MOAT_TCP_RST = 0x04,
+	MOAT_TCP_PSH = 0x08,
+	MOAT_TCP_ACK = 0x10,
+	MOAT_TCP_URG = 0x20,
+	MOAT_TCP_ECE = 0x40,
+	MOAT_TCP_CWR = 0x80,
+};
+
+/* The headers of one packet. Numbers in host byte order, addresses in network byte order. All zero
+ * before parsing; with a result other than MOAT_PARSE_OK only the fields found so far are set. */
+struct moat_headers {
+	struct moat_addr src;
+	struct moat_addr dst;
+	__u16 frame_len; /* bytes on the wire without FCS, capped at 65,535 */
+	__u16 l3_len;    /* the whole IP datagram: IPv4 total length, IPv6 payload length + 40 */
+	__u16 l3_offset; /* of the IP header in the frame */
+	__u16 l4_offset; /* of the transport header in the frame */
+	__u16 sport;     /* TCP, UDP, SCTP; else 0 */
+	__u16 dport;
+	__u16 ether_type; /* behind the tags */
+	__u16 vlan;       /* outer VLAN id, 0 if untagged */
+	__u8 family;      /* enum moat_family; ANY if not IP */
+	__u8 proto;       /* IANA protocol number of the transport header */
+	__u8 tcp_flags;   /* enum moat_tcp_flag */
+	__u8 fragment;    /* enum moat_fragment */
+	__u8 ttl;
+	__u8 icmp_type;
+	__u8 icmp_code;
+	__u8 has_ports; /* 1 if sport and dport were read */
+};
+MOAT_STATIC_ASSERT(sizeof(struct moat_headers) == 56, "copied into every sample");
+
+enum moat_verdict {
+	MOAT_VERDICT_PASS = 0,
+	MOAT_VERDICT_DROP = 1,
+	MOAT_VERDICT_REDIRECT = 2, /* handed to an AF_XDP worker, which judges it */
+};
+
+/* Why a packet got its verdict. Each packet is counted under exactly one reason. */
+enum moat_reason {
+	MOAT_REASON_PASS_DEFAULT = 0, /* no list and no rule named it */
+	MOAT_REASON_PASS_ALLOWED,     /* its source is on the allow list */
+	MOAT_REASON_PASS_RULE,        /* a rule with action pass */
+	MOAT_REASON_PASS_KNOWN,       /* a limit rule that prefers known sources, and this is one */
+	MOAT_REASON_PASS_LIMIT,       /* within the rate of a limit rule */
+	MOAT_REASON_PASS_NOT_IP,
+	MOAT_REASON_PASS_TRUNCATED,
+	MOAT_REASON_PASS_MALFORMED,
+	MOAT_REASON_PASS_DEPTH,
+	MOAT_REASON_PASS_NO_TABLE, /* no policy is loaded: a missing policy allows and counts */
+	MOAT_REASON_DROP_DENIED,   /* its source is on the deny list */
+	MOAT_REASON_DROP_RULE,     /* a rule with action drop */
+	MOAT_REASON_DROP_LIMIT,    /* beyond the rate of a limit rule */
+	MOAT_REASON_DROP_NO_PEER,  /* wire mode: the other port can't send */
+	MOAT_REASON_REDIRECT_XSK,  /* gate of a wire or mirror port: handed to the worker's socket */
+	MOAT_REASON_PASS_NO_XSK,   /* gate of a wire or mirror port: no socket on this queue */
+	MOAT_REASON_CONSUMED,      /* mirror port: judged, counted, not sent on */
+	MOAT_REASON_COUNT,
+};
+
+MOAT_INLINE enum moat_verdict moat_reason_verdict(__u32 reason)
+{
+	switch (reason) {
+	case MOAT_REASON_DROP_DENIED:
+	case MOAT_REASON_DROP_RULE:
+	case MOAT_REASON_DROP_LIMIT:
+	case MOAT_REASON_DROP_NO_PEER:
+	case MOAT_REASON_CONSUMED:
+		return MOAT_VERDICT_DROP;
+	case MOAT_REASON_REDIRECT_XSK:
+		return MOAT_VERDICT_REDIRECT;
+	default:
+		return MOAT_VERDICT_PASS;
+	}
+}
+
+struct moat_counter {
+	__u64 packets;
+	__u64 bytes; /* of frames, without FCS */
+};
+
+#endif

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Rules, and the tables they are compiled into (dataplane/tables.h builds them, the gate and
+ * dataplane/policy.h read them).
+ *
+ * Order of judgement, first match wins: allow list (source) > deny list (source) > rules by position >
+ * pass. A rule's position is its rank by (priority, id); its slot is where its hits and its bucket
+ * live and stays the same for the rule's life, so that counters survive a rebuild.
+ *
+ * Lookup: the source and the destination address are each looked up once in a multibit trie whose leaf
+ * carries the list flags and a class; ports, length, protocol and TCP flags map to classes directly.
+ * Every class of every dimension has a bit vector of the rules that it satisfies; the AND of seven
+ * vectors is the set of matching rules (Lakshman and Stiliadis, SIGCOMM'98), its lowest bit the answer.
+ * The cost depends on the number of 64-rule words that survive the AND of the seven summaries, not on
+ * the number of rules.
+ */
+#ifndef MOAT_RULE_H
+#define MOAT_RULE_H
+
+#include "moat/packet.h"
+
+#define MOAT_RULES_MAX 1024
+#define MOAT_RULE_WORDS (MOAT_RULES_MAX / 64)
+
+/* A packet whose first so many candidate rules have all expired passes by default; the next rebuild
+ * (at most a second away while moatd runs) removes them. */
+#define MOAT_RULE_TRIES 32
+
+enum moat_action {
+	MOAT_ACTION_DROP = 0,
+	MOAT_ACTION_PASS = 1,
+	MOAT_ACTION_LIMIT = 2, /* pass up to rate_pps on the whole box, drop the rest */
+	MOAT_ACTION_COUNT = 3, /* count a hit and go on with the next rule */
+};
+
+enum moat_rule_flag {
+	MOAT_RULE_PREFER_KNOWN = 1, /* limit: sources known from before (struct moat_known) pass uncounted */
+};
+
+/* What a rule matches: the AND of its fields. Ranges are inclusive. A field that says "any" matches
+ * packets that lack the header as well; a field that says something doesn't. */
+struct moat_match {
+	struct moat_prefix src;
+	struct moat_prefix dst;
+	__u16 sport_min, sport_max; /* any: 0-65535 */
+	__u16 dport_min, dport_max;
+	__u16 len_min, len_max; /* of the IP datagram; any: 0-65535 */
+	__u8 proto;             /* IANA number; 0 is any (0 is hop-by-hop, never a transport) */
+	__u8 tcp_mask;          /* matches if tcp_flags & tcp_mask == tcp_flags of the rule; 0 is any */
+	__u8 tcp_flags;
+	__u8 reserved;
+};
+MOAT_STATIC_ASSERT(sizeof(struct moat_match) == 64, "one cache line");
+
+#define MOAT_RULE_OWNER_LEN 16
+#define MOAT_RULE_COMMENT_LEN 96
+
+struct moat_rule {
+	struct moat_match match;
+	__u64 expires_ns; /* CLOCK_MONOTONIC; 0 is never */
+	__u32 id;         /* unique while the rule lives, > 0; what operators name it by */
+	__u32 priority;   /* 0-65535, the lower is judged first */
+	__u32 slot;       /* 0 to MOAT_RULES_MAX - 1 */
+	__u32 rate_pps;   /* limit: 1 to 2^32-1 packets a second on the whole box */
+	__u8 action;      /* enum moat_action */
+	__u8 flags;       /* enum moat_rule_flag */
+	__u16 reserved;
+	__u32 finding; /* id of the finding that asked for it, 0 if an operator did */
+	char owner[MOAT_RULE_OWNER_LEN];
+	char comment[MOAT_RULE_COMMENT_LEN];
+};
+
+/* A leaf or child pointer of a trie. Leaf: list flags and class. Child: index of a 256-entry node. */
+#define MOAT_LPM_CHILD 0x80000000u
+#define MOAT_LPM_ALLOW 0x00010000u
+#define MOAT_LPM_DENY 0x00020000u
+#define MOAT_LPM_CLASS 0x0000ffffu
+
+/* First stride in bits: DIR-24-8 (Gupta, Lin, McKeown, INFOCOM'98) for IPv4 sources, where the long
+ * lists are; 16 and then 8s elsewhere. */
+#define MOAT_LPM_SRC4_BITS 24
+#define MOAT_LPM_ROOT_BITS 16
+#define MOAT_LPM_NODE_SIZE 256
+#define MOAT_LPM_V6_LEVELS 14 /* nodes below the 16-bit root of a 128-bit key */
+#define MOAT_LPM_V4_LEVELS 2
+
+/* One bit a rule, by position; bit w of `summary` says that words[w] is not 0. */
+struct moat_bits {
+	__u64 summary;
+	__u64 words[MOAT_RULE_WORDS];
+};
+
+/* What a matching rule does, by position. */
+struct moat_rule_entry {
+	__u64 expires; /* in ticks of the judge's clock; 0 is never */
+	__u32 slot;
+	__u32 id;
+	__u32 budget; /* limit: packets a window (MOAT_WINDOW, see moat/cell.h) on the whole box, >= 1 */
+	__u8 action;
+	__u8 flags;
+	__u16 reserved;
+};
+
+/* Classes: one a distinct prefix and 0 for none; one an elementary port or length interval; for ports
+ * and flags class 0 is "the packet has none". */
+#define MOAT_PREFIX_CLASSES (MOAT_RULES_MAX + 1)
+#define MOAT_RANGE_CLASSES (2 * MOAT_RULES_MAX + 2)
+#define MOAT_FLAG_CLASSES 257 /* flags + 1; 0 if not TCP */
+
+struct moat_rule_tables {
+	__u32 rule_count; /* 0: no rule, the vectors are not read */
+	__u32 generation; /* counts rebuilds, for `moat rules list` */
+	struct moat_rule_entry entries[MOAT_RULES_MAX];
+	__u16 sport_class[65536];
+	__u16 dport_class[65536];
+	__u16 len_class[65536];
+	struct moat_bits src[MOAT_PREFIX_CLASSES];
+	struct moat_bits dst[MOAT_PREFIX_CLASSES];
+	struct moat_bits proto[256];
+	struct moat_bits flags[MOAT_FLAG_CLASSES];
+	struct moat_bits sport[MOAT_RANGE_CLASSES];
+	struct moat_bits dport[MOAT_RANGE_CLASSES];
+	struct moat_bits len[MOAT_RANGE_CLASSES];
+};
+
+/*
+ * The bucket of a limit rule, one a slot, shared by all CPUs: window number in the upper half, packets
+ * already granted in it in the lower. A CPU takes MOAT_LIMIT_BATCH packets at a time (fewer for small
+ * budgets), so that the shared word is touched at most once in that many packets.
+ */
+#define MOAT_LIMIT_BATCH 64
+
+struct moat_limit {
+	__u64 granted;
+	__u64 reserved[7]; /* a cache line each: CPUs that share no rule share no line */
+};
+
+/* A CPU's part of a bucket. */
+struct moat_limit_share {
+	__u32 window; /* the window the credit belongs to */
+	__u32 credit; /* packets left; 0 with `empty` set: the box's budget is spent for this window */
+	__u32 empty;
+	__u32 reserved;
+};
+
+/*
+ * Sources known from before an attack: a Bloom filter with two bits an address (the halves of
+ * moat_addr_hash), written by user space from sources that were seen to hold conversations.
+ * 2^20 bits: 1.4 % false positives at 65,536 sources, by (1 - e^(-2n/m))^2.
+ */
+#define MOAT_KNOWN_BITS (1u << 20)
+
+struct moat_known {
+	__u64 words[MOAT_KNOWN_BITS / 64];
+};
+
+#endif

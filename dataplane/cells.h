@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* A worker's window counters: the tables of moat/cell.h in user space. One writer; readers as of the
+ * gate's mapped tables. */
+#ifndef MOAT_DATAPLANE_CELLS_H
+#define MOAT_DATAPLANE_CELLS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "moat/cell.h"
+
+struct moat_cells {
+	struct moat_cell_head *to_head;
+	struct moat_cell_head *from_head;
+	struct moat_cell *to;   /* by destination address */
+	struct moat_cell *from; /* by source address */
+	uint32_t mask;		/* cells a table - 1 */
+	uint64_t hash_seed;
+};
+
+/* `count` cells a table, rounded up to a power of two (16 to 2^22). 0, -EINVAL, -ENOMEM. */
+int moat_cells_init(struct moat_cells *cells, uint32_t count, uint64_t hash_seed);
+void moat_cells_deinit(struct moat_cells *cells);
+
+/* Counts one IP packet under its destination and its source. `window` is now_ms >> 7. */
+void moat_cells_count(struct moat_cells *cells, const struct moat_headers *headers, uint32_t window,
+		      bool dropped);
+
+#endif

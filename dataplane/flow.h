@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The flows a worker has seen: a bounded, bidirectional hash table of one thread, two cache lines a flow,
+ * no allocation after init. Idle flows age out; when a flood fills the table, flows that never got past
+ * their first packets are replaced first, established ones last.
+ */
+#ifndef MOAT_DATAPLANE_FLOW_H
+#define MOAT_DATAPLANE_FLOW_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "moat/packet.h"
+
+enum moat_flow_state {
+	MOAT_FLOW_NEW = 0,	 /* one direction only */
+	MOAT_FLOW_HANDSHAKE = 1, /* TCP: SYN-ACK seen */
+	MOAT_FLOW_ESTABLISHED = 2, /* TCP: handshake completed; others: packets both ways */
+	MOAT_FLOW_CLOSING = 3,	 /* TCP: a FIN seen */
+	MOAT_FLOW_CLOSED = 4,	 /* TCP: both FINs or a RST */
+};
+
+struct moat_flow {
+	struct moat_addr client; /* sender of the first packet seen */
+	struct moat_addr server;
+	uint16_t client_port;
+	uint16_t server_port;
+	uint8_t proto;
+	uint8_t state; /* enum moat_flow_state */
+	uint8_t tcp_flags[2]; /* all flags seen, from client and from server */
+	uint64_t first_ns;
+	uint64_t last_ns;
+	uint64_t bytes[2]; /* of IP datagrams, [0] from client */
+	uint32_t packets[2];
+	uint32_t hash;
+	uint8_t reserved[44];
+};
+_Static_assert(sizeof(struct moat_flow) == 128, "two cache lines");
+
+struct moat_flow_counters {
+	uint64_t created;
+	uint64_t expired;  /* aged out or closed and gone */
+	uint64_t replaced; /* pushed out by a newer flow while still alive */
+	uint64_t refused;  /* no room: all candidates established */
+	uint64_t live;
+};
+
+struct moat_flow_table;
+
+/* Called for each flow that leaves the table. */
+typedef void (*moat_flow_end_fn)(void *userdata, const struct moat_flow *flow);
+
+/* Room for `capacity` flows (rounded up to a power of two, 1,024 to 2^24). 0, -EINVAL, -ENOMEM. */
+int moat_flow_table_new(uint32_t capacity, moat_flow_end_fn end, void *userdata,
+			struct moat_flow_table **ret_table);
+void moat_flow_table_free(struct moat_flow_table *table);
+
+/* Finds or creates the flow of an IP packet and adds it. NULL if there is no room (counted) or the packet
+ * is a later fragment. Valid until the next call. */
+struct moat_flow *moat_flow_table_add(struct moat_flow_table *table, const struct moat_headers *headers,
+				      uint64_t now_ns);
+
+/* Ages a bounded part of the table; call once a burst. Idle limits: NEW 10 s, HANDSHAKE 30 s, ESTABLISHED
+ * TCP 1 h and others 60 s, CLOSING 60 s, CLOSED 5 s. */
+void moat_flow_table_age(struct moat_flow_table *table, uint64_t now_ns);
+
+/* Ends all flows (at the end of a capture). */
+void moat_flow_table_flush(struct moat_flow_table *table);
+
+void moat_flow_table_counters(const struct moat_flow_table *table, struct moat_flow_counters *ret_counters);
+
+#endif

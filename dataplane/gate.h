@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The XDP gate, seen from user space: load or adopt, attach, rules, counters, samples.
+ *
+ * Everything lives pinned under one directory of a bpffs (default /sys/fs/bpf/moat): maps/ shared by all
+ * ports, ports/NAME/{prog,link,counters} for each. Killing the program leaves the gate forwarding and
+ * enforcing its last rules; opening it again adopts the maps as they are and replaces the programs by
+ * link update, with no packet unguarded between. Not thread-safe unless said so.
+ */
+#ifndef MOAT_DATAPLANE_GATE_H
+#define MOAT_DATAPLANE_GATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dataplane/base/error.h"
+#include "dataplane/ruleset.h"
+#include "moat/gate.h"
+
+#define MOAT_GATE_PIN_DEFAULT "/sys/fs/bpf/moat"
+#define MOAT_PORTS_MAX 64
+
+enum moat_port_role {
+	MOAT_ROLE_GATEWAY = 0, /* the kernel forwards what passes */
+	MOAT_ROLE_WIRE = 1,    /* everything that passes the gate's tables goes to an AF_XDP worker */
+	MOAT_ROLE_MIRROR = 2,  /* likewise, and nothing is sent on */
+};
+
+struct moat_gate_options {
+	const char *pin_path;  /* NULL: MOAT_GATE_PIN_DEFAULT */
+	uint32_t cells;        /* a CPU, direction: power of two, 1,024 to 2^20; 0: 16,384 */
+	uint32_t nodes;        /* of the tries, each half; 0: 32,768 (1 KiB each) */
+	uint32_t sample_pass;  /* one in so many passing packets; 0: off */
+	uint32_t sample_drop;
+};
+
+struct moat_gate;
+
+/* Loads the maps, or adopts the pinned ones (then cells and nodes are theirs). -EPERM: which capability
+ * is missing; -ENOTSUP: which kernel feature; -EEXIST: pinned by an incompatible version (detach it
+ * first); -EBUSY: another process has the gate open (an flock on the pin directory's lock file in
+ * /run). The sentence is in *error. Nothing is left pinned by a failed first load. */
+int moat_gate_open(const struct moat_gate_options *options, struct moat_gate **ret_gate,
+		   struct moat_error *error);
+
+/* Closes descriptors and mappings; the gate goes on without us. NULL is allowed. */
+void moat_gate_close(struct moat_gate *gate);
+
+/* Removes programs, links and maps below pin_path, attached or not. For `moat gate detach`. */
+int moat_gate_detach(const char *pin_path, struct moat_error *error);
+
+struct moat_gate_port_options {
+	const char *name;	  /* interface */
+	enum moat_port_role role;
+	bool generic; /* ask for generic mode at once */
+};
+
+struct moat_gate_port_info {
+	char name[16];
+	int ifindex;
+	uint32_t index;	     /* of the port, 0 to MOAT_PORTS_MAX - 1: what samples carry */
+	enum moat_port_role role;
+	bool native;	     /* false: generic mode, after native was refused (reason in `fallback`) */
+	char fallback[128];  /* kernel's words on why not native; empty if native */
+	bool adopted;	     /* a pinned link was taken over by link update */
+};
+
+/* Attaches to an interface, driver mode first, generic with the reason kept. -ENODEV: no such interface;
+ * -EEXIST: another XDP program is attached (its name and id in the error; it is left alone); -ENOSPC:
+ * MOAT_PORTS_MAX. The port's program is in force when this returns. */
+int moat_gate_attach(struct moat_gate *gate, const struct moat_gate_port_options *options,
+		     struct moat_gate_port_info *ret_info, struct moat_error *error);
+
+/* Takes the gate off one interface. 0 or -ENOENT. */
+int moat_gate_release(struct moat_gate *gate, const char *name, struct moat_error *error);
+
+/* Puts a rule set in force: builds the idle half, flips, waits a grace period. Old or new for every
+ * packet. MOAT_TABLES_NO_NODES or an error leave the old one. */
+int moat_gate_commit(struct moat_gate *gate, const struct moat_ruleset *set, struct moat_error *error);
+
+/* False until the first commit (of this process or of the one whose gate was adopted). */
+bool moat_gate_has_policy(const struct moat_gate *gate);
+
+/* Attached ports; *ret_count of them. Valid until attach or release. */
+const struct moat_gate_port_info *moat_gate_ports(const struct moat_gate *gate, size_t *ret_count);
+
+/* Sum over CPUs of one port's counters (countdown and random are zeroed). -ENOENT. Any thread. */
+int moat_gate_counters(const struct moat_gate *gate, uint32_t port, struct moat_gate_counters *ret_counters);
+
+/* Packets that a rule's slot matched, over all ports and CPUs. Any thread. */
+uint64_t moat_gate_hits(const struct moat_gate *gate, uint32_t slot);
+
+/* The cell tables of one CPU, mapped: read them with the epoch rule of moat/cell.h. */
+struct moat_gate_cells {
+	const struct moat_cell_head *to_head, *from_head;
+	const struct moat_cell *to, *from;
+	uint32_t count; /* a table */
+};
+uint32_t moat_gate_cpus(const struct moat_gate *gate);
+void moat_gate_cells(const struct moat_gate *gate, uint32_t cpu, struct moat_gate_cells *ret_cells);
+
+/* The number of the window (moat/cell.h) that the gate is in now, and its length. Any thread. */
+uint32_t moat_gate_window(const struct moat_gate *gate, uint64_t *ret_length_ns);
+
+/* The filter of known sources, mapped for writing; and the seed of its hash and the cells'. */
+struct moat_known *moat_gate_known(struct moat_gate *gate);
+uint64_t moat_gate_hash_seed(const struct moat_gate *gate);
+
+/* Sets the sampling intervals; in force with the next packet. */
+void moat_gate_set_sampling(struct moat_gate *gate, uint32_t sample_pass, uint32_t sample_drop);
+
+/* Hands up to `max` waiting samples to `handler`, oldest first. Returns how many, or a negative errno.
+ * One thread at a time, which needn't be the one that commits. The ring doesn't wake: poll it. */
+typedef void (*moat_gate_sample_fn)(void *userdata, const struct moat_sample *sample);
+int moat_gate_poll(struct moat_gate *gate, int max, moat_gate_sample_fn handler, void *userdata);
+
+/* The XSKMAP of a wire or mirror port, for dataplane/port_afxdp.c; the gate owns it. -ENOENT. */
+int moat_gate_xsks_fd(const struct moat_gate *gate, uint32_t port);
+
+/* For tests and benches: the program of a port, to be run with BPF_PROG_TEST_RUN. -ENOENT. */
+int moat_gate_prog_fd(const struct moat_gate *gate, uint32_t port);
+
+#endif

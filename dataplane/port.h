@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * A port: where a worker's packets come from and go to. Backends: afxdp, pcap, dummy (dpdk to come), each
+ * an ops table; one moat_port is one queue of one port and belongs to one worker thread.
+ */
+#ifndef MOAT_DATAPLANE_PORT_H
+#define MOAT_DATAPLANE_PORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dataplane/base/error.h"
+#include "moat/packet.h"
+
+#define MOAT_BURST 64
+
+/* A packet of a burst. `data` belongs to the port and stays valid until the burst is given back. */
+struct moat_packet {
+	uint8_t *data;
+	uint32_t captured; /* bytes at data */
+	uint32_t length;   /* bytes on the wire, >= captured */
+	uint64_t time_ns;  /* capture time (pcap: of the capture, since the epoch), else 0: now */
+	uint64_t cookie;   /* the backend's: buffer address or descriptor */
+};
+
+/* What happened at a port's queue, by its one writer; readers tolerate values that are a burst old.
+ * received = consumed by the worker; the worker accounts for each of those under one reason. */
+struct moat_port_counters {
+	struct moat_counter received;
+	struct moat_counter sent;
+	uint64_t rx_ring_full; /* dropped by the kernel or device before we saw them */
+	uint64_t rx_no_buffer;
+	uint64_t rx_invalid;
+	uint64_t tx_ring_full; /* refused by the peer's ring: dropped, counted by the worker too */
+	uint64_t wakeups;
+};
+
+enum moat_port_result {
+	MOAT_PORT_END = 1, /* the source is exhausted (pcap): no packet will come any more */
+};
+
+struct moat_port;
+
+struct moat_port_ops {
+	const char *name;
+
+	/* Opens one queue as `options` of the backend say (passed by its own constructor). */
+	void (*close)(struct moat_port *port); /* frees everything, also of a half-opened port */
+
+	/* Fills up to `max` (<= MOAT_BURST) packets. The number, MOAT_PORT_END as -ENODATA, or a negative
+	 * errno that means the port is lost. Never blocks. The burst is the caller's until `release`. */
+	int (*rx)(struct moat_port *port, struct moat_packet *ret_burst, unsigned int max);
+
+	/* Gives a received burst back without sending it. */
+	void (*release)(struct moat_port *port, const struct moat_packet *burst, unsigned int count);
+
+	/* Sends packets received from `from` (the same port or its wire peer, which may share memory) and
+	 * gives them back to it; those not accepted are dropped, counted in tx_ring_full, and given back
+	 * too. Returns how many were accepted. Null: the port can't send. */
+	unsigned int (*tx)(struct moat_port *port, struct moat_port *from, const struct moat_packet *burst,
+			   unsigned int count);
+
+	/* Waits until a packet may be there or `timeout_ms` has passed; false on timeout. Null: never waits. */
+	bool (*wait)(struct moat_port *port, int timeout_ms);
+
+	/* Adds what only the device knows (ring full, no buffer) to the counters. Null: nothing. */
+	void (*refresh)(struct moat_port *port, struct moat_port_counters *counters);
+};
+
+/* The head of every backend's own struct. */
+struct moat_port {
+	const struct moat_port_ops *ops;
+	char name[64]; /* "eth0/3", "file.pcap" */
+	struct moat_port_counters counters;
+};
+
+/* Thin wrappers that count. */
+int moat_port_rx(struct moat_port *port, struct moat_packet *ret_burst, unsigned int max);
+unsigned int moat_port_tx(struct moat_port *port, struct moat_port *from, const struct moat_packet *burst,
+			  unsigned int count);
+void moat_port_release(struct moat_port *port, const struct moat_packet *burst, unsigned int count);
+bool moat_port_wait(struct moat_port *port, int timeout_ms);
+void moat_port_close(struct moat_port *port);
+void moat_port_close_cleanup(struct moat_port **port);
+
+/* Captures: pcap and pcapng, any link type with Ethernet frames or raw IP (which gets a made-up Ethernet
+ * header). Several files are merged by time. `realtime`: paced by their timestamps, else as fast as
+ * possible. Fails before the first packet: -EINVAL with file and reason (not a capture, truncated header,
+ * zero length, link type). A file that ends in the middle of a packet ends there, counted in rx_invalid. */
+struct moat_port_pcap_options {
+	const char *const *paths;
+	size_t path_count; /* 1 to 256 */
+	bool realtime;
+};
+int moat_port_pcap_open(const struct moat_port_pcap_options *options, struct moat_port **ret_port,
+			struct moat_error *error);
+
+/* Time covered so far and how much of the input is read, for progress: 0 to 1. */
+double moat_port_pcap_progress(const struct moat_port *port);
+
+/* In memory: rx hands out the given frames in order, `repeat` times; tx keeps the last `keep` frames for
+ * tests. The frames stay the caller's and outlive the port. */
+struct moat_port_dummy_options {
+	const struct moat_packet *frames;
+	size_t frame_count;
+	uint64_t repeat;
+	size_t keep;
+};
+int moat_port_dummy_open(const struct moat_port_dummy_options *options, struct moat_port **ret_port,
+			 struct moat_error *error);
+/* The index-th frame sent (0: oldest kept). -ENOENT. */
+int moat_port_dummy_sent(const struct moat_port *port, size_t index, const uint8_t **ret_data,
+			 size_t *ret_length);
+
+/* One queue of an interface through AF_XDP; the gate's program redirects to it through xsks_fd. Zero-copy
+ * if the driver has it, else copy; `peer` (may be NULL) shares its UMEM so that a wire moves descriptors.
+ * -ENOTSUP where built without libxdp. */
+struct moat_port_afxdp_options {
+	const char *interface;
+	uint32_t queue;
+	int xsks_fd;
+	uint32_t frames;	/* of 4,096 bytes, a power of two; 0: 4,096 */
+	struct moat_port *peer; /* an open afxdp port on the other interface of the wire */
+	bool busy_poll;
+};
+int moat_port_afxdp_open(const struct moat_port_afxdp_options *options, struct moat_port **ret_port,
+			 struct moat_error *error);
+bool moat_port_afxdp_is_zerocopy(const struct moat_port *port);
+
+#endif

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * All that is asked of the gate and the workers: allow and deny prefixes and rules, as the operator
+ * sees them. Changing a set changes no packet's verdict; moat_tables_build and the gate's or policy's
+ * commit do. One thread at a time.
+ */
+#ifndef MOAT_DATAPLANE_RULESET_H
+#define MOAT_DATAPLANE_RULESET_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dataplane/base/error.h"
+#include "moat/rule.h"
+
+#define MOAT_PREFIXES_MAX 1250000 /* allow and deny, both families */
+
+struct moat_ruleset;
+
+/* 0 or -ENOMEM. */
+int moat_ruleset_new(struct moat_ruleset **ret_set);
+/* A deep copy: change it, build from it, and keep it only if that worked. 0 or -ENOMEM. */
+int moat_ruleset_copy(const struct moat_ruleset *set, struct moat_ruleset **ret_set);
+void moat_ruleset_free(struct moat_ruleset *set);
+void moat_ruleset_free_cleanup(struct moat_ruleset **set);
+
+enum moat_ruleset_result {
+	MOAT_RULESET_FULL = 1,   /* MOAT_RULES_MAX rules or MOAT_PREFIXES_MAX prefixes */
+	MOAT_RULESET_EXISTS = 2, /* the same prefix in the same list, or a live rule with equal match */
+};
+
+/* Adds a rule: gives it an id (unless rule->id is set and free: used when state is restored) and a free
+ * slot. Owner and comment come with the rule. 0 and *ret_id (may be NULL); FULL; EXISTS with *ret_id of
+ * the rule that stands, unchanged; -ENOMEM. */
+int moat_ruleset_add(struct moat_ruleset *set, const struct moat_rule *rule, uint32_t *ret_id);
+
+/* 0 or -ENOENT. */
+int moat_ruleset_del(struct moat_ruleset *set, uint32_t id);
+
+/* Sets a new expiry. 0 or -ENOENT. */
+int moat_ruleset_renew(struct moat_ruleset *set, uint32_t id, uint64_t expires_ns);
+
+/* Removes what has expired at now_ns (CLOCK_MONOTONIC). Returns how many. */
+size_t moat_ruleset_expire(struct moat_ruleset *set, uint64_t now_ns);
+
+enum moat_list { MOAT_LIST_ALLOW, MOAT_LIST_DENY };
+
+/* 0, FULL, EXISTS or -ENOMEM. Family ANY is refused with -EINVAL: it names no prefix. */
+int moat_ruleset_list_add(struct moat_ruleset *set, enum moat_list list, const struct moat_prefix *prefix);
+int moat_ruleset_list_del(struct moat_ruleset *set, enum moat_list list, const struct moat_prefix *prefix);
+
+struct moat_ruleset_load_report {
+	size_t lines;      /* read */
+	size_t rules;      /* added */
+	size_t allowed;    /* allow prefixes added */
+	size_t denied;     /* deny prefixes added */
+	size_t duplicates; /* lines that say what stands already */
+	size_t first_duplicate_line;
+	size_t errors;
+};
+
+/* Adds what a file says, one entry a line: a bare prefix (denied: the form of public blocklists),
+ * "allow PREFIX", "deny PREFIX", or a rule as in dataplane/rule.h. '#' and ';' begin comments. `owner`
+ * is set on its rules. All or nothing: on a bad line the set is unchanged, the error names up to five
+ * lines as "FILE:LINE: why". 0, FULL, -EINVAL, -ENOMEM, or what opening it failed with. */
+int moat_ruleset_load(struct moat_ruleset *set, const char *path, const char *owner, uint64_t now_ns,
+		      struct moat_ruleset_load_report *ret_report, struct moat_error *error);
+
+/* Writes the set to `path` atomically (temporary file, fsync, rename; mode 0600) in the form that
+ * moat_ruleset_restore reads: with ids, owners, comments and expiry as wall-clock time. */
+int moat_ruleset_save(const struct moat_ruleset *set, const char *path, struct moat_error *error);
+
+/* Replaces an empty set by what was saved; what has expired meanwhile is left out. -ENOENT if there is
+ * no such file. */
+int moat_ruleset_restore(struct moat_ruleset *set, const char *path, struct moat_error *error);
+
+/* Rules by position (priority, then id). Valid until the next change. */
+const struct moat_rule *moat_ruleset_rules(const struct moat_ruleset *set, size_t *ret_count);
+const struct moat_rule *moat_ruleset_find(const struct moat_ruleset *set, uint32_t id);
+const struct moat_prefix *moat_ruleset_prefixes(const struct moat_ruleset *set, enum moat_list list,
+						size_t *ret_count);
+
+#endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Compiles a rule set into one half of the judge's tables (moat/rule.h). The memory belongs to the
+ * gate's mapped arrays or to a worker policy; this file knows only where each part stands.
+ */
+#ifndef MOAT_DATAPLANE_TABLES_H
+#define MOAT_DATAPLANE_TABLES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dataplane/base/error.h"
+#include "dataplane/ruleset.h"
+#include "moat/rule.h"
+
+/* One half. Nodes are shared by the four tries; node 0 is never used. */
+struct moat_tables {
+	uint32_t *src4_root; /* 2^24 leaves */
+	uint32_t *dst4_root; /* 2^16 */
+	uint32_t *src6_root; /* 2^16 */
+	uint32_t *dst6_root; /* 2^16 */
+	uint32_t (*nodes)[MOAT_LPM_NODE_SIZE];
+	uint32_t node_capacity;
+	struct moat_rule_tables *rules;
+
+	/* builder's own: what this half holds besides zeros, so that a rebuild clears only that */
+	uint32_t node_count;
+	struct moat_tables_span *spans;
+	size_t span_count;
+	bool dirty; /* contents unknown (adopted): the next build clears everything */
+};
+
+/* How the judge that reads the half tells time: the gate in jiffies, workers in milliseconds. */
+struct moat_tables_clock {
+	uint64_t now_ns;    /* CLOCK_MONOTONIC ... */
+	uint64_t now_ticks; /* ... and the judge's clock at the same moment */
+	uint32_t ticks_per_s;
+	uint32_t window_shift; /* a window is 2^shift ticks */
+};
+
+/* shift such that 2^shift ticks are next to 1/8 s. */
+uint32_t moat_tables_window_shift(uint32_t ticks_per_s);
+
+enum moat_tables_result { MOAT_TABLES_NO_NODES = 1 };
+
+/* Fills the half from the set; nothing may be reading it. 0; NO_NODES if the prefixes need more nodes
+ * than there are (the half is then unusable until the next successful build; the other is untouched);
+ * -ENOMEM. */
+int moat_tables_build(struct moat_tables *half, const struct moat_ruleset *set,
+		      const struct moat_tables_clock *clock, struct moat_error *error);
+
+/* Frees what the builder allocated (not the memory of the parts). */
+void moat_tables_deinit(struct moat_tables *half);
+
+/* The leaf of an address, 0 if no prefix holds it. */
+uint32_t moat_tables_lookup_src(const struct moat_tables *half, const struct moat_addr *addr);
+uint32_t moat_tables_lookup_dst(const struct moat_tables *half, const struct moat_addr *addr);
+
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * A worker: one thread, one queue, from packet to verdict. rx -> parse -> flow -> policy -> counters ->
+ * tx or release, a burst at a time, pinned to its CPU. It shares nothing with other workers but the
+ * policy; detection reads its cells and its rings.
+ */
+#ifndef MOAT_DATAPLANE_WORKER_H
+#define MOAT_DATAPLANE_WORKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dataplane/base/ring.h"
+#include "dataplane/cells.h"
+#include "dataplane/flow.h"
+#include "dataplane/policy.h"
+#include "dataplane/port.h"
+#include "moat/gate.h"
+
+struct moat_worker_options {
+	struct moat_port *port;	  /* owned by the worker from here on */
+	struct moat_port *peer;	  /* wire: where passing packets go; not owned. NULL: mirror, all consumed */
+	struct moat_judge *judge; /* not owned */
+	uint32_t port_index;	  /* what samples carry */
+	int cpu;		  /* to pin to; -1: not pinned */
+	uint32_t flows;		  /* capacity of the flow table; 0: 65,536 */
+	uint32_t cells;		  /* a table; 0: 16,384 */
+	uint64_t hash_seed;
+	uint32_t sample_pass; /* one in so many; 0: off */
+	uint32_t sample_drop;
+	uint32_t flow_ring; /* ended flows kept for detection; 0: none */
+};
+
+/* in = sum of reasons, always. */
+struct moat_worker_counters {
+	struct moat_counter in;
+	struct moat_counter reasons[MOAT_REASON_COUNT];
+	struct moat_port_counters port;
+	struct moat_flow_counters flow;
+	uint64_t samples;
+	uint64_t samples_lost;
+	uint64_t flows_lost; /* ended flows that found the ring full */
+	uint64_t busy_ns;    /* time spent with a non-empty burst */
+	uint64_t idle_ns;
+};
+
+struct moat_worker;
+
+int moat_worker_new(const struct moat_worker_options *options, struct moat_worker **ret_worker,
+		    struct moat_error *error);
+/* Stops the thread if it runs, closes the port. */
+void moat_worker_free(struct moat_worker *worker);
+
+/* Runs in a thread of its own until moat_worker_stop, the end of its source, or loss of its port. */
+int moat_worker_start(struct moat_worker *worker, struct moat_error *error);
+void moat_worker_stop(struct moat_worker *worker);
+/* True once the source ended or the port was lost (*ret_error: 0 or the negative errno). */
+bool moat_worker_is_done(const struct moat_worker *worker, int *ret_error);
+
+/* Or, without a thread: one burst in the caller's. The packets handled, or -ENODATA at the end. Time is
+ * the packets' own if they have one (replay), else the clock. */
+int moat_worker_step(struct moat_worker *worker);
+/* The time the worker has reached (capture time in a replay), ns. */
+uint64_t moat_worker_now_ns(const struct moat_worker *worker);
+
+void moat_worker_counters(const struct moat_worker *worker, struct moat_worker_counters *ret_counters);
+const struct moat_cells *moat_worker_cells(const struct moat_worker *worker);
+/* struct moat_sample elements; consumer side for one thread. */
+struct moat_ring *moat_worker_samples(struct moat_worker *worker);
+/* struct moat_flow elements of flows that ended. NULL if flow_ring was 0. */
+struct moat_ring *moat_worker_flows(struct moat_worker *worker);
+
+#endif

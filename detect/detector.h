@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The interface of detectors. A detector looks at host windows (and later flows, streams, host events)
+ * and says what is wrong with which host; the engine keeps the findings, their evidence and proposals.
+ */
+#ifndef MOAT_DETECT_DETECTOR_H
+#define MOAT_DETECT_DETECTOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "detect/baseline.h"
+#include "detect/features.h"
+#include "detect/finding.h"
+
+/* What a detector needs to see; what is inactive in the current mode is listed by `moat status`. */
+enum moat_detect_mode {
+	MOAT_MODE_GATEWAY = 1, /* counters and samples of the gate */
+	MOAT_MODE_WIRE = 2,    /* every packet, both ways */
+	MOAT_MODE_MIRROR = 4,
+};
+
+struct moat_detect_config;
+
+/* All that is known of a host when its short window closes. */
+struct moat_host_view {
+	const struct moat_host_window *window; /* the short window that just ended */
+	const struct moat_host_window *second; /* sum of the last 8 */
+	const struct moat_host_window *before; /* running mean of normal seconds (no finding), 0 if none */
+	bool is_protected;		       /* in detect.protected, or that is empty */
+	bool learning;
+	const struct moat_baseline_score *baseline; /* of `second`; NULL while learning */
+};
+
+/* What a detector says of one window. Equal (kind, subject) extend one finding. */
+struct moat_suspicion {
+	enum moat_finding_kind kind;
+	struct moat_addr subject;
+	bool subject_is_source;
+	double score;	      /* >= 1 */
+	double pps, mbps;     /* of the abnormal part */
+	bool by_guard;
+	uint32_t driver_count;
+	struct moat_driver drivers[MOAT_DRIVERS_MAX];
+};
+
+typedef void (*moat_suspect_fn)(void *engine, const struct moat_suspicion *suspicion);
+
+struct moat_detector_ops {
+	const char *name;  /* "volumetric" */
+	const char *title; /* one line for `moat status` */
+	uint32_t modes;	   /* or of enum moat_detect_mode in which it can work */
+
+	/* State from the config; 0 or -ENOMEM. Null: stateless, *ret_state stays NULL. */
+	int (*init)(const struct moat_detect_config *config, void **ret_state);
+	void (*deinit)(void *state);
+
+	/* One host's short window. */
+	void (*window)(void *state, const struct moat_detect_config *config, const struct moat_host_view *host,
+		       moat_suspect_fn suspect, void *engine);
+};
+
+/* All there are, NULL-terminated. */
+extern const struct moat_detector_ops *const moat_detectors[];
+extern const struct moat_detector_ops moat_detector_volumetric;
+extern const struct moat_detector_ops moat_detector_scan;
+
+#endif

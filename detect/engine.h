@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Detection from counters and samples to findings: owns hosts, baseline, detectors, recent samples and
+ * open findings. One thread; never blocks; knows neither gate nor workers, only cells and samples.
+ */
+#ifndef MOAT_DETECT_ENGINE_H
+#define MOAT_DETECT_ENGINE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "detect/detector.h"
+
+#define MOAT_PROTECTED_MAX 64
+
+struct moat_detect_config {
+	uint32_t mode;	       /* enum moat_detect_mode */
+	uint64_t learn_ns;     /* how long to learn before the baseline judges */
+	uint32_t hosts;	       /* capacity; 0: 131,072 */
+	uint32_t clusters;     /* 0: 16 */
+	struct moat_prefix protected_prefixes[MOAT_PROTECTED_MAX]; /* whose victims matter; none: all */
+	size_t protected_count;
+
+	/* Absolute-rate guard: never a flood below `floor`, always suspicious above `guard`, packets a
+	 * second to one host, by kind (enum moat_finding_kind up to AMPLIFICATION). */
+	double floor_pps[4]; /* defaults 1,000 */
+	double guard_pps[4]; /* defaults 20,000; 0: off */
+	double scan_targets; /* distinct (destination, port) a second that make a scan; default 100 */
+
+	double sensitivity;	/* factor on robust thresholds, default 1; > 1 finds more */
+	uint32_t open_windows;	/* abnormal short windows in a row that open a finding; default 2 */
+	uint64_t close_ns;	/* quiet time that closes it; default 10 s */
+	double collateral_max;	/* largest share of normal traffic that a drop rule may match; default 0.001 */
+	uint64_t seed;
+};
+
+struct moat_detect;
+
+struct moat_detect_counters {
+	struct moat_hosts_counters hosts;
+	uint64_t windows;	  /* short windows closed */
+	uint64_t samples;	  /* taken */
+	uint64_t findings_opened;
+	uint64_t findings_open;
+	uint64_t findings_refused; /* beyond MOAT_FINDINGS_OPEN_MAX */
+	uint64_t baseline_rows;
+	uint32_t baseline_clusters;
+	bool learning;
+	double learned; /* 0 to 1 */
+};
+#define MOAT_FINDINGS_OPEN_MAX 256
+
+/* Called from within moat_detect_tick, in the same thread. The finding is the engine's. */
+typedef void (*moat_finding_fn)(void *userdata, const struct moat_finding *finding);
+
+struct moat_detect_config moat_detect_config_default(void);
+
+int moat_detect_new(const struct moat_detect_config *config, moat_finding_fn emit, void *userdata,
+		    struct moat_detect **ret_detect);
+void moat_detect_free(struct moat_detect *detect);
+
+/* A sampled packet, at any time between ticks. Copied. */
+void moat_detect_sample(struct moat_detect *detect, const struct moat_sample *sample);
+
+/* Closes the short window [start, start + length): reads the cells, runs the detectors, opens, updates
+ * and closes findings. `window` is the judge's number of the window that just ended. Findings are given
+ * to `emit` when they open, when their proposals change and at most once a second otherwise, and when they
+ * close. */
+void moat_detect_tick(struct moat_detect *detect, const struct moat_cell_source *sources, size_t count,
+		      uint32_t window, uint64_t start_ns, uint64_t length_ns);
+
+/* Sources that have held conversations (packets in at least 3 different seconds, TCP with ACKs or UDP
+ * answered or repeated, and not part of a finding): calls `handler` for each, for the known filter. */
+typedef void (*moat_known_fn)(void *userdata, const struct moat_addr *addr);
+void moat_detect_known(const struct moat_detect *detect, moat_known_fn handler, void *userdata);
+
+/* Replaces the thresholds and lists (not hosts and clusters); the baseline stays. */
+void moat_detect_configure(struct moat_detect *detect, const struct moat_detect_config *config);
+
+void moat_detect_counters(const struct moat_detect *detect, struct moat_detect_counters *ret_counters);
+
+#endif
