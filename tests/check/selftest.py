@@ -1,0 +1,109 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""Each check finds what it is for, and leaves its look-alikes alone."""
+
+import sys
+import unittest
+
+import banned
+import includes
+import lengths
+import licence
+import source
+
+# Files that exist in the imagined tree of the include tests.
+TREE = {
+    'bpf/include/moat/gate.h', 'bpf/lib/parse.h', 'bpf/gate/stage.h', 'dataplane/base/log.h',
+    'dataplane/gate.h', 'detect/finding.h', 'ctl/config.h', 'tests/harness/pkt.h',
+}
+
+
+def include_findings(path, line):
+    return includes.check_text(path, line + '\n', TREE.__contains__)
+
+
+class Includes(unittest.TestCase):
+    def test_allowed(self):
+        for path, line in (
+                ('bpf/gate/gate.bpf.c', '#include "vmlinux.h"'),
+                ('bpf/gate/gate.bpf.c', '#include <moat/gate.h>'),
+                ('bpf/gate/gate.bpf.c', '#include "stage.h"'),
+                ('bpf/gate/gate.bpf.c', '#include "parse.h"'),
+                ('dataplane/gate.c', '#include "gate.skel.h"'),
+                ('dataplane/gate.c', '#include "dataplane/base/log.h"'),
+                ('detect/scan.c', '#include "dataplane/base/log.h"'),
+                ('ctl/moatd.c', '#include "detect/finding.h"'),
+                ('tests/unit/config.c', '#include "ctl/config.h"'),
+                ('tests/progrun/gate.c', '#include "gate.skel.h"'),
+                ('dataplane/port_afxdp.c', '#include <xdp/xsk.h>'),
+                ('detect/scan.c', '/* #include "dataplane/gate.h" */')):
+            self.assertEqual(include_findings(path, line), [], (path, line))
+
+    def test_forbidden(self):
+        for path, line in (
+                ('detect/scan.c', '#include "dataplane/gate.h"'),
+                ('dataplane/worker.c', '#include "detect/finding.h"'),
+                ('dataplane/base/log.c', '#include "dataplane/gate.h"'),
+                ('dataplane/worker.c', '#include "ctl/config.h"'),
+                ('bench/gate.c', '#include "tests/harness/pkt.h"'),
+                ('bpf/gate/gate.bpf.c', '#include "../../dataplane/base/log.h"'),
+                ('bpf/include/moat/gate.h', '#include "parse.h"'),
+                ('dataplane/worker.c', '#include "bpf/lib/parse.h"'),
+                ('dataplane/worker.c', '#include "gate.skel.h"'),
+                ('dataplane/worker.c', '#include <xdp/xsk.h>'),
+                ('ctl/moatd.c', '  #  include <rte_eal.h>'),
+                ('detect/sig.c', '#include <hs.h>'),
+                ('dataplane/gate.c', '#include "gate.h"'),
+                ('src/new.c', '')):
+            self.assertEqual(len(include_findings(path, line)), 1, (path, line))
+
+
+class Banned(unittest.TestCase):
+    def test_found(self):
+        for line in ('strcpy(a, b);', 'x = atoi (s);', 'if (system("ls"))', '\tsprintf(b, "x");'):
+            self.assertEqual(len(banned.check_text('x.c', line)), 1, line)
+
+    def test_line_number(self):
+        text = '/* a\n * comment */\nchar *s = "strcpy(";\ngets(s);\n'
+        self.assertTrue(banned.check_text('x.c', text)[0].startswith('x.c:4: gets()'))
+
+    def test_left_alone(self):
+        for line in ('/* strcpy(a, b) */', '// atoi(s)', 'puts("system(x)");', 'my_strcpy(a);',
+                     'ops->system(x);', 'o.rand(1);', 'snprintf(b, n, "x");', 'filesystem(x);'):
+            self.assertEqual(banned.check_text('x.c', line), [], line)
+
+
+class Lengths(unittest.TestCase):
+    def test_file(self):
+        self.assertEqual(lengths.check_file('x.c', 650), [])
+        self.assertEqual(len(lengths.check_file('x.c', 651)), 1)
+
+    def test_function(self):
+        self.assertEqual(lengths.check_function('x.c', 'f', 11, 110), [])
+        self.assertEqual(len(lengths.check_function('x.c', 'f', 11, 111)), 1)
+
+    def test_ctags_sees_functions(self):
+        names = {name for _, name, _, _ in
+                 lengths.functions(sys.argv[1], ['tests/check/lengths.py', 'dev'])}
+        self.assertLessEqual({'check_function', 'cmd_build'}, names)
+
+
+class Licence(unittest.TestCase):
+    def test_header(self):
+        good = f'/* {licence.EXPRESSION} */\n'
+        self.assertEqual(licence.check_text('x.c', good), [])
+        self.assertEqual(licence.check_text('x.py', f'#!/usr/bin/python3\n# {good}'), [])
+        self.assertEqual(len(licence.check_text('x.c', 'int x;\n')), 1)
+        self.assertEqual(len(licence.check_text('x.bpf.c', good)), 1)
+
+
+class Source(unittest.TestCase):
+    def test_code_only_keeps_lines(self):
+        text = 'a /* 1\n2 */ b\n"x\\"y" c // d\n\'"\' e\n'
+        self.assertEqual(source.code_only(text).count('\n'), text.count('\n'))
+        self.assertNotIn('y', source.code_only(text))
+        self.assertIn('e', source.code_only(text))
+
+
+if __name__ == '__main__':
+    unittest.main(argv=sys.argv[:1])
