@@ -14,7 +14,7 @@ struct moat_cells {
 	struct moat_cell_head *from_head;
 	struct moat_cell *to;   /* by destination address */
 	struct moat_cell *from; /* by source address */
-	uint32_t mask;		/* cells a table - 1 */
+	uint32_t mask;          /* cells a table - 1 */
 	uint64_t hash_seed;
 };
 

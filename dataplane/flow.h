@@ -13,11 +13,11 @@
 #include "moat/packet.h"
 
 enum moat_flow_state {
-	MOAT_FLOW_NEW = 0,	 /* one direction only */
-	MOAT_FLOW_HANDSHAKE = 1, /* TCP: SYN-ACK seen */
+	MOAT_FLOW_NEW = 0,         /* one direction only */
+	MOAT_FLOW_HANDSHAKE = 1,   /* TCP: SYN-ACK seen */
 	MOAT_FLOW_ESTABLISHED = 2, /* TCP: handshake completed; others: packets both ways */
-	MOAT_FLOW_CLOSING = 3,	 /* TCP: a FIN seen */
-	MOAT_FLOW_CLOSED = 4,	 /* TCP: both FINs or a RST */
+	MOAT_FLOW_CLOSING = 3,     /* TCP: a FIN seen */
+	MOAT_FLOW_CLOSED = 4,      /* TCP: both FINs or a RST */
 };
 
 struct moat_flow {
@@ -26,7 +26,7 @@ struct moat_flow {
 	uint16_t client_port;
 	uint16_t server_port;
 	uint8_t proto;
-	uint8_t state; /* enum moat_flow_state */
+	uint8_t state;        /* enum moat_flow_state */
 	uint8_t tcp_flags[2]; /* all flags seen, from client and from server */
 	uint64_t first_ns;
 	uint64_t last_ns;
@@ -57,8 +57,8 @@ void moat_flow_table_free(struct moat_flow_table *table);
 
 /* Finds or creates the flow of an IP packet and adds it. NULL if there is no room (counted) or the packet
  * is a later fragment. Valid until the next call. */
-struct moat_flow *moat_flow_table_add(struct moat_flow_table *table, const struct moat_headers *headers,
-				      uint64_t now_ns);
+struct moat_flow *moat_flow_table_add(struct moat_flow_table *table,
+				      const struct moat_headers *headers, uint64_t now_ns);
 
 /* Ages a bounded part of the table; call once a burst. Idle limits: NEW 10 s, HANDSHAKE 30 s, ESTABLISHED
  * TCP 1 h and others 60 s, CLOSING 60 s, CLOSED 5 s. */
@@ -67,6 +67,7 @@ void moat_flow_table_age(struct moat_flow_table *table, uint64_t now_ns);
 /* Ends all flows (at the end of a capture). */
 void moat_flow_table_flush(struct moat_flow_table *table);
 
-void moat_flow_table_counters(const struct moat_flow_table *table, struct moat_flow_counters *ret_counters);
+void moat_flow_table_counters(const struct moat_flow_table *table,
+			      struct moat_flow_counters *ret_counters);
 
 #endif

@@ -23,15 +23,15 @@
 
 enum moat_port_role {
 	MOAT_ROLE_GATEWAY = 0, /* the kernel forwards what passes */
-	MOAT_ROLE_WIRE = 1,    /* everything that passes the gate's tables goes to an AF_XDP worker */
-	MOAT_ROLE_MIRROR = 2,  /* likewise, and nothing is sent on */
+	MOAT_ROLE_WIRE = 1, /* everything that passes the gate's tables goes to an AF_XDP worker */
+	MOAT_ROLE_MIRROR = 2, /* likewise, and nothing is sent on */
 };
 
 struct moat_gate_options {
-	const char *pin_path;  /* NULL: MOAT_GATE_PIN_DEFAULT */
-	uint32_t cells;        /* a CPU, direction: power of two, 1,024 to 2^20; 0: 16,384 */
-	uint32_t nodes;        /* of the tries, each half; 0: 32,768 (1 KiB each) */
-	uint32_t sample_pass;  /* one in so many passing packets; 0: off */
+	const char *pin_path; /* NULL: MOAT_GATE_PIN_DEFAULT */
+	uint32_t cells;       /* a CPU, direction: power of two, 1,024 to 2^20; 0: 16,384 */
+	uint32_t nodes;       /* of the tries, each half; 0: 32,768 (1 KiB each) */
+	uint32_t sample_pass; /* one in so many passing packets; 0: off */
 	uint32_t sample_drop;
 };
 
@@ -51,7 +51,7 @@ void moat_gate_close(struct moat_gate *gate);
 int moat_gate_detach(const char *pin_path, struct moat_error *error);
 
 struct moat_gate_port_options {
-	const char *name;	  /* interface */
+	const char *name; /* interface */
 	enum moat_port_role role;
 	bool generic; /* ask for generic mode at once */
 };
@@ -59,11 +59,11 @@ struct moat_gate_port_options {
 struct moat_gate_port_info {
 	char name[16];
 	int ifindex;
-	uint32_t index;	     /* of the port, 0 to MOAT_PORTS_MAX - 1: what samples carry */
+	uint32_t index; /* of the port, 0 to MOAT_PORTS_MAX - 1: what samples carry */
 	enum moat_port_role role;
-	bool native;	     /* false: generic mode, after native was refused (reason in `fallback`) */
-	char fallback[128];  /* kernel's words on why not native; empty if native */
-	bool adopted;	     /* a pinned link was taken over by link update */
+	bool native; /* false: generic mode, after native was refused (reason in `fallback`) */
+	char fallback[128]; /* kernel's words on why not native; empty if native */
+	bool adopted;       /* a pinned link was taken over by link update */
 };
 
 /* Attaches to an interface, driver mode first, generic with the reason kept. -ENODEV: no such interface;
@@ -77,7 +77,8 @@ int moat_gate_release(struct moat_gate *gate, const char *name, struct moat_erro
 
 /* Puts a rule set in force: builds the idle half, flips, waits a grace period. Old or new for every
  * packet. MOAT_TABLES_NO_NODES or an error leave the old one. */
-int moat_gate_commit(struct moat_gate *gate, const struct moat_ruleset *set, struct moat_error *error);
+int moat_gate_commit(struct moat_gate *gate, const struct moat_ruleset *set,
+		     struct moat_error *error);
 
 /* False until the first commit (of this process or of the one whose gate was adopted). */
 bool moat_gate_has_policy(const struct moat_gate *gate);
@@ -86,7 +87,8 @@ bool moat_gate_has_policy(const struct moat_gate *gate);
 const struct moat_gate_port_info *moat_gate_ports(const struct moat_gate *gate, size_t *ret_count);
 
 /* Sum over CPUs of one port's counters (countdown and random are zeroed). -ENOENT. Any thread. */
-int moat_gate_counters(const struct moat_gate *gate, uint32_t port, struct moat_gate_counters *ret_counters);
+int moat_gate_counters(const struct moat_gate *gate, uint32_t port,
+		       struct moat_gate_counters *ret_counters);
 
 /* Packets that a rule's slot matched, over all ports and CPUs. Any thread. */
 uint64_t moat_gate_hits(const struct moat_gate *gate, uint32_t slot);

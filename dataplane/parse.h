@@ -17,6 +17,7 @@ enum moat_parse moat_headers_parse(const void *frame, size_t captured, size_t le
 
 /* Community ID v1 of a packet's flow (corelight/community-id-spec, seed 0): "1:" + base64 of SHA-1.
  * 0, or -ENODATA if the packet is no IP packet. */
-int moat_headers_community_id(const struct moat_headers *headers, char ret_text[MOAT_COMMUNITY_ID_LEN]);
+int moat_headers_community_id(const struct moat_headers *headers,
+			      char ret_text[MOAT_COMMUNITY_ID_LEN]);
 
 #endif

@@ -24,7 +24,8 @@ void moat_policy_free(struct moat_policy *policy);
 
 /* Puts a rule set in force. 0; MOAT_TABLES_NO_NODES or -ENOMEM leave the old one in force. Waits up to
  * one burst of every judge in use. One thread at a time. */
-int moat_policy_commit(struct moat_policy *policy, const struct moat_ruleset *set, struct moat_error *error);
+int moat_policy_commit(struct moat_policy *policy, const struct moat_ruleset *set,
+		       struct moat_error *error);
 
 /* The filter of known sources, for the owner to write. Readers tolerate changes in place. */
 struct moat_known *moat_policy_known(struct moat_policy *policy);

@@ -58,8 +58,8 @@ struct moat_port_ops {
 	/* Sends packets received from `from` (the same port or its wire peer, which may share memory) and
 	 * gives them back to it; those not accepted are dropped, counted in tx_ring_full, and given back
 	 * too. Returns how many were accepted. Null: the port can't send. */
-	unsigned int (*tx)(struct moat_port *port, struct moat_port *from, const struct moat_packet *burst,
-			   unsigned int count);
+	unsigned int (*tx)(struct moat_port *port, struct moat_port *from,
+			   const struct moat_packet *burst, unsigned int count);
 
 	/* Waits until a packet may be there or `timeout_ms` has passed; false on timeout. Null: never waits. */
 	bool (*wait)(struct moat_port *port, int timeout_ms);
@@ -77,8 +77,8 @@ struct moat_port {
 
 /* Thin wrappers that count. */
 int moat_port_rx(struct moat_port *port, struct moat_packet *ret_burst, unsigned int max);
-unsigned int moat_port_tx(struct moat_port *port, struct moat_port *from, const struct moat_packet *burst,
-			  unsigned int count);
+unsigned int moat_port_tx(struct moat_port *port, struct moat_port *from,
+			  const struct moat_packet *burst, unsigned int count);
 void moat_port_release(struct moat_port *port, const struct moat_packet *burst, unsigned int count);
 bool moat_port_wait(struct moat_port *port, int timeout_ms);
 void moat_port_close(struct moat_port *port);
@@ -120,7 +120,7 @@ struct moat_port_afxdp_options {
 	const char *interface;
 	uint32_t queue;
 	int xsks_fd;
-	uint32_t frames;	/* of 4,096 bytes, a power of two; 0: 4,096 */
+	uint32_t frames;        /* of 4,096 bytes, a power of two; 0: 4,096 */
 	struct moat_port *peer; /* an open afxdp port on the other interface of the wire */
 	bool busy_poll;
 };

@@ -30,7 +30,8 @@ struct moat_rule moat_rule_default(void);
 /* Reads one rule. `now_ns` (CLOCK_MONOTONIC) is what "for" counts from. id, slot and owner stay 0/empty.
  * 0 or -EINVAL with the offending word and its column in *error; *ret_rule untouched on failure. A rule
  * that matches everything with action drop is refused: it would cut off the operator. */
-int moat_rule_parse(const char *text, uint64_t now_ns, struct moat_rule *ret_rule, struct moat_error *error);
+int moat_rule_parse(const char *text, uint64_t now_ns, struct moat_rule *ret_rule,
+		    struct moat_error *error);
 
 /* The text that moat_rule_parse reads back to the same rule (time left as "for"; whole seconds). Returns
  * ret_text. */

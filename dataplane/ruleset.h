@@ -25,7 +25,7 @@ void moat_ruleset_free(struct moat_ruleset *set);
 void moat_ruleset_free_cleanup(struct moat_ruleset **set);
 
 enum moat_ruleset_result {
-	MOAT_RULESET_FULL = 1,   /* MOAT_RULES_MAX rules or MOAT_PREFIXES_MAX prefixes */
+	MOAT_RULESET_FULL = 1, /* MOAT_RULES_MAX rules or MOAT_PREFIXES_MAX prefixes */
 	MOAT_RULESET_EXISTS = 2, /* the same prefix in the same list, or a live rule with equal match */
 };
 
@@ -43,11 +43,16 @@ int moat_ruleset_renew(struct moat_ruleset *set, uint32_t id, uint64_t expires_n
 /* Removes what has expired at now_ns (CLOCK_MONOTONIC). Returns how many. */
 size_t moat_ruleset_expire(struct moat_ruleset *set, uint64_t now_ns);
 
-enum moat_list { MOAT_LIST_ALLOW, MOAT_LIST_DENY };
+enum moat_list {
+	MOAT_LIST_ALLOW,
+	MOAT_LIST_DENY
+};
 
 /* 0, FULL, EXISTS or -ENOMEM. Family ANY is refused with -EINVAL: it names no prefix. */
-int moat_ruleset_list_add(struct moat_ruleset *set, enum moat_list list, const struct moat_prefix *prefix);
-int moat_ruleset_list_del(struct moat_ruleset *set, enum moat_list list, const struct moat_prefix *prefix);
+int moat_ruleset_list_add(struct moat_ruleset *set, enum moat_list list,
+			  const struct moat_prefix *prefix);
+int moat_ruleset_list_del(struct moat_ruleset *set, enum moat_list list,
+			  const struct moat_prefix *prefix);
 
 struct moat_ruleset_load_report {
 	size_t lines;      /* read */

@@ -42,7 +42,9 @@ struct moat_tables_clock {
 /* shift such that 2^shift ticks are next to 1/8 s. */
 uint32_t moat_tables_window_shift(uint32_t ticks_per_s);
 
-enum moat_tables_result { MOAT_TABLES_NO_NODES = 1 };
+enum moat_tables_result {
+	MOAT_TABLES_NO_NODES = 1
+};
 
 /* Fills the half from the set; nothing may be reading it. 0; NO_NODES if the prefixes need more nodes
  * than there are (the half is then unusable until the next successful build; the other is untouched);

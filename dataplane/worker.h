@@ -18,13 +18,13 @@
 #include "moat/gate.h"
 
 struct moat_worker_options {
-	struct moat_port *port;	  /* owned by the worker from here on */
-	struct moat_port *peer;	  /* wire: where passing packets go; not owned. NULL: mirror, all consumed */
+	struct moat_port *port; /* owned by the worker from here on */
+	struct moat_port *peer; /* wire: where passing packets go; not owned. NULL: mirror, all consumed */
 	struct moat_judge *judge; /* not owned */
-	uint32_t port_index;	  /* what samples carry */
-	int cpu;		  /* to pin to; -1: not pinned */
-	uint32_t flows;		  /* capacity of the flow table; 0: 65,536 */
-	uint32_t cells;		  /* a table; 0: 16,384 */
+	uint32_t port_index;      /* what samples carry */
+	int cpu;                  /* to pin to; -1: not pinned */
+	uint32_t flows;           /* capacity of the flow table; 0: 65,536 */
+	uint32_t cells;           /* a table; 0: 16,384 */
 	uint64_t hash_seed;
 	uint32_t sample_pass; /* one in so many; 0: off */
 	uint32_t sample_drop;
@@ -63,7 +63,8 @@ int moat_worker_step(struct moat_worker *worker);
 /* The time the worker has reached (capture time in a replay), ns. */
 uint64_t moat_worker_now_ns(const struct moat_worker *worker);
 
-void moat_worker_counters(const struct moat_worker *worker, struct moat_worker_counters *ret_counters);
+void moat_worker_counters(const struct moat_worker *worker,
+			  struct moat_worker_counters *ret_counters);
 const struct moat_cells *moat_worker_cells(const struct moat_worker *worker);
 /* struct moat_sample elements; consumer side for one thread. */
 struct moat_ring *moat_worker_samples(struct moat_worker *worker);

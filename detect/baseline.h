@@ -16,9 +16,9 @@
 struct moat_baseline;
 
 struct moat_baseline_options {
-	uint32_t k;	      /* clusters at most; 0: 16 */
-	uint32_t history;     /* rows kept for learning (reservoir); 0: 16,384 */
-	uint32_t per_host;    /* rows one host may have of them, a bound on its influence; 0: history / 8 */
+	uint32_t k;       /* clusters at most; 0: 16 */
+	uint32_t history; /* rows kept for learning (reservoir); 0: 16,384 */
+	uint32_t per_host; /* rows one host may have of them, a bound on its influence; 0: history / 8 */
 	uint64_t seed;
 };
 
@@ -30,7 +30,8 @@ struct moat_baseline_score {
 	float upper[MOAT_FEATURE_COUNT];     /* the vector's upper bound of normal */
 };
 
-int moat_baseline_new(const struct moat_baseline_options *options, struct moat_baseline **ret_baseline);
+int moat_baseline_new(const struct moat_baseline_options *options,
+		      struct moat_baseline **ret_baseline);
 void moat_baseline_free(struct moat_baseline *baseline);
 
 /* Takes one row for learning. */

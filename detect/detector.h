@@ -27,7 +27,7 @@ struct moat_host_view {
 	const struct moat_host_window *window; /* the short window that just ended */
 	const struct moat_host_window *second; /* sum of the last 8 */
 	const struct moat_host_window *before; /* running mean of normal seconds (no finding), 0 if none */
-	bool is_protected;		       /* in detect.protected, or that is empty */
+	bool is_protected;                     /* in detect.protected, or that is empty */
 	bool learning;
 	const struct moat_baseline_score *baseline; /* of `second`; NULL while learning */
 };
@@ -37,8 +37,8 @@ struct moat_suspicion {
 	enum moat_finding_kind kind;
 	struct moat_addr subject;
 	bool subject_is_source;
-	double score;	      /* >= 1 */
-	double pps, mbps;     /* of the abnormal part */
+	double score;     /* >= 1 */
+	double pps, mbps; /* of the abnormal part */
 	bool by_guard;
 	uint32_t driver_count;
 	struct moat_driver drivers[MOAT_DRIVERS_MAX];
@@ -49,15 +49,15 @@ typedef void (*moat_suspect_fn)(void *engine, const struct moat_suspicion *suspi
 struct moat_detector_ops {
 	const char *name;  /* "volumetric" */
 	const char *title; /* one line for `moat status` */
-	uint32_t modes;	   /* or of enum moat_detect_mode in which it can work */
+	uint32_t modes;    /* or of enum moat_detect_mode in which it can work */
 
 	/* State from the config; 0 or -ENOMEM. Null: stateless, *ret_state stays NULL. */
 	int (*init)(const struct moat_detect_config *config, void **ret_state);
 	void (*deinit)(void *state);
 
 	/* One host's short window. */
-	void (*window)(void *state, const struct moat_detect_config *config, const struct moat_host_view *host,
-		       moat_suspect_fn suspect, void *engine);
+	void (*window)(void *state, const struct moat_detect_config *config,
+		       const struct moat_host_view *host, moat_suspect_fn suspect, void *engine);
 };
 
 /* All there are, NULL-terminated. */

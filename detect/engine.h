@@ -14,10 +14,10 @@
 #define MOAT_PROTECTED_MAX 64
 
 struct moat_detect_config {
-	uint32_t mode;	       /* enum moat_detect_mode */
-	uint64_t learn_ns;     /* how long to learn before the baseline judges */
-	uint32_t hosts;	       /* capacity; 0: 131,072 */
-	uint32_t clusters;     /* 0: 16 */
+	uint32_t mode;     /* enum moat_detect_mode */
+	uint64_t learn_ns; /* how long to learn before the baseline judges */
+	uint32_t hosts;    /* capacity; 0: 131,072 */
+	uint32_t clusters; /* 0: 16 */
 	struct moat_prefix protected_prefixes[MOAT_PROTECTED_MAX]; /* whose victims matter; none: all */
 	size_t protected_count;
 
@@ -27,10 +27,10 @@ struct moat_detect_config {
 	double guard_pps[4]; /* defaults 20,000; 0: off */
 	double scan_targets; /* distinct (destination, port) a second that make a scan; default 100 */
 
-	double sensitivity;	/* factor on robust thresholds, default 1; > 1 finds more */
-	uint32_t open_windows;	/* abnormal short windows in a row that open a finding; default 2 */
-	uint64_t close_ns;	/* quiet time that closes it; default 10 s */
-	double collateral_max;	/* largest share of normal traffic that a drop rule may match; default 0.001 */
+	double sensitivity;    /* factor on robust thresholds, default 1; > 1 finds more */
+	uint32_t open_windows; /* abnormal short windows in a row that open a finding; default 2 */
+	uint64_t close_ns;     /* quiet time that closes it; default 10 s */
+	double collateral_max; /* largest share of normal traffic that a drop rule may match; default 0.001 */
 	uint64_t seed;
 };
 
@@ -38,8 +38,8 @@ struct moat_detect;
 
 struct moat_detect_counters {
 	struct moat_hosts_counters hosts;
-	uint64_t windows;	  /* short windows closed */
-	uint64_t samples;	  /* taken */
+	uint64_t windows; /* short windows closed */
+	uint64_t samples; /* taken */
 	uint64_t findings_opened;
 	uint64_t findings_open;
 	uint64_t findings_refused; /* beyond MOAT_FINDINGS_OPEN_MAX */
@@ -66,8 +66,8 @@ void moat_detect_sample(struct moat_detect *detect, const struct moat_sample *sa
  * and closes findings. `window` is the judge's number of the window that just ended. Findings are given
  * to `emit` when they open, when their proposals change and at most once a second otherwise, and when they
  * close. */
-void moat_detect_tick(struct moat_detect *detect, const struct moat_cell_source *sources, size_t count,
-		      uint32_t window, uint64_t start_ns, uint64_t length_ns);
+void moat_detect_tick(struct moat_detect *detect, const struct moat_cell_source *sources,
+		      size_t count, uint32_t window, uint64_t start_ns, uint64_t length_ns);
 
 /* Sources that have held conversations (packets in at least 3 different seconds, TCP with ACKs or UDP
  * answered or repeated, and not part of a finding): calls `handler` for each, for the known filter. */
@@ -77,6 +77,7 @@ void moat_detect_known(const struct moat_detect *detect, moat_known_fn handler, 
 /* Replaces the thresholds and lists (not hosts and clusters); the baseline stays. */
 void moat_detect_configure(struct moat_detect *detect, const struct moat_detect_config *config);
 
-void moat_detect_counters(const struct moat_detect *detect, struct moat_detect_counters *ret_counters);
+void moat_detect_counters(const struct moat_detect *detect,
+			  struct moat_detect_counters *ret_counters);
 
 #endif

@@ -51,7 +51,7 @@ enum moat_feature {
 	MOAT_FEATURE_TO_ICMP,
 	MOAT_FEATURE_TO_SOURCES,
 	MOAT_FEATURE_TO_MEAN_LEN, /* log1p of bytes a packet */
-	MOAT_FEATURE_TO_SMALL,	  /* ratio */
+	MOAT_FEATURE_TO_SMALL,    /* ratio */
 	MOAT_FEATURE_FROM_PPS,
 	MOAT_FEATURE_FROM_BPS,
 	MOAT_FEATURE_FROM_SYN,
@@ -72,10 +72,10 @@ double moat_feature_unit_value(enum moat_feature feature, float value);
 struct moat_hosts;
 
 struct moat_hosts_counters {
-	uint64_t hosts;	  /* active */
+	uint64_t hosts; /* active */
 	uint64_t retired;
 	uint64_t refused; /* hosts left out because the table was full */
-	uint64_t torn;	  /* cells skipped in one reading because they were in change */
+	uint64_t torn;    /* cells skipped in one reading because they were in change */
 };
 
 int moat_hosts_new(uint32_t capacity, struct moat_hosts **ret_hosts);
@@ -84,10 +84,11 @@ void moat_hosts_free(struct moat_hosts *hosts);
 /* Reads all sources once and closes the short window that ends now. `window` is the judge's number of the
  * window that just ended (its bitmap is complete). Each active host's window goes to `handler`, hosts
  * that were silent in it but active before too (all zero). */
-typedef void (*moat_host_window_fn)(void *userdata, uint32_t host, const struct moat_host_window *window);
-void moat_hosts_read(struct moat_hosts *hosts, const struct moat_cell_source *sources, size_t source_count,
-		     uint32_t window, uint64_t start_ns, uint64_t length_ns, moat_host_window_fn handler,
-		     void *userdata);
+typedef void (*moat_host_window_fn)(void *userdata, uint32_t host,
+				    const struct moat_host_window *window);
+void moat_hosts_read(struct moat_hosts *hosts, const struct moat_cell_source *sources,
+		     size_t source_count, uint32_t window, uint64_t start_ns, uint64_t length_ns,
+		     moat_host_window_fn handler, void *userdata);
 
 /* Adds a window to a sum of windows (counts add, distinct takes the maximum, length adds). */
 void moat_host_window_add(struct moat_host_window *sum, const struct moat_host_window *window);

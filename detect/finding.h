@@ -43,26 +43,26 @@ struct moat_driver {
 /* A rule that would stop it, by the sampled headers. */
 struct moat_proposal {
 	struct moat_match match;
-	uint8_t action;	    /* enum moat_action: drop or limit */
-	uint8_t flags;	    /* enum moat_rule_flag */
-	uint32_t rate_pps;  /* limit */
-	double coverage;    /* share of the attack's samples that it matches, 0-1 */
-	double collateral;  /* share of the host's normal samples that it matches, 0-1; -1 if none known */
+	uint8_t action;    /* enum moat_action: drop or limit */
+	uint8_t flags;     /* enum moat_rule_flag */
+	uint32_t rate_pps; /* limit */
+	double coverage;   /* share of the attack's samples that it matches, 0-1 */
+	double collateral; /* share of the host's normal samples that it matches, 0-1; -1 if none known */
 };
 
 struct moat_finding {
 	uint64_t id; /* from 1, unique in the life of an engine */
 	enum moat_finding_kind kind;
 	enum moat_finding_state state;
-	bool subject_is_source;	  /* a scan is about its source, a flood about its destination */
+	bool subject_is_source;   /* a scan is about its source, a flood about its destination */
 	struct moat_addr subject; /* the victim of a flood, the source of a scan */
-	struct moat_addr peer;	  /* scan of one host: that host; else all zero */
-	uint64_t first_ns;	  /* begin of the first abnormal window (engine's clock) */
-	uint64_t detected_ns;	  /* when it opened */
-	uint64_t last_ns;	  /* end of the last abnormal window */
-	double score;		  /* >= 1: how many times beyond the threshold */
-	double pps;		  /* of the abnormal traffic, last window */
-	double mbps;		  /* Mbit/s of IP datagrams */
+	struct moat_addr peer;    /* scan of one host: that host; else all zero */
+	uint64_t first_ns;        /* begin of the first abnormal window (engine's clock) */
+	uint64_t detected_ns;     /* when it opened */
+	uint64_t last_ns;         /* end of the last abnormal window */
+	double score;             /* >= 1: how many times beyond the threshold */
+	double pps;               /* of the abnormal traffic, last window */
+	double mbps;              /* Mbit/s of IP datagrams */
 	double peak_pps;
 	bool by_guard; /* found by the absolute-rate guard alone, e.g. while still learning */
 	uint32_t driver_count;
@@ -74,8 +74,8 @@ struct moat_finding {
 	char sentence[MOAT_SENTENCE_LEN];
 };
 
-const char *moat_finding_kind_name(enum moat_finding_kind kind);   /* "syn_flood" */
-const char *moat_finding_kind_title(enum moat_finding_kind kind);  /* "SYN flood" */
+const char *moat_finding_kind_name(enum moat_finding_kind kind);  /* "syn_flood" */
+const char *moat_finding_kind_title(enum moat_finding_kind kind); /* "SYN flood" */
 const char *moat_finding_kind_attack(enum moat_finding_kind kind); /* ATT&CK technique, "T1498.001" */
 const char *moat_finding_state_name(enum moat_finding_state state);
 

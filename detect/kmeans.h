@@ -14,8 +14,8 @@
 #define MOAT_KMEANS_K_MAX 64
 
 struct moat_kmeans {
-	uint32_t k;			 /* centroids in use, 0 before seeding */
-	float *centroids;		 /* k rows of MOAT_KMEANS_DIMS, 32-byte aligned */
+	uint32_t k;                        /* centroids in use, 0 before seeding */
+	float *centroids;                  /* k rows of MOAT_KMEANS_DIMS, 32-byte aligned */
 	double weights[MOAT_KMEANS_K_MAX]; /* samples each centroid has taken, decayed */
 };
 
@@ -24,10 +24,12 @@ void moat_kmeans_deinit(struct moat_kmeans *kmeans);
 
 /* Chooses up to k (1 to K_MAX) centroids from `count` rows; fewer if fewer rows are distinct. 0 or
  * -EINVAL. */
-int moat_kmeans_seed(struct moat_kmeans *kmeans, const float *rows, size_t count, uint32_t k, uint64_t seed);
+int moat_kmeans_seed(struct moat_kmeans *kmeans, const float *rows, size_t count, uint32_t k,
+		     uint64_t seed);
 
 /* One mini-batch: assigns all rows, then moves each centroid by rate 1/weight, not below `floor_rate`. */
-void moat_kmeans_update(struct moat_kmeans *kmeans, const float *rows, size_t count, float floor_rate);
+void moat_kmeans_update(struct moat_kmeans *kmeans, const float *rows, size_t count,
+			float floor_rate);
 
 /* The nearest centroid of one row and its squared distance. k must be > 0. */
 uint32_t moat_kmeans_assign(const struct moat_kmeans *kmeans, const float *row, float *ret_distance);

@@ -7,7 +7,7 @@
 
 #include "moat/types.h"
 
-#define MOAT_ADDR_TEXT_LEN 46    /* INET6_ADDRSTRLEN */
+#define MOAT_ADDR_TEXT_LEN 46   /* INET6_ADDRSTRLEN */
 #define MOAT_PREFIX_TEXT_LEN 50 /* and "/128" */
 
 /* "192.0.2.1" or "2001:db8::1". 0 or -EINVAL; *ret_addr untouched on failure. */
@@ -20,7 +20,8 @@ int moat_prefix_parse(const char *text, struct moat_prefix *ret_prefix);
 
 /* Write the shortest text and return `ret_text`. Hosts are written without "/32" and "/128". */
 const char *moat_addr_format(const struct moat_addr *addr, char ret_text[MOAT_ADDR_TEXT_LEN]);
-const char *moat_prefix_format(const struct moat_prefix *prefix, char ret_text[MOAT_PREFIX_TEXT_LEN]);
+const char *moat_prefix_format(const struct moat_prefix *prefix,
+			       char ret_text[MOAT_PREFIX_TEXT_LEN]);
 
 /* The prefix that holds just this address. */
 struct moat_prefix moat_prefix_host(const struct moat_addr *addr);

@@ -13,12 +13,12 @@
 #define moat_cleanup(destructor) __attribute__((cleanup(destructor)))
 
 /* The pointer, which the variable no longer owns. */
-#define moat_take_ptr(ptr)                                                                         \
-	({                                                                                         \
-		__typeof__(ptr) *_from = &(ptr);                                                   \
-		__typeof__(ptr) _taken = *_from;                                                   \
-		*_from = NULL;                                                                     \
-		_taken;                                                                            \
+#define moat_take_ptr(ptr)                       \
+	({                                       \
+		__typeof__(ptr) *_from = &(ptr); \
+		__typeof__(ptr) _taken = *_from; \
+		*_from = NULL;                   \
+		_taken;                          \
 	})
 
 static inline int moat_take_fd(int *fd)

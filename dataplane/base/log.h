@@ -19,6 +19,7 @@ void moat_log_set_level(enum moat_log_level level);
 
 /* One line, no newline in the format. Control characters in the text are written as \xNN, so that no
  * packet or file name can forge a line. Keep secrets out. Thread-safe. */
-__attribute__((format(printf, 2, 3))) void moat_log(enum moat_log_level level, const char *format, ...);
+__attribute__((format(printf, 2, 3))) void moat_log(enum moat_log_level level, const char *format,
+						    ...);
 
 #endif

@@ -27,9 +27,8 @@ def check_function(path, name, first, last):
 def functions(root, paths):
     """(path, name, first line, last line) of every function."""
     out = subprocess.run(
-        ['ctags', '-G', '--output-format=json', '--fields=+ne', '--languages=C,C++,Python,Sh',
-         '--langmap=C:.c.h', '--kinds-C=f', '--kinds-Python=fm', '--kinds-Sh=f', '-f', '-',
-         '-L', '-'],
+        ['ctags', '-G', '--output-format=json', '--fields=+ne', '--languages=C,Python',
+         '--langmap=C:.c.h', '--kinds-C=f', '--kinds-Python=fm', '-f', '-', '-L', '-'],
         cwd=root, input='\n'.join(paths), stdout=subprocess.PIPE, text=True, check=True).stdout
     for line in out.splitlines():
         tag = json.loads(line)

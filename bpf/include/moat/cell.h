@@ -27,8 +27,8 @@
 
 struct moat_cell {
 	struct moat_addr addr; /* all zero: free */
-	__u32 epoch;           /* +1 at the begin and +1 at the end of each takeover: odd is in change */
-	__u32 seen;            /* window of the last packet */
+	__u32 epoch; /* +1 at the begin and +1 at the end of each takeover: odd is in change */
+	__u32 seen;  /* window of the last packet */
 	__u64 packets;
 	__u64 bytes;   /* of IP datagrams */
 	__u32 dropped; /* packets with verdict drop */
@@ -187,7 +187,8 @@ MOAT_INLINE void moat_cell_take(struct moat_cell *cell, const struct moat_addr *
 /* 1 if nobody lost anything by the cell's being taken over in this window. */
 MOAT_INLINE int moat_cell_is_idle(const struct moat_cell *cell, __u32 window)
 {
-	return (cell->addr.quads[0] | cell->addr.quads[1]) == 0 || window - cell->seen >= MOAT_CELL_IDLE;
+	return (cell->addr.quads[0] | cell->addr.quads[1]) == 0 ||
+	       window - cell->seen >= MOAT_CELL_IDLE;
 }
 
 #endif

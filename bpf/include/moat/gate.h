@@ -12,7 +12,7 @@
 /* Written by user space, read once a packet; mapped memory, so no system call to change it. */
 struct moat_gate_ctl {
 	__u32 abi_version; /* MOAT_ABI_VERSION of the pinned maps */
-	__u32 active;      /* which half of every table is in force: 0 or 1; others: no policy loaded */
+	__u32 active; /* which half of every table is in force: 0 or 1; others: no policy loaded */
 	__u32 sample_pass; /* one in so many passing packets is sampled, with jitter; 0 is off */
 	__u32 sample_drop; /* likewise of dropped packets */
 	__u64 hash_seed;   /* of cells and the known filter, random at first load */
@@ -23,12 +23,12 @@ struct moat_gate_ctl {
 struct moat_gate_counters {
 	struct moat_counter in;
 	struct moat_counter reasons[MOAT_REASON_COUNT];
-	__u64 samples;        /* sent to the ring */
-	__u64 samples_lost;   /* ring full */
-	__u64 helper_errors;  /* a helper or lookup that can't fail did */
-	__u64 rules_expired;  /* matches skipped because the rule had expired */
+	__u64 samples;             /* sent to the ring */
+	__u64 samples_lost;        /* ring full */
+	__u64 helper_errors;       /* a helper or lookup that can't fail did */
+	__u64 rules_expired;       /* matches skipped because the rule had expired */
 	__u64 sample_countdown[2]; /* state, not a count: packets until the next pass and drop sample */
-	__u64 random;         /* state of the jitter's xorshift64 */
+	__u64 random;              /* state of the jitter's xorshift64 */
 	__u64 reserved[3];
 };
 

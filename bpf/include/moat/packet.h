@@ -83,9 +83,9 @@ enum moat_reason {
 	MOAT_REASON_DROP_RULE,     /* a rule with action drop */
 	MOAT_REASON_DROP_LIMIT,    /* beyond the rate of a limit rule */
 	MOAT_REASON_DROP_NO_PEER,  /* wire mode: the other port can't send */
-	MOAT_REASON_REDIRECT_XSK,  /* gate of a wire or mirror port: handed to the worker's socket */
-	MOAT_REASON_PASS_NO_XSK,   /* gate of a wire or mirror port: no socket on this queue */
-	MOAT_REASON_CONSUMED,      /* mirror port: judged, counted, not sent on */
+	MOAT_REASON_REDIRECT_XSK, /* gate of a wire or mirror port: handed to the worker's socket */
+	MOAT_REASON_PASS_NO_XSK,  /* gate of a wire or mirror port: no socket on this queue */
+	MOAT_REASON_CONSUMED,     /* mirror port: judged, counted, not sent on */
 	MOAT_REASON_COUNT,
 };
 

@@ -46,7 +46,7 @@ struct moat_match {
 	__u16 dport_min, dport_max;
 	__u16 len_min, len_max; /* of the IP datagram; any: 0-65535 */
 	__u8 proto;             /* IANA number; 0 is any (0 is hop-by-hop, never a transport) */
-	__u8 tcp_mask;          /* matches if tcp_flags & tcp_mask == tcp_flags of the rule; 0 is any */
+	__u8 tcp_mask; /* matches if tcp_flags & tcp_mask == tcp_flags of the rule; 0 is any */
 	__u8 tcp_flags;
 	__u8 reserved;
 };
