@@ -9,6 +9,7 @@ import unittest
 
 import banned
 import includes
+import layout
 import lengths
 import licence
 import source
@@ -95,6 +96,49 @@ class Lengths(unittest.TestCase):
                 with open(os.path.join(root, 'x.c'), 'w', encoding='utf-8') as f:
                     f.write(f'{head}{body}\tx();\n}}\n')
                 self.assertEqual(len(lengths.check(root)), 1, head)
+
+
+class Layout(unittest.TestCase):
+    """A struct of an imagined object: __u32 a; __u64 b; union { __u16 c; }; char d[4]; void *p."""
+
+    BTF = layout.Btf([
+        {'id': 1, 'kind': 'INT', 'name': 'int', 'size': 4},
+        {'id': 2, 'kind': 'INT', 'name': 'long', 'size': 8},
+        {'id': 3, 'kind': 'INT', 'name': 'short', 'size': 2},
+        {'id': 4, 'kind': 'UNION', 'name': '(anon)', 'size': 2,
+         'members': [{'name': 'c', 'type_id': 3, 'bits_offset': 0}]},
+        {'id': 5, 'kind': 'INT', 'name': 'char', 'size': 1},
+        {'id': 6, 'kind': 'ARRAY', 'name': '(anon)', 'type_id': 5, 'nr_elems': 4},
+        {'id': 7, 'kind': 'TYPEDEF', 'name': '__u32', 'type_id': 1},
+        {'id': 8, 'kind': 'STRUCT', 'name': 'moat_x', 'size': 24, 'members': [
+            {'name': 'a', 'type_id': 7, 'bits_offset': 0},
+            {'name': 'b', 'type_id': 2, 'bits_offset': 64},
+            {'name': '(anon)', 'type_id': 4, 'bits_offset': 128},
+            {'name': 'd', 'type_id': 6, 'bits_offset': 160}]},
+        {'id': 9, 'kind': 'PTR', 'name': '(anon)', 'type_id': 0},
+        {'id': 10, 'kind': 'STRUCT', 'name': 'moat_y', 'size': 8, 'members': [
+            {'name': 'p', 'type_id': 9, 'bits_offset': 0}]},
+    ])
+    SAME = ('struct moat_x||0|24\nstruct moat_x|a|0|4\nstruct moat_x|b|8|8\n'
+            'struct moat_x|c|16|2\nstruct moat_x|d|20|4\nstruct moat_y||0|8\n')
+
+    def findings(self, printed, declared=('struct moat_x',)):
+        return [f for f in layout.compare(self.BTF, printed, declared) if 'moat_y' not in f]
+
+    def test_same(self):
+        self.assertEqual(self.findings(self.SAME), [])
+
+    def test_differences(self):
+        for there, here in (('||0|24', '||0|20'), ('|b|8|8', '|b|4|8'), ('|c|16|2', '|c|16|4'),
+                            ('|d|20|4', '|d|18|4'), ('|a|0|4\n', '|z|0|4\n')):
+            self.assertEqual(len(self.findings(self.SAME.replace(there, here))), 1, here)
+
+    def test_missing_struct(self):
+        self.assertEqual(len(self.findings(self.SAME, ('struct moat_x', 'struct moat_z'))), 1)
+
+    def test_pointer(self):
+        self.assertEqual(layout.compare(self.BTF, self.SAME, ()),
+                         ['struct moat_y.p: no PTR in an ABI'])
 
 
 class Licence(unittest.TestCase):

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * One of each struct that crosses between BPF and user space, so that the object's BTF describes
+ * them all. Never loaded: tests/check/layout.py compares it with what the C compiler makes of the
+ * same headers, and fails if a struct of theirs is missing here.
+ */
+#include "vmlinux.h"
+
+#include <bpf/bpf_helpers.h>
+
+#include "moat/cell.h"
+#include "moat/gate.h"
+#include "moat/packet.h"
+#include "moat/rule.h"
+#include "moat/types.h"
+
+#define LAYOUT(name) struct name layout_##name
+
+LAYOUT(moat_addr);
+LAYOUT(moat_prefix);
+LAYOUT(moat_headers);
+LAYOUT(moat_counter);
+LAYOUT(moat_match);
+LAYOUT(moat_rule);
+LAYOUT(moat_bits);
+LAYOUT(moat_rule_entry);
+LAYOUT(moat_rule_tables);
+LAYOUT(moat_limit);
+LAYOUT(moat_limit_share);
+LAYOUT(moat_known);
+LAYOUT(moat_cell);
+LAYOUT(moat_cell_head);
+LAYOUT(moat_gate_ctl);
+LAYOUT(moat_gate_counters);
+LAYOUT(moat_sample);
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
