@@ -2,7 +2,8 @@
 /*
  * A bounded queue between one producing and one consuming thread, of elements of one size, copied in and
  * out. Wait-free on both sides; a full ring refuses and counts: packets never wait for detection.
- * Producer's and consumer's positions sit on cache lines of their own.
+ * Producer's and consumer's positions sit on cache lines of their own, by padding rather than by alignment,
+ * so that a ring may stand in any allocated struct.
  */
 #ifndef MOAT_BASE_RING_H
 #define MOAT_BASE_RING_H
@@ -17,12 +18,15 @@ struct moat_ring {
 	uint8_t *slots;
 	size_t element_size;
 	uint64_t mask;
+	uint8_t pad[64];
 	/* producer's */
-	_Alignas(64) _Atomic uint64_t head;
+	_Atomic uint64_t head;
 	uint64_t tail_seen; /* producer's last look at tail */
 	_Atomic uint64_t lost;
+	uint8_t pad2[64];
 	/* consumer's */
-	_Alignas(64) _Atomic uint64_t tail;
+	_Atomic uint64_t tail;
+	uint8_t pad3[56];
 };
 
 /* Room for `capacity` elements (rounded up to a power of two, 1 to 2^24) of `element_size` bytes (1 to
