@@ -101,8 +101,7 @@ const char *moat_addr_format(const struct moat_addr *addr, char ret_text[MOAT_AD
 	return ret_text;
 }
 
-const char *moat_prefix_format(const struct moat_prefix *prefix,
-			       char ret_text[MOAT_PREFIX_TEXT_LEN])
+const char *moat_prefix_format(const struct moat_prefix *prefix, char ret_text[MOAT_PREFIX_TEXT_LEN])
 {
 	char host[MOAT_ADDR_TEXT_LEN];
 

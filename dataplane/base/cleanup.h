@@ -46,8 +46,8 @@ static inline void moat_fclose_cleanup(FILE **file)
 		fclose(*file);
 }
 
-#define moat_auto_free   moat_cleanup(moat_free_cleanup)
-#define moat_auto_close  moat_cleanup(moat_close_cleanup)
+#define moat_auto_free moat_cleanup(moat_free_cleanup)
+#define moat_auto_close moat_cleanup(moat_close_cleanup)
 #define moat_auto_fclose moat_cleanup(moat_fclose_cleanup)
 
 #define MOAT_ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))

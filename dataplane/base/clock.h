@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <time.h>
 
-#define MOAT_NS_PER_S  1000000000ULL
+#define MOAT_NS_PER_S 1000000000ULL
 #define MOAT_NS_PER_MS 1000000ULL
 
 static inline uint64_t moat_clock_read_ns(clockid_t clock)

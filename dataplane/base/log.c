@@ -21,10 +21,14 @@ void moat_log_set_level(enum moat_log_level level)
 static const char *level_word(enum moat_log_level level)
 {
 	switch (level) {
-	case MOAT_LOG_ERROR: return "error";
-	case MOAT_LOG_WARNING: return "warning";
-	case MOAT_LOG_INFO: return "info";
-	case MOAT_LOG_DEBUG: return "debug";
+	case MOAT_LOG_ERROR:
+		return "error";
+	case MOAT_LOG_WARNING:
+		return "warning";
+	case MOAT_LOG_INFO:
+		return "info";
+	case MOAT_LOG_DEBUG:
+		return "debug";
 	}
 	return "?";
 }

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define CAPACITY_MAX (1u << 24)
-#define ELEMENT_MAX  65536
+#define ELEMENT_MAX 65536
 
 int moat_ring_init(struct moat_ring *ring, size_t capacity, size_t element_size)
 {

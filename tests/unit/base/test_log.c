@@ -54,10 +54,9 @@ static void test_long(void)
 
 int main(void)
 {
-	static const struct moat_test tests[] = { { "line", test_line },
-						  { "level", test_level },
-						  { "long", test_long },
-						  { NULL, NULL } };
+	static const struct moat_test tests[] = {
+		{ "line", test_line }, { "level", test_level }, { "long", test_long }, { NULL, NULL }
+	};
 
 	return moat_test_main("log", tests);
 }
