@@ -8,6 +8,21 @@
 
 #include "moat/types.h"
 
+/*
+ * What every parser does, in this order:
+ * - Ethernet, tags 0x8100 and 0x88a8, then 0x0800 or 0x86dd; any other type is NOT_IP.
+ * - IP header: not whole in the frame (20 or 40 bytes) is TRUNCATED; version, IPv4 header length below 20,
+ *   IPv4 total length below the header length, or a datagram that ends behind the frame is MALFORMED.
+ *   Only then family, addresses, l3_len, ttl, fragment and proto are set. Ethernet padding behind the
+ *   datagram is never read.
+ * - IPv6 extension headers 0, 43, 44, 51 (its length is in words, plus 2) and 60 are walked; others,
+ *   50 too, are transports. Behind the fragment header of a later fragment nothing is walked: proto is
+ *   what that header names. Offset 0 without "more fragments" is no fragment (RFC 6946).
+ * - Transport, unless a later fragment: TCP needs 20 bytes within the datagram, UDP 8, SCTP 12, ICMP
+ *   and ICMPv6 4, else TRUNCATED, as for an extension header; other protocols need none.
+ * Cells count a packet whose family is set, whatever the parse result.
+ */
+
 /* Bounds of both parsers; what goes beyond is MOAT_PARSE_DEPTH, passed and counted. */
 #define MOAT_VLAN_DEPTH 2 /* 802.1ad outer and 802.1Q inner tag */
 #define MOAT_EXT_DEPTH 6  /* IPv6 extension headers walked (RFC 8200, 4.1 lists six) */

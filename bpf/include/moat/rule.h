@@ -22,8 +22,9 @@
 #define MOAT_RULES_MAX 1024
 #define MOAT_RULE_WORDS (MOAT_RULES_MAX / 64)
 
-/* A packet whose first so many candidate rules have all expired passes by default; the next rebuild
- * (at most a second away while moatd runs) removes them. */
+/* Candidates looked at for one packet, "count" rules and expired ones among them; a packet that none of
+ * them decides passes by default. The next rebuild (at most a second away while moatd runs) removes the
+ * expired ones. */
 #define MOAT_RULE_TRIES 32
 
 enum moat_action {
@@ -127,8 +128,21 @@ struct moat_rule_tables {
  * The bucket of a limit rule, one a slot, shared by all CPUs: window number in the upper half, packets
  * already granted in it in the lower. A CPU takes MOAT_LIMIT_BATCH packets at a time (fewer for small
  * budgets), so that the shared word is touched at most once in that many packets.
+ *
+ * A judge takes like this: a share of another window starts again from zero. With credit left it spends
+ * one; with `empty` set it drops. Else, if the bucket's window is older (signed difference), one
+ * compare-and-swap sets it to {window, 0}; then fetch-add of the batch: what was granted before, if below
+ * the budget, leaves min(batch, budget - granted) as credit, and if not sets `empty`.
  */
 #define MOAT_LIMIT_BATCH 64
+
+/* 1/64 of the budget, 1 to MOAT_LIMIT_BATCH: what idle CPUs leave unspent stays a small part of it. */
+MOAT_INLINE __u32 moat_limit_batch(__u32 budget)
+{
+	__u32 batch = budget >> 6;
+
+	return batch == 0 ? 1 : batch > MOAT_LIMIT_BATCH ? MOAT_LIMIT_BATCH : batch;
+}
 
 struct moat_limit {
 	__u64 granted;
