@@ -40,7 +40,6 @@ BANNED = {
     'gmtime': 'gmtime_r',
     'ctime': 'strftime',
     'asctime': 'strftime',
-    'strerror': 'strerrordesc_np or %m (not thread-safe)',
 }
 CALL = re.compile(r'(?<![\w.>])(' + '|'.join(BANNED) + r')\s*\(')
 
