@@ -4,8 +4,8 @@
 
 usage: run_tests.py ROOT [NAME...]
 
-NAME is a test, a suite, or SUITE/TEST. The unit suite comes from the build with sanitizers, all
-others from the plain one. Everything is built already. The last line is
+NAME is a test, a suite, or SUITE/TEST. The suites unit and fuzz come from the build with sanitizers,
+all others from the plain one. Everything is built already. The last line is
 "N passed, N failed, N skipped", counted from meson's own log: one per executable, and one skip for
 each "SKIP: reason" a test that ran prints about one of its cases. A test that skips without a
 reason has failed.
@@ -20,12 +20,13 @@ import time
 
 MESON = '/usr/bin/meson'
 SUITES = ('unit', 'progrun', 'netns', 'fuzz', 'check')
+SANITIZED = ('unit', 'fuzz')
 SKIP_LINE = re.compile(r'^\W*SKIP: *(\S.*)$', re.MULTILINE)
 TAIL_LINES = 60
 
 
 def build_dir(root, suite):
-    return os.path.join(root, 'build/asan' if suite == 'unit' else 'build')
+    return os.path.join(root, 'build/asan' if suite in SANITIZED else 'build')
 
 
 def registered(root):
@@ -136,4 +137,7 @@ def main():
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
