@@ -3,8 +3,8 @@
  * The judge of workers: the same tables, order and limits as the XDP gate, so that a packet gets the
  * same verdict on either path. One policy serves all workers; each worker has a moat_judge.
  *
- * Replacing: moat_policy_commit builds the half that is not in force, flips, and waits until every judge
- * has passed moat_judge_quiesce, so that a packet sees the old set or the new one.
+ * Replacing: moat_policy_commit builds the half that is not in force, flips, and waits for every judge
+ * that is between a packet and its moat_judge_quiesce, so that a packet sees the old set or the new one.
  */
 #ifndef MOAT_DATAPLANE_POLICY_H
 #define MOAT_DATAPLANE_POLICY_H
@@ -18,8 +18,10 @@
 struct moat_policy;
 struct moat_judge;
 
-/* A policy without rules for up to `judges` workers. 0, -EINVAL, -ENOMEM. */
-int moat_policy_new(uint32_t judges, struct moat_policy **ret_policy);
+/* A policy for up to `judges` workers (1 to 1,024). Until the first commit packets pass as
+ * MOAT_REASON_PASS_NO_TABLE. `hash_seed` is of the known filter: with the gate's own seed one filter can
+ * be copied to the other. 0, -EINVAL, -ENOMEM. */
+int moat_policy_new(uint32_t judges, uint64_t hash_seed, struct moat_policy **ret_policy);
 void moat_policy_free(struct moat_policy *policy);
 
 /* Puts a rule set in force. 0; MOAT_TABLES_NO_NODES or -ENOMEM leave the old one in force. Waits up to
@@ -30,16 +32,17 @@ int moat_policy_commit(struct moat_policy *policy, const struct moat_ruleset *se
 /* The filter of known sources, for the owner to write. Readers tolerate changes in place. */
 struct moat_known *moat_policy_known(struct moat_policy *policy);
 
-/* Packets that a rule's slot matched, over all judges. */
+/* Packets that the rule in a slot matched, over all judges, since it has the slot: a rule that takes
+ * over the slot of a deleted one starts from 0. */
 uint64_t moat_policy_hits(const struct moat_policy *policy, uint32_t slot);
 
 /* Judge `index` (0 to judges - 1), to be used by one thread at a time; owned by the policy. */
 struct moat_judge *moat_policy_judge(struct moat_policy *policy, uint32_t index);
 
-/* Says that the thread holds no packet's verdict half made: call once a burst, and while idle. */
+/* Says that the thread is done with the packets judged so far: call once a burst, after its last packet.
+ * From here to the next packet a commit doesn't wait for this judge, so an idle worker has nothing more
+ * to do, and one thread can judge, quiesce and commit in turn. */
 void moat_judge_quiesce(struct moat_judge *judge);
-/* Idle workers leave commits nothing to wait for until they judge again. */
-void moat_judge_park(struct moat_judge *judge);
 
 /* The verdict on one parsed packet at `now_ms` (any monotonic milliseconds, the same clock for all
  * judges). Returns its reason; *ret_rule_id is the deciding rule's id or 0. No allocation, no lock. */

@@ -8,7 +8,11 @@
  *	ACTION  drop | pass | count | limit RATE[/s] [prefer-known]
  *	PORTS   53 | 1000-2000
  *	RANGE   1400 | 400-1500 | 400-  (bytes of the IP datagram)
- *	SET     letters of FSRPAUEC (TCP flags); without MASK: those set, and of SYN, ACK, FIN, RST no other
+ *	SET     letters of FSRPAUEC (TCP flags) or "none"; without MASK: those set, and of SYN, ACK, FIN,
+ *	        RST no other
+ *
+ * The fields stand in any order, each once. A rule that can match nothing (ports of a protocol that has
+ * none, prefixes of two families) is refused.
  *
  * Example: limit 2000/s prefer-known dst 198.51.100.7 proto tcp dport 443 flags S for 10m
  */

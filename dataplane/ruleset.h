@@ -25,13 +25,14 @@ void moat_ruleset_free(struct moat_ruleset *set);
 void moat_ruleset_free_cleanup(struct moat_ruleset **set);
 
 enum moat_ruleset_result {
-	MOAT_RULESET_FULL = 1, /* MOAT_RULES_MAX rules or MOAT_PREFIXES_MAX prefixes */
-	MOAT_RULESET_EXISTS = 2, /* the same prefix in the same list, or a live rule with equal match */
+	MOAT_RULESET_FULL = 1,   /* MOAT_RULES_MAX rules or MOAT_PREFIXES_MAX prefixes */
+	MOAT_RULESET_EXISTS = 2, /* the same prefix in the same list, or a rule with equal match */
 };
 
-/* Adds a rule: gives it an id (unless rule->id is set and free: used when state is restored) and a free
- * slot. Owner and comment come with the rule. 0 and *ret_id (may be NULL); FULL; EXISTS with *ret_id of
- * the rule that stands, unchanged; -ENOMEM. */
+/* Adds a rule: gives it an id (unless rule->id is set and free) and a free slot, the one that has been free
+ * longest. Owner and comment come with the rule. 0 and *ret_id (may be NULL); FULL; EXISTS with *ret_id of
+ * the rule that stands, unchanged; -ENOMEM. A count rule decides nothing, so it and a rule that decides
+ * may have equal matches. */
 int moat_ruleset_add(struct moat_ruleset *set, const struct moat_rule *rule, uint32_t *ret_id);
 
 /* 0 or -ENOENT. */
@@ -51,6 +52,7 @@ enum moat_list {
 /* 0, FULL, EXISTS or -ENOMEM. Family ANY is refused with -EINVAL: it names no prefix. */
 int moat_ruleset_list_add(struct moat_ruleset *set, enum moat_list list,
 			  const struct moat_prefix *prefix);
+/* 0, -ENOENT or -ENOMEM. */
 int moat_ruleset_list_del(struct moat_ruleset *set, enum moat_list list,
 			  const struct moat_prefix *prefix);
 
@@ -67,7 +69,9 @@ struct moat_ruleset_load_report {
 /* Adds what a file says, one entry a line: a bare prefix (denied: the form of public blocklists),
  * "allow PREFIX", "deny PREFIX", or a rule as in dataplane/rule.h. '#' and ';' begin comments. `owner`
  * is set on its rules. All or nothing: on a bad line the set is unchanged, the error names up to five
- * lines as "FILE:LINE: why". 0, FULL, -EINVAL, -ENOMEM, or what opening it failed with. */
+ * lines as "FILE:LINE: why". A bare prefix of length 0 is a bad line: "deny 0.0.0.0/0" says it. 0, FULL,
+ * -EINVAL, -ENOMEM, or what opening it failed with. *ret_report (may be NULL) is set whenever the file
+ * could be read, also with errors. */
 int moat_ruleset_load(struct moat_ruleset *set, const char *path, const char *owner, uint64_t now_ns,
 		      struct moat_ruleset_load_report *ret_report, struct moat_error *error);
 

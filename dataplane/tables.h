@@ -14,6 +14,10 @@
 #include "dataplane/ruleset.h"
 #include "moat/rule.h"
 
+#define MOAT_TABLES_CHUNK 1024 /* root entries: a page */
+#define MOAT_TABLES_CHUNKS \
+	(((1u << MOAT_LPM_SRC4_BITS) + 3 * (1u << MOAT_LPM_ROOT_BITS)) / MOAT_TABLES_CHUNK)
+
 /* One half. Nodes are shared by the four tries; node 0 is never used. */
 struct moat_tables {
 	uint32_t *src4_root; /* 2^24 leaves */
@@ -24,10 +28,10 @@ struct moat_tables {
 	uint32_t node_capacity;
 	struct moat_rule_tables *rules;
 
-	/* builder's own: what this half holds besides zeros, so that a rebuild clears only that */
-	uint32_t node_count;
-	struct moat_tables_span *spans;
-	size_t span_count;
+	/* builder's own: what this half holds besides zeros, so that a rebuild clears only that; all zero
+	 * for new, zeroed memory */
+	uint32_t node_count;                              /* in use, with node 0 */
+	uint64_t touched[(MOAT_TABLES_CHUNKS + 63) / 64]; /* chunks of the roots, src4 dst4 src6 dst6 */
 	bool dirty; /* contents unknown (adopted): the next build clears everything */
 };
 
@@ -51,9 +55,6 @@ enum moat_tables_result {
  * -ENOMEM. */
 int moat_tables_build(struct moat_tables *half, const struct moat_ruleset *set,
 		      const struct moat_tables_clock *clock, struct moat_error *error);
-
-/* Frees what the builder allocated (not the memory of the parts). */
-void moat_tables_deinit(struct moat_tables *half);
 
 /* The leaf of an address, 0 if no prefix holds it. */
 uint32_t moat_tables_lookup_src(const struct moat_tables *half, const struct moat_addr *addr);

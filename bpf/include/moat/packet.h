@@ -120,6 +120,23 @@ MOAT_INLINE enum moat_verdict moat_reason_verdict(__u32 reason)
 	}
 }
 
+/* The reason of a packet that can't be judged, MOAT_REASON_PASS_DEFAULT if it can. */
+MOAT_INLINE enum moat_reason moat_parse_reason(__u32 parse)
+{
+	switch (parse) {
+	case MOAT_PARSE_OK:
+		return MOAT_REASON_PASS_DEFAULT;
+	case MOAT_PARSE_NOT_IP:
+		return MOAT_REASON_PASS_NOT_IP;
+	case MOAT_PARSE_TRUNCATED:
+		return MOAT_REASON_PASS_TRUNCATED;
+	case MOAT_PARSE_DEPTH:
+		return MOAT_REASON_PASS_DEPTH;
+	default:
+		return MOAT_REASON_PASS_MALFORMED;
+	}
+}
+
 struct moat_counter {
 	__u64 packets;
 	__u64 bytes; /* of frames, without FCS */

@@ -3,9 +3,14 @@
  * Rules, and the tables they are compiled into (dataplane/tables.h builds them, the gate and
  * dataplane/policy.h read them).
  *
- * Order of judgement, first match wins: allow list (source) > deny list (source) > rules by position >
- * pass. A rule's position is its rank by (priority, id); its slot is where its hits and its bucket
+ * Order of judgement, first match wins: what the parser couldn't read passes under its own reason > no
+ * policy passes > allow list (source) > deny list (source) > rules by position > pass. Every rule that a
+ * packet was found to match and that hasn't expired gets a hit: those that count and the one that
+ * decides. A rule's position is its rank by (priority, id); its slot is where its hits and its bucket
  * live and stays the same for the rule's life, so that counters survive a rebuild.
+ *
+ * The tries are chosen by the address, never by the packet's family: an IPv6 packet from ::ffff:a.b.c.d
+ * is judged as the IPv4 host that it names.
  *
  * Lookup: the source and the destination address are each looked up once in a multibit trie whose leaf
  * carries the list flags and a class; ports, length, protocol and TCP flags map to classes directly.
@@ -96,10 +101,12 @@ struct moat_rule_entry {
 	__u64 expires; /* in ticks of the judge's clock; 0 is never */
 	__u32 slot;
 	__u32 id;
-	__u32 budget; /* limit: packets a window (MOAT_WINDOW, see moat/cell.h) on the whole box, >= 1 */
+	__u32 budget; /* limit: packets a window on the whole box, >= 1 */
 	__u8 action;
 	__u8 flags;
-	__u16 reserved;
+	__u8 window_shift; /* limit: the rule's window number is the judge's ticks >> window_shift; longer than
+			    * the counters' window where that would hold too few packets to be exact */
+	__u8 reserved;
 };
 
 /* Classes: one a distinct prefix and 0 for none; one an elementary port or length interval; for ports
@@ -107,6 +114,12 @@ struct moat_rule_entry {
 #define MOAT_PREFIX_CLASSES (MOAT_RULES_MAX + 1)
 #define MOAT_RANGE_CLASSES (2 * MOAT_RULES_MAX + 2)
 #define MOAT_FLAG_CLASSES 257 /* flags + 1; 0 if not TCP */
+
+/* The index into `flags`. */
+MOAT_INLINE __u32 moat_flags_class(const struct moat_headers *h)
+{
+	return h->proto == 6 && h->has_ports ? (__u32)h->tcp_flags + 1 : 0;
+}
 
 struct moat_rule_tables {
 	__u32 rule_count; /* 0: no rule, the vectors are not read */
@@ -128,11 +141,6 @@ struct moat_rule_tables {
  * The bucket of a limit rule, one a slot, shared by all CPUs: window number in the upper half, packets
  * already granted in it in the lower. A CPU takes MOAT_LIMIT_BATCH packets at a time (fewer for small
  * budgets), so that the shared word is touched at most once in that many packets.
- *
- * A judge takes like this: a share of another window starts again from zero. With credit left it spends
- * one; with `empty` set it drops. Else, if the bucket's window is older (signed difference), one
- * compare-and-swap sets it to {window, 0}; then fetch-add of the batch: what was granted before, if below
- * the budget, leaves min(batch, budget - granted) as credit, and if not sets `empty`.
  */
 #define MOAT_LIMIT_BATCH 64
 
@@ -157,6 +165,45 @@ struct moat_limit_share {
 	__u32 reserved;
 };
 
+/* A clock that is read once a burst may still show the window before the one that another judge opened:
+ * it then takes from the newer one. A bucket further ahead is left from a clock that began again. */
+#define MOAT_LIMIT_AHEAD 1
+
+/* 1 if one packet more is within the box's budget of this window, and takes it. No loop: an add that
+ * lands in another window than ours (a race at the turn) is taken from that window's budget. */
+MOAT_INLINE int moat_limit_take(struct moat_limit *limit, struct moat_limit_share *share,
+				__u32 window, __u32 budget)
+{
+	__u32 batch = moat_limit_batch(budget);
+	__u32 granted;
+	__u64 old;
+
+	if (share->window != window) {
+		share->window = window;
+		share->credit = 0;
+		share->empty = 0;
+	}
+	if (share->credit) {
+		share->credit--;
+		return 1;
+	}
+	if (share->empty)
+		return 0;
+	old = *(volatile __u64 *)&limit->granted;
+	if ((__u32)(old >> 32) - window > MOAT_LIMIT_AHEAD)
+		__sync_val_compare_and_swap(&limit->granted, old, (__u64)window << 32);
+	old = __sync_fetch_and_add(&limit->granted, (__u64)batch);
+	granted = (__u32)old;
+	if (granted >= budget) {
+		share->empty = (__u32)(old >> 32) == window;
+		return 0;
+	}
+	if (batch > budget - granted)
+		batch = budget - granted;
+	share->credit = batch - 1;
+	return 1;
+}
+
 /*
  * Sources known from before an attack: a Bloom filter with two bits an address (the halves of
  * moat_addr_hash), written by user space from sources that were seen to hold conversations.
@@ -167,5 +214,26 @@ struct moat_limit_share {
 struct moat_known {
 	__u64 words[MOAT_KNOWN_BITS / 64];
 };
+
+MOAT_INLINE int moat_known_test(const struct moat_known *known, const struct moat_addr *addr,
+				__u64 seed)
+{
+	__u64 hash = moat_addr_hash(addr, seed);
+	__u32 a = (__u32)hash & (MOAT_KNOWN_BITS - 1);
+	__u32 b = (__u32)(hash >> 32) & (MOAT_KNOWN_BITS - 1);
+
+	return (known->words[a / 64] >> (a % 64)) & (known->words[b / 64] >> (b % 64)) & 1;
+}
+
+/* One writer at a time. */
+MOAT_INLINE void moat_known_add(struct moat_known *known, const struct moat_addr *addr, __u64 seed)
+{
+	__u64 hash = moat_addr_hash(addr, seed);
+	__u32 a = (__u32)hash & (MOAT_KNOWN_BITS - 1);
+	__u32 b = (__u32)(hash >> 32) & (MOAT_KNOWN_BITS - 1);
+
+	known->words[a / 64] |= 1ULL << (a % 64);
+	known->words[b / 64] |= 1ULL << (b % 64);
+}
 
 #endif
