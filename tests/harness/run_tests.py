@@ -22,7 +22,8 @@ MESON = '/usr/bin/meson'
 SUITES = ('unit', 'progrun', 'netns', 'fuzz', 'check')
 SANITIZED = ('unit', 'fuzz')
 SKIP_LINE = re.compile(r'^\W*SKIP: *(\S.*)$', re.MULTILINE)
-TAIL_LINES = 60
+# Of a failure's output: a sanitizer says the most important first, others last.
+HEAD_LINES, TAIL_LINES = 30, 40
 
 
 def build_dir(root, suite):
@@ -93,8 +94,9 @@ def run_suite(root, suite, names):
 
 def indent(text):
     lines = text.rstrip().splitlines()
-    if len(lines) > TAIL_LINES:
-        lines = [f'... {len(lines) - TAIL_LINES} lines before', *lines[-TAIL_LINES:]]
+    left_out = len(lines) - HEAD_LINES - TAIL_LINES
+    if left_out > 0:
+        lines = [*lines[:HEAD_LINES], f'... {left_out} lines ...', *lines[-TAIL_LINES:]]
     return ''.join(f'    {line}\n' for line in lines)
 
 
