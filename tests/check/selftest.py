@@ -10,6 +10,7 @@ import unittest
 import banned
 import includes
 import layout
+import leftovers
 import lengths
 import licence
 import source
@@ -148,6 +149,22 @@ class Licence(unittest.TestCase):
         self.assertEqual(licence.check_text('x.py', f'#!/usr/bin/python3\n# {good}'), [])
         self.assertEqual(len(licence.check_text('x.c', 'int x;\n')), 1)
         self.assertEqual(len(licence.check_text('x.bpf.c', good)), 1)
+
+
+class Leftovers(unittest.TestCase):
+    def test_found(self):
+        # Put together here, so that this file has none itself.
+        for line in ('/* TO' + 'DO: later */', '# FIX' + 'ME', '<<<<' + '<<< HEAD', 'x = 1; \t',
+                     "p = '/ho" + "me/me/moat'", '"/wo' + 'rk/moat"'):
+            self.assertEqual(len(leftovers.check_text('x.c', line + '\n')), 1, line)
+
+    def test_left_alone(self):
+        for line in ('mastodon', '/* a network (RFC 1918) */', '=======', '/proc/self/fd'):
+            self.assertEqual(leftovers.check_text('x.c', line + '\n'), [], line)
+
+    def test_last_line(self):
+        self.assertEqual(len(leftovers.check_text('x.c', 'int x;')), 1)
+        self.assertEqual(len(leftovers.check_text('x.c', 'int x;\n\n')), 1)
 
 
 class Source(unittest.TestCase):

@@ -19,7 +19,7 @@ import sys
 import time
 
 MESON = '/usr/bin/meson'
-SUITES = ('unit', 'progrun', 'netns', 'fuzz', 'check')
+SUITES = ('unit', 'progrun', 'netns', 'vm', 'fuzz', 'web', 'check')
 SANITIZED = ('unit', 'fuzz')
 SKIP_LINE = re.compile(r'^\W*SKIP: *(\S.*)$', re.MULTILINE)
 # Of a failure's output: a sanitizer says the most important first, others last.
@@ -74,7 +74,7 @@ def run_suite(root, suite, names):
     command = [MESON, 'test', '-C', directory, '--no-rebuild', '--logbase', f'testlog-{suite}',
                # Other work shares the machine; a hang is still found.
                '--timeout-multiplier', '3', '--suite', suite, *names]
-    if os.geteuid() != 0 and suite in ('progrun', 'netns'):
+    if os.geteuid() != 0 and suite in ('progrun', 'netns', 'vm'):
         command = ['sudo', '--preserve-env=MOAT_SHARED,PATH', *command]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, errors='replace')
