@@ -7,6 +7,7 @@
 #ifndef MOAT_DATAPLANE_FLOW_H
 #define MOAT_DATAPLANE_FLOW_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -50,8 +51,9 @@ struct moat_flow_table;
 /* Called for each flow that leaves the table. */
 typedef void (*moat_flow_end_fn)(void *userdata, const struct moat_flow *flow);
 
-/* Room for `capacity` flows (rounded up to a power of two, 1,024 to 2^24). 0, -EINVAL, -ENOMEM. */
-int moat_flow_table_new(uint32_t capacity, moat_flow_end_fn end, void *userdata,
+/* Room for `capacity` flows (rounded up to a power of two, 1,024 to 2^24); `hash_seed` keeps outsiders
+ * from aiming at one bucket. `end` may be NULL. 0, -EINVAL, -ENOMEM. */
+int moat_flow_table_new(uint32_t capacity, uint64_t hash_seed, moat_flow_end_fn end, void *userdata,
 			struct moat_flow_table **ret_table);
 void moat_flow_table_free(struct moat_flow_table *table);
 
@@ -59,6 +61,16 @@ void moat_flow_table_free(struct moat_flow_table *table);
  * is a later fragment. Valid until the next call. */
 struct moat_flow *moat_flow_table_add(struct moat_flow_table *table,
 				      const struct moat_headers *headers, uint64_t now_ns);
+
+/* The same in steps, so that a burst's memory can be on its way before it is needed. The hash is made of
+ * the moat_addr_hash of both addresses with the table's seed; then the bucket's line is fetched, then
+ * the flow's if it is there; then the packet is added. */
+uint64_t moat_flow_hash(const struct moat_headers *headers, uint64_t src_hash, uint64_t dst_hash);
+void moat_flow_table_prefetch(const struct moat_flow_table *table, uint64_t hash);
+void moat_flow_table_prefetch_flow(const struct moat_flow_table *table, uint64_t hash);
+struct moat_flow *moat_flow_table_add_hashed(struct moat_flow_table *table,
+					     const struct moat_headers *headers, uint64_t hash,
+					     uint64_t now_ns);
 
 /* Ages a bounded part of the table; call once a burst. Idle limits: NEW 10 s, HANDSHAKE 30 s, ESTABLISHED
  * TCP 1 h and others 60 s, CLOSING 60 s, CLOSED 5 s. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * A port: where a worker's packets come from and go to. Backends: afxdp, pcap, dummy (dpdk to come), each
- * an ops table; one moat_port is one queue of one port and belongs to one worker thread.
+ * an ops table; one moat_port is one queue of one port. Its receiving half belongs to one worker thread;
+ * its sending half to the thread that calls tx, which on a wire is the peer's.
  */
 #ifndef MOAT_DATAPLANE_PORT_H
 #define MOAT_DATAPLANE_PORT_H

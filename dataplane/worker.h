@@ -1,8 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A worker: one thread, one queue, from packet to verdict. rx -> parse -> flow -> policy -> counters ->
- * tx or release, a burst at a time, pinned to its CPU. It shares nothing with other workers but the
- * policy; detection reads its cells and its rings.
+ * A worker: one thread, one queue, from packet to verdict. rx -> parse -> policy -> cells -> flow of what
+ * passes -> samples -> tx or release, a burst at a time, pinned to its CPU. It shares nothing with other
+ * workers but the policy; detection reads its cells and its rings. A sample carries the judge's reason
+ * also where the port consumes everything (its counter is then MOAT_REASON_CONSUMED).
+ *
+ * Time: CLOCK_MONOTONIC, or in a replay the packets' own, which never goes backwards here: a packet
+ * that is late by less than a second is taken as of the time reached; a larger step back (a clock that
+ * was set, captures put end to end) shifts everything after it so that time goes on from where it was.
+ * Both are counted in time_backwards. The number of the window (moat/cell.h) is this time in
+ * milliseconds >> MOAT_WINDOW_SHIFT_MS, modulo 2^32; so a replay has the same windows on every machine.
  */
 #ifndef MOAT_DATAPLANE_WORKER_H
 #define MOAT_DATAPLANE_WORKER_H
@@ -20,7 +27,7 @@
 struct moat_worker_options {
 	struct moat_port *port; /* owned by the worker from here on */
 	struct moat_port *peer; /* wire: where passing packets go; not owned. NULL: mirror, all consumed */
-	struct moat_judge *judge; /* not owned */
+	struct moat_judge *judge; /* not owned; NULL: no policy, everything passes and is counted so */
 	uint32_t port_index;      /* what samples carry */
 	int cpu;                  /* to pin to; -1: not pinned */
 	uint32_t flows;           /* capacity of the flow table; 0: 65,536 */
@@ -39,13 +46,15 @@ struct moat_worker_counters {
 	struct moat_flow_counters flow;
 	uint64_t samples;
 	uint64_t samples_lost;
-	uint64_t flows_lost; /* ended flows that found the ring full */
-	uint64_t busy_ns;    /* time spent with a non-empty burst */
+	uint64_t flows_lost;     /* ended flows that found the ring full */
+	uint64_t time_backwards; /* packets whose capture time lay before the time reached */
+	uint64_t busy_ns;        /* time spent with a non-empty burst */
 	uint64_t idle_ns;
 };
 
 struct moat_worker;
 
+/* 0, -EINVAL or -ENOMEM; on failure the port is still the caller's. */
 int moat_worker_new(const struct moat_worker_options *options, struct moat_worker **ret_worker,
 		    struct moat_error *error);
 /* Stops the thread if it runs, closes the port. */
@@ -57,8 +66,10 @@ void moat_worker_stop(struct moat_worker *worker);
 /* True once the source ended or the port was lost (*ret_error: 0 or the negative errno). */
 bool moat_worker_is_done(const struct moat_worker *worker, int *ret_error);
 
-/* Or, without a thread: one burst in the caller's. The packets handled, or -ENODATA at the end. Time is
- * the packets' own if they have one (replay), else the clock. */
+/* Or, without a thread: one burst in the caller's. The packets handled, -ENODATA at the end, or the
+ * negative errno that the port was lost with. In a replay no call handles packets of two windows: when
+ * the next packet belongs to a later window, the call moves moat_worker_now_ns there and returns 0, so
+ * that the caller can close the windows before. */
 int moat_worker_step(struct moat_worker *worker);
 /* The time the worker has reached (capture time in a replay), ns. */
 uint64_t moat_worker_now_ns(const struct moat_worker *worker);

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The workers' frame parser, by the order that moat/packet.h sets. The gate's (bpf/lib) is written apart
+ * and must agree on every frame.
+ */
+#include "dataplane/parse.h"
+
+#include <arpa/inet.h>
+#include <linux/if_ether.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+/* Headers that linux/ has not, as on the wire. */
+struct vlan_tag {
+	__be16 tci;
+	__be16 ether_type;
+};
+
+struct ext_header {
+	uint8_t next;
+	uint8_t length; /* in 8 bytes without the first 8; AH in 4 bytes without the first 8 */
+};
+
+struct fragment_header {
+	uint8_t next;
+	uint8_t reserved;
+	__be16 offset; /* 13 bits of offset, 2 reserved, 1 more-fragments */
+	__be32 id;
+};
+
+struct port_pair {
+	__be16 source;
+	__be16 destination;
+};
+
+#define IP4_MORE_FRAGMENTS 0x2000
+#define IP4_OFFSET_MASK 0x1fff
+#define IP6_OFFSET_MASK 0xfff8
+#define IP6_MORE_FRAGMENTS 0x0001
+
+/* Lengths of the transport headers' fixed parts: without them a packet is truncated. */
+#define TCP_HEADER_LEN 20
+#define UDP_HEADER_LEN 8
+#define SCTP_HEADER_LEN 12
+#define ICMP_HEADER_LEN 4 /* type, code, checksum: what all types share */
+
+/* A frame being read. `end` bounds every access; it shrinks to the datagram's end once that is known, so
+ * that Ethernet padding is never taken for a header. */
+struct cursor {
+	const uint8_t *frame;
+	size_t offset;
+	size_t end;
+};
+
+/* The next `length` bytes, or NULL if they aren't all there. The cursor moves on. */
+static inline const void *cursor_take(struct cursor *cursor, size_t length)
+{
+	const uint8_t *at = cursor->frame + cursor->offset;
+
+	if (cursor->end - cursor->offset < length)
+		return NULL;
+	cursor->offset += length;
+	return at;
+}
+
+static inline uint16_t min_u16(size_t value)
+{
+	return value < UINT16_MAX ? (uint16_t)value : UINT16_MAX;
+}
+
+static enum moat_parse parse_tcp(struct cursor *cursor, struct moat_headers *h)
+{
+	const uint8_t *tcp = cursor_take(cursor, TCP_HEADER_LEN);
+
+	if (!tcp)
+		return MOAT_PARSE_TRUNCATED;
+	h->sport = (uint16_t)(tcp[0] << 8 | tcp[1]);
+	h->dport = (uint16_t)(tcp[2] << 8 | tcp[3]);
+	h->has_ports = 1;
+	h->tcp_flags = tcp[13];
+	return MOAT_PARSE_OK;
+}
+
+static enum moat_parse parse_ports(struct cursor *cursor, size_t header_len, struct moat_headers *h)
+{
+	const struct port_pair *ports = cursor_take(cursor, header_len);
+
+	if (!ports)
+		return MOAT_PARSE_TRUNCATED;
+	h->sport = ntohs(ports->source);
+	h->dport = ntohs(ports->destination);
+	h->has_ports = 1;
+	return MOAT_PARSE_OK;
+}
+
+static enum moat_parse parse_icmp(struct cursor *cursor, struct moat_headers *h)
+{
+	const uint8_t *icmp = cursor_take(cursor, ICMP_HEADER_LEN);
+
+	if (!icmp)
+		return MOAT_PARSE_TRUNCATED;
+	h->icmp_type = icmp[0];
+	h->icmp_code = icmp[1];
+	return MOAT_PARSE_OK;
+}
+
+static enum moat_parse parse_transport(struct cursor *cursor, struct moat_headers *h)
+{
+	h->l4_offset = min_u16(cursor->offset);
+	if (h->fragment == MOAT_FRAGMENT_LATER)
+		return MOAT_PARSE_OK;
+	switch (h->proto) {
+	case IPPROTO_TCP:
+		return parse_tcp(cursor, h);
+	case IPPROTO_UDP:
+		return parse_ports(cursor, UDP_HEADER_LEN, h);
+	case IPPROTO_SCTP:
+		return parse_ports(cursor, SCTP_HEADER_LEN, h);
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
+		return parse_icmp(cursor, h);
+	default:
+		return MOAT_PARSE_OK;
+	}
+}
+
+/* Ends reading at the datagram's end; false if that lies behind the frame's. */
+static bool cursor_limit(struct cursor *cursor, size_t l3_offset, size_t l3_len, size_t length)
+{
+	if (l3_offset + l3_len > length)
+		return false;
+	if (l3_offset + l3_len < cursor->end)
+		cursor->end = l3_offset + l3_len;
+	return true;
+}
+
+static enum moat_parse parse_ipv4(struct cursor *cursor, size_t length, struct moat_headers *h)
+{
+	size_t start = cursor->offset;
+	const struct iphdr *ip = cursor_take(cursor, sizeof(*ip));
+	size_t header_len, total_len;
+	uint16_t fragment;
+
+	if (!ip)
+		return MOAT_PARSE_TRUNCATED;
+	header_len = (size_t)ip->ihl * 4;
+	total_len = ntohs(ip->tot_len);
+	if (ip->version != 4 || header_len < sizeof(*ip) || total_len < header_len ||
+	    !cursor_limit(cursor, start, total_len, length))
+		return MOAT_PARSE_MALFORMED;
+	h->family = MOAT_FAMILY_V4;
+	moat_addr_from_v4(&h->src, ip->saddr);
+	moat_addr_from_v4(&h->dst, ip->daddr);
+	h->l3_len = (uint16_t)total_len;
+	h->ttl = ip->ttl;
+	h->proto = ip->protocol;
+	fragment = ntohs(ip->frag_off);
+	if (fragment & IP4_OFFSET_MASK)
+		h->fragment = MOAT_FRAGMENT_LATER;
+	else if (fragment & IP4_MORE_FRAGMENTS)
+		h->fragment = MOAT_FRAGMENT_FIRST;
+	/* options can be missing only where a capture was cut short */
+	if (!cursor_take(cursor, header_len - sizeof(*ip)))
+		return MOAT_PARSE_TRUNCATED;
+	return parse_transport(cursor, h);
+}
+
+/* One extension header; sets the protocol of what follows. A later fragment has nothing to walk. */
+static enum moat_parse parse_extension(struct cursor *cursor, struct moat_headers *h)
+{
+	const struct fragment_header *fragment;
+	const struct ext_header *ext;
+	size_t rest;
+
+	if (h->proto == IPPROTO_FRAGMENT) {
+		uint16_t offset;
+
+		fragment = cursor_take(cursor, sizeof(*fragment));
+		if (!fragment)
+			return MOAT_PARSE_TRUNCATED;
+		offset = ntohs(fragment->offset);
+		/* offset 0 without more to come is an atomic fragment: a whole packet (RFC 6946) */
+		if (offset & IP6_OFFSET_MASK)
+			h->fragment = MOAT_FRAGMENT_LATER;
+		else if (offset & IP6_MORE_FRAGMENTS)
+			h->fragment = MOAT_FRAGMENT_FIRST;
+		h->proto = fragment->next;
+		return MOAT_PARSE_OK;
+	}
+	ext = cursor_take(cursor, 8);
+	if (!ext)
+		return MOAT_PARSE_TRUNCATED;
+	rest = h->proto == IPPROTO_AH ? (size_t)ext->length * 4 : (size_t)ext->length * 8;
+	h->proto = ext->next;
+	return cursor_take(cursor, rest) ? MOAT_PARSE_OK : MOAT_PARSE_TRUNCATED;
+}
+
+static inline bool is_extension(uint8_t proto)
+{
+	switch (proto) {
+	case IPPROTO_HOPOPTS:
+	case IPPROTO_ROUTING:
+	case IPPROTO_FRAGMENT:
+	case IPPROTO_DSTOPTS:
+	case IPPROTO_AH:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static enum moat_parse parse_extensions(struct cursor *cursor, struct moat_headers *h)
+{
+	unsigned int depth = 0;
+
+	while (is_extension(h->proto) && h->fragment != MOAT_FRAGMENT_LATER) {
+		enum moat_parse result;
+
+		if (depth++ == MOAT_EXT_DEPTH)
+			return MOAT_PARSE_DEPTH;
+		result = parse_extension(cursor, h);
+		if (result != MOAT_PARSE_OK)
+			return result;
+	}
+	return parse_transport(cursor, h);
+}
+
+static enum moat_parse parse_ipv6(struct cursor *cursor, size_t length, struct moat_headers *h)
+{
+	size_t start = cursor->offset;
+	const struct ipv6hdr *ip = cursor_take(cursor, sizeof(*ip));
+	size_t l3_len;
+
+	if (!ip)
+		return MOAT_PARSE_TRUNCATED;
+	l3_len = (size_t)ntohs(ip->payload_len) + sizeof(*ip);
+	if (ip->version != 6 || !cursor_limit(cursor, start, l3_len, length))
+		return MOAT_PARSE_MALFORMED;
+	h->family = MOAT_FAMILY_V6;
+	memcpy(&h->src, &ip->saddr, sizeof(h->src));
+	memcpy(&h->dst, &ip->daddr, sizeof(h->dst));
+	h->l3_len = min_u16(l3_len);
+	h->ttl = ip->hop_limit;
+	h->proto = ip->nexthdr;
+	return parse_extensions(cursor, h);
+}
+
+static inline bool is_vlan(uint16_t ether_type)
+{
+	return ether_type == ETH_P_8021Q || ether_type == ETH_P_8021AD;
+}
+
+enum moat_parse moat_headers_parse(const void *frame, size_t captured, size_t length,
+				   struct moat_headers *ret_headers)
+{
+	struct cursor cursor = { .frame = frame, .end = captured };
+	struct moat_headers *h = ret_headers;
+	const struct ethhdr *eth = cursor_take(&cursor, sizeof(*eth));
+
+	memset(h, 0, sizeof(*h));
+	h->frame_len = min_u16(length);
+	if (!eth)
+		return MOAT_PARSE_TRUNCATED;
+	h->ether_type = ntohs(eth->h_proto);
+	for (unsigned int depth = 0; is_vlan(h->ether_type); depth++) {
+		const struct vlan_tag *tag;
+
+		if (depth == MOAT_VLAN_DEPTH)
+			return MOAT_PARSE_DEPTH;
+		tag = cursor_take(&cursor, sizeof(*tag));
+		if (!tag)
+			return MOAT_PARSE_TRUNCATED;
+		if (depth == 0)
+			h->vlan = ntohs(tag->tci) & 0x0fff;
+		h->ether_type = ntohs(tag->ether_type);
+	}
+	if (h->ether_type != ETH_P_IP && h->ether_type != ETH_P_IPV6)
+		return MOAT_PARSE_NOT_IP;
+	h->l3_offset = (uint16_t)cursor.offset;
+	return h->ether_type == ETH_P_IP ? parse_ipv4(&cursor, length, h)
+					 : parse_ipv6(&cursor, length, h);
+}

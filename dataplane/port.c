@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What all ports share: calls go through here, so that every backend counts alike. */
+#include "dataplane/port.h"
+
+static void count_burst(struct moat_counter *counter, const struct moat_packet *burst,
+			unsigned int count)
+{
+	counter->packets += count;
+	for (unsigned int i = 0; i < count; i++)
+		counter->bytes += burst[i].length;
+}
+
+int moat_port_rx(struct moat_port *port, struct moat_packet *ret_burst, unsigned int max)
+{
+	int count = port->ops->rx(port, ret_burst, max);
+
+	if (count > 0)
+		count_burst(&port->counters.received, ret_burst, (unsigned int)count);
+	return count;
+}
+
+unsigned int moat_port_tx(struct moat_port *port, struct moat_port *from,
+			  const struct moat_packet *burst, unsigned int count)
+{
+	unsigned int sent = 0;
+
+	if (port->ops->tx)
+		sent = port->ops->tx(port, from, burst, count);
+	else
+		moat_port_release(from, burst, count);
+	count_burst(&port->counters.sent, burst, sent);
+	port->counters.tx_ring_full += count - sent;
+	return sent;
+}
+
+void moat_port_release(struct moat_port *port, const struct moat_packet *burst, unsigned int count)
+{
+	if (port->ops->release)
+		port->ops->release(port, burst, count);
+}
+
+bool moat_port_wait(struct moat_port *port, int timeout_ms)
+{
+	return port->ops->wait ? port->ops->wait(port, timeout_ms) : true;
+}
+
+void moat_port_close(struct moat_port *port)
+{
+	if (port)
+		port->ops->close(port);
+}
+
+void moat_port_close_cleanup(struct moat_port **port)
+{
+	moat_port_close(*port);
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The path of a burst. Each stage goes through the whole burst before the next begins, and asks for the
+ * memory that the next will touch, so that the cache misses of 64 packets overlap. Nothing here
+ * allocates, locks or calls the kernel for a packet.
+ */
+#include <string.h>
+
+#include "dataplane/base/clock.h"
+#include "dataplane/parse.h"
+#include "dataplane/worker_priv.h"
+
+#define PREFETCH_FRAMES 4
+
+static void stage_parse(struct moat_worker *worker, const struct moat_packet *burst,
+			unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++) {
+		struct moat_work *work = &worker->work[i];
+
+		if (i + PREFETCH_FRAMES < count)
+			__builtin_prefetch(burst[i + PREFETCH_FRAMES].data);
+		work->parse = (uint8_t)moat_headers_parse(burst[i].data, burst[i].captured,
+							  burst[i].length, &work->headers);
+		if (work->headers.family == MOAT_FAMILY_ANY)
+			continue;
+		moat_cells_hash(&worker->cells, &work->headers, &work->hash);
+		work->flow_hash = moat_flow_hash(&work->headers, work->hash.src, work->hash.dst);
+		moat_flow_table_prefetch(worker->flows, work->flow_hash);
+	}
+}
+
+/* The reason of a packet where no policy was given: as the judge would say without one. */
+static enum moat_reason reason_without_policy(enum moat_parse parse)
+{
+	switch (parse) {
+	case MOAT_PARSE_NOT_IP:
+		return MOAT_REASON_PASS_NOT_IP;
+	case MOAT_PARSE_TRUNCATED:
+		return MOAT_REASON_PASS_TRUNCATED;
+	case MOAT_PARSE_MALFORMED:
+		return MOAT_REASON_PASS_MALFORMED;
+	case MOAT_PARSE_DEPTH:
+		return MOAT_REASON_PASS_DEPTH;
+	default:
+		return MOAT_REASON_PASS_NO_TABLE;
+	}
+}
+
+static void stage_judge(struct moat_worker *worker, unsigned int count, uint64_t now_ms)
+{
+	struct moat_judge *judge = worker->options.judge;
+
+	for (unsigned int i = 0; i < count; i++) {
+		struct moat_work *work = &worker->work[i];
+
+		work->rule_id = 0;
+		work->reason = (uint8_t)(judge ? moat_judge_packet(judge, &work->headers, work->parse,
+								   now_ms, &work->rule_id)
+					       : reason_without_policy(work->parse));
+		if (work->parse == MOAT_PARSE_OK)
+			moat_flow_table_prefetch_flow(worker->flows, work->flow_hash);
+	}
+}
+
+static bool is_drop(const struct moat_work *work)
+{
+	return moat_reason_verdict(work->reason) == MOAT_VERDICT_DROP;
+}
+
+static void stage_count(struct moat_worker *worker, const struct moat_packet *burst,
+			unsigned int count, uint32_t window)
+{
+	for (unsigned int i = 0; i < count; i++) {
+		struct moat_work *work = &worker->work[i];
+		bool drop = is_drop(work);
+
+		if (work->headers.family == MOAT_FAMILY_ANY)
+			continue;
+		moat_cells_count_hashed(&worker->cells, &work->headers, &work->hash, window, drop);
+		if (work->parse == MOAT_PARSE_OK && !drop)
+			moat_flow_table_add_hashed(worker->flows, &work->headers, work->flow_hash,
+						   burst[i].time_ns);
+	}
+}
+
+void moat_worker_arm_sampler(struct moat_worker *worker, struct moat_sampler *sampler)
+{
+	/* xorshift64 (Marsaglia, JSS 2003) */
+	worker->random ^= worker->random << 13;
+	worker->random ^= worker->random >> 7;
+	worker->random ^= worker->random << 17;
+	/* interval/2 to 3/2 of it: regular traffic can't stay in step with the sampling */
+	sampler->countdown = sampler->interval - sampler->interval / 2;
+	if (sampler->interval > 1)
+		sampler->countdown += (uint32_t)(worker->random % sampler->interval);
+}
+
+static void take_sample(struct moat_worker *worker, const struct moat_packet *packet,
+			const struct moat_work *work, uint32_t interval)
+{
+	struct moat_sample sample = {
+		.time_ns = packet->time_ns,
+		.port = worker->options.port_index,
+		.rule_id = work->rule_id,
+		.interval = interval,
+		.cap_len = (uint16_t)(packet->captured < MOAT_SAMPLE_BYTES ? packet->captured
+									   : MOAT_SAMPLE_BYTES),
+		.reason = work->reason,
+		.parse = work->parse,
+		.headers = work->headers,
+	};
+
+	memcpy(sample.data, packet->data, sample.cap_len);
+	if (moat_ring_push(&worker->samples, &sample))
+		worker->counters.samples++;
+}
+
+static void stage_sample(struct moat_worker *worker, const struct moat_packet *burst,
+			 unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++) {
+		struct moat_sampler *sampler = &worker->samplers[is_drop(&worker->work[i])];
+
+		if (sampler->interval == 0 || --sampler->countdown > 0)
+			continue;
+		take_sample(worker, &burst[i], &worker->work[i], sampler->interval);
+		moat_worker_arm_sampler(worker, sampler);
+	}
+}
+
+static void count_reason(struct moat_worker *worker, uint32_t reason,
+			 const struct moat_packet *packet)
+{
+	worker->counters.in.packets++;
+	worker->counters.in.bytes += packet->length;
+	worker->counters.reasons[reason].packets++;
+	worker->counters.reasons[reason].bytes += packet->length;
+}
+
+/* Sends what passes to the peer and gives the rest back; each packet gets its one counter here. */
+static void stage_out(struct moat_worker *worker, const struct moat_packet *burst,
+		      unsigned int count)
+{
+	struct moat_packet out[MOAT_BURST], back[MOAT_BURST];
+	uint8_t out_reasons[MOAT_BURST];
+	unsigned int out_count = 0, back_count = 0, sent;
+
+	for (unsigned int i = 0; i < count; i++) {
+		bool drop = is_drop(&worker->work[i]);
+
+		if (!drop && worker->options.peer) {
+			out_reasons[out_count] = worker->work[i].reason;
+			out[out_count++] = burst[i];
+			continue;
+		}
+		count_reason(worker, drop ? worker->work[i].reason : MOAT_REASON_CONSUMED,
+			     &burst[i]);
+		back[back_count++] = burst[i];
+	}
+	if (back_count)
+		moat_port_release(worker->port, back, back_count);
+	if (!out_count)
+		return;
+	sent = moat_port_tx(worker->options.peer, worker->port, out, out_count);
+	for (unsigned int i = 0; i < out_count; i++)
+		count_reason(worker, i < sent ? out_reasons[i] : MOAT_REASON_DROP_NO_PEER, &out[i]);
+}
+
+void moat_worker_burst(struct moat_worker *worker, const struct moat_packet *burst,
+		       unsigned int count, uint32_t window)
+{
+	stage_parse(worker, burst, count);
+	stage_judge(worker, count, burst[count - 1].time_ns / MOAT_NS_PER_MS);
+	stage_count(worker, burst, count, window);
+	stage_sample(worker, burst, count);
+	stage_out(worker, burst, count);
+	if (worker->options.judge)
+		moat_judge_quiesce(worker->options.judge);
+}
