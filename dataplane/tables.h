@@ -43,7 +43,7 @@ struct moat_tables_clock {
 	uint32_t window_shift; /* a window is 2^shift ticks */
 };
 
-/* shift such that 2^shift ticks are next to 1/8 s. */
+/* The longest window of 2^shift ticks up to 128 ms: 128 ms at 1000 and 250 ticks a second, 80 ms at 100. */
 uint32_t moat_tables_window_shift(uint32_t ticks_per_s);
 
 enum moat_tables_result {

@@ -123,7 +123,7 @@ MOAT_INLINE __u32 moat_flags_class(const struct moat_headers *h)
 
 struct moat_rule_tables {
 	__u32 rule_count; /* 0: no rule, the vectors are not read */
-	__u32 generation; /* counts rebuilds, for `moat rules list` */
+	__u32 generation; /* rebuilds of this half, for `moat rules list` */
 	struct moat_rule_entry entries[MOAT_RULES_MAX];
 	__u16 sport_class[65536];
 	__u16 dport_class[65536];

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The two parts of the builder, for tables.c alone: tries (tables_lpm.c), vectors (tables_rules.c). */
+#ifndef MOAT_DATAPLANE_TABLES_BUILD_H
+#define MOAT_DATAPLANE_TABLES_BUILD_H
+
+#include "dataplane/tables.h"
+
+/* A prefix and what its addresses get: MOAT_LPM_ALLOW or MOAT_LPM_DENY, or the class of a rule's prefix. */
+struct moat_lpm_item {
+	const struct moat_prefix *prefix;
+	uint32_t value;
+};
+
+/* Zeroes what an earlier build left in the roots and gives back all nodes. */
+void moat_lpm_clear(struct moat_tables *half);
+
+/* Fills the tries of sources or destinations from `count` items of any order and family (not ANY). 0,
+ * MOAT_TABLES_NO_NODES or -ENOMEM. */
+int moat_lpm_fill(struct moat_tables *half, bool source, const struct moat_lpm_item *items,
+		  size_t count);
+
+/* The distinct prefixes of one side of the rules: class c is prefixes[c - 1]. */
+struct moat_prefix_classes {
+	size_t count;
+	const struct moat_prefix *prefixes[MOAT_RULES_MAX];
+};
+
+/* Fills half->rules from `count` rules by position and says which prefix has which class. */
+void moat_rule_tables_fill(struct moat_rule_tables *tables, const struct moat_rule *const *rules,
+			   size_t count, const struct moat_tables_clock *clock,
+			   struct moat_prefix_classes *ret_src, struct moat_prefix_classes *ret_dst);
+
+#endif
