@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
 # Runs inside the virtual machine: each of the given test programs, one after the other, one line
-# a test. usage: guest.sh FAMILY PROGRAM…
+# a test. A BPF object (NAME.bpf.o) is loaded, which is its test.
+# usage: guest.sh FAMILY PROGRAM|OBJECT…
 #
 # What a program skips is printed as "SKIP: NAME: reason", so that the runner outside counts it.
 set -uo pipefail
@@ -29,11 +30,20 @@ done
     failed=1
 }
 
+load_object() {
+    local pin
+    pin=$(mktemp -d /sys/fs/bpf/loadXXXXXX) && bpftool prog loadall "$1" "$pin"
+}
+
 log=$(mktemp)
 for program; do
     name=$(basename "$program") start=$EPOCHREALTIME status=0 result=ok
-    # A hang in one test leaves the others their turn.
-    timeout -k 5 "${MOAT_VM_TEST_SECONDS:-120}" "$program" >"$log" 2>&1 </dev/null || status=$?
+    if [[ $program == *.bpf.o ]]; then
+        load_object "$program" >"$log" 2>&1 || status=$?
+    else
+        # A hang in one test leaves the others their turn.
+        timeout -k 5 "${MOAT_VM_TEST_SECONDS:-120}" "$program" >"$log" 2>&1 </dev/null || status=$?
+    fi
     case $status in
     0) ;;
     77) result=skipped ;;
