@@ -14,11 +14,19 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Headers that linux/ has not, as on the wire. */
+/* Headers as on the wire. Packed: a frame's headers lie as they come, on any alignment. */
+struct ipv4_header {
+	struct iphdr ip;
+} __attribute__((packed));
+
+struct ipv6_header {
+	struct ipv6hdr ip;
+} __attribute__((packed));
+
 struct vlan_tag {
 	__be16 tci;
 	__be16 ether_type;
-};
+} __attribute__((packed));
 
 struct ext_header {
 	uint8_t next;
@@ -30,12 +38,12 @@ struct fragment_header {
 	uint8_t reserved;
 	__be16 offset; /* 13 bits of offset, 2 reserved, 1 more-fragments */
 	__be32 id;
-};
+} __attribute__((packed));
 
 struct port_pair {
 	__be16 source;
 	__be16 destination;
-};
+} __attribute__((packed));
 
 #define IP4_MORE_FRAGMENTS 0x2000
 #define IP4_OFFSET_MASK 0x1fff
@@ -141,30 +149,30 @@ static bool cursor_limit(struct cursor *cursor, size_t l3_offset, size_t l3_len,
 static enum moat_parse parse_ipv4(struct cursor *cursor, size_t length, struct moat_headers *h)
 {
 	size_t start = cursor->offset;
-	const struct iphdr *ip = cursor_take(cursor, sizeof(*ip));
+	const struct ipv4_header *at = cursor_take(cursor, sizeof(*at));
 	size_t header_len, total_len;
 	uint16_t fragment;
 
-	if (!ip)
+	if (!at)
 		return MOAT_PARSE_TRUNCATED;
-	header_len = (size_t)ip->ihl * 4;
-	total_len = ntohs(ip->tot_len);
-	if (ip->version != 4 || header_len < sizeof(*ip) || total_len < header_len ||
+	header_len = (size_t)at->ip.ihl * 4;
+	total_len = ntohs(at->ip.tot_len);
+	if (at->ip.version != 4 || header_len < sizeof(*at) || total_len < header_len ||
 	    !cursor_limit(cursor, start, total_len, length))
 		return MOAT_PARSE_MALFORMED;
 	h->family = MOAT_FAMILY_V4;
-	moat_addr_from_v4(&h->src, ip->saddr);
-	moat_addr_from_v4(&h->dst, ip->daddr);
+	moat_addr_from_v4(&h->src, at->ip.saddr);
+	moat_addr_from_v4(&h->dst, at->ip.daddr);
 	h->l3_len = (uint16_t)total_len;
-	h->ttl = ip->ttl;
-	h->proto = ip->protocol;
-	fragment = ntohs(ip->frag_off);
+	h->ttl = at->ip.ttl;
+	h->proto = at->ip.protocol;
+	fragment = ntohs(at->ip.frag_off);
 	if (fragment & IP4_OFFSET_MASK)
 		h->fragment = MOAT_FRAGMENT_LATER;
 	else if (fragment & IP4_MORE_FRAGMENTS)
 		h->fragment = MOAT_FRAGMENT_FIRST;
 	/* options can be missing only where a capture was cut short */
-	if (!cursor_take(cursor, header_len - sizeof(*ip)))
+	if (!cursor_take(cursor, header_len - sizeof(*at)))
 		return MOAT_PARSE_TRUNCATED;
 	return parse_transport(cursor, h);
 }
@@ -232,20 +240,20 @@ static enum moat_parse parse_extensions(struct cursor *cursor, struct moat_heade
 static enum moat_parse parse_ipv6(struct cursor *cursor, size_t length, struct moat_headers *h)
 {
 	size_t start = cursor->offset;
-	const struct ipv6hdr *ip = cursor_take(cursor, sizeof(*ip));
+	const struct ipv6_header *at = cursor_take(cursor, sizeof(*at));
 	size_t l3_len;
 
-	if (!ip)
+	if (!at)
 		return MOAT_PARSE_TRUNCATED;
-	l3_len = (size_t)ntohs(ip->payload_len) + sizeof(*ip);
-	if (ip->version != 6 || !cursor_limit(cursor, start, l3_len, length))
+	l3_len = (size_t)ntohs(at->ip.payload_len) + sizeof(*at);
+	if (at->ip.version != 6 || !cursor_limit(cursor, start, l3_len, length))
 		return MOAT_PARSE_MALFORMED;
 	h->family = MOAT_FAMILY_V6;
-	memcpy(&h->src, &ip->saddr, sizeof(h->src));
-	memcpy(&h->dst, &ip->daddr, sizeof(h->dst));
+	memcpy(&h->src, &at->ip.saddr, sizeof(h->src));
+	memcpy(&h->dst, &at->ip.daddr, sizeof(h->dst));
 	h->l3_len = min_u16(l3_len);
-	h->ttl = ip->hop_limit;
-	h->proto = ip->nexthdr;
+	h->ttl = at->ip.hop_limit;
+	h->proto = at->ip.nexthdr;
 	return parse_extensions(cursor, h);
 }
 

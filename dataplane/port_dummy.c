@@ -4,6 +4,7 @@
 #include "dataplane/port.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "dataplane/base/cleanup.h"
@@ -95,7 +96,7 @@ int moat_port_dummy_open(const struct moat_port_dummy_options *options, struct m
 	if (!dummy)
 		return moat_error_set(error, -ENOMEM, "dummy port: out of memory");
 	dummy->port.ops = &dummy_ops;
-	strcpy(dummy->port.name, "dummy");
+	snprintf(dummy->port.name, sizeof(dummy->port.name), "dummy");
 	dummy->frames = options->frames;
 	dummy->frame_count = options->frame_count;
 	dummy->repeats_left = options->frame_count ? options->repeat : 0;

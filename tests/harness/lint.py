@@ -94,7 +94,9 @@ def header_deps(build):
 
 def tidy_key(root, files):
     """Changes when the file, a header of ours that it reads, or the rules change."""
-    digest = hashlib.sha256(source.read(root, '.clang-tidy').encode())
+    digest = hashlib.sha256()
+    for rules in ('.clang-tidy', 'tests/.clang-tidy'):
+        digest.update(source.read(root, rules).encode())
     for path in sorted(set(files)):
         if path.startswith(root + os.sep) and os.path.exists(path):
             with open(path, 'rb') as f:
