@@ -69,12 +69,12 @@ static size_t put_query(unsigned char *out, const char *label)
 	static const unsigned char tail[] = { 3, 'l', 'a', 'b', 4, 't', 'e', 's', 't', 0, 0, 1, 0, 1 };
 	static const unsigned char edns[] = { 0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0 };
 	static const unsigned char header[] = { 0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1 };
-	size_t length = strlen(label), at = sizeof(header);
+	size_t at = sizeof(header);
 
 	memcpy(out, header, sizeof(header));
-	out[at++] = (unsigned char)length;
-	memcpy(out + at, label, length);
-	at += length;
+	out[at++] = (unsigned char)strlen(label);
+	while (*label)
+		out[at++] = (unsigned char)*label++;
 	memcpy(out + at, tail, sizeof(tail));
 	at += sizeof(tail);
 	memcpy(out + at, edns, sizeof(edns));
@@ -133,7 +133,7 @@ static int parse(struct request *ret, char **argv)
 	struct ether_addr mac;
 	unsigned int kind = 0;
 
-	while (kind < 4 && strcmp(argv[1], kinds[kind]))
+	while (kind < 4 && strcmp(argv[1], kinds[kind]) != 0)
 		kind++;
 	config->kind = (unsigned char)kind;
 	config->ifindex = if_nametoindex(argv[2]);

@@ -28,8 +28,9 @@ static void bind_to_random_source(int fd)
 	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
 		return;
 	source.sin_addr.s_addr = htonl(ntohl(source.sin_addr.s_addr) + random % count);
-	(void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
-	(void)bind(fd, (struct sockaddr *)&source, sizeof(source));
+	if (setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on)) < 0 ||
+	    bind(fd, (struct sockaddr *)&source, sizeof(source)) < 0)
+		perror("lab-source");
 }
 
 int connect(int fd, const struct sockaddr *address, socklen_t length)
