@@ -10,7 +10,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#include "generator.h"
+#include "tests/lab/generator.h"
 
 #define ETH_P_IP 0x0800
 #define PACE_SLACK_NS 50000

@@ -25,9 +25,10 @@
 #include <string.h>
 #include <time.h>
 
-#include "generator.h"
-#include "lab_generator.skel.h"
-#include "meter.h"
+#include "tests/lab/generator.h"
+#include "tests/lab/meter.h"
+
+#include "lab_generator.skel.h" /* uses the types of generator.h */
 
 #define CALL_SECONDS 0.005 /* of frames: long enough to amortise a call's set-up, within a bucket */
 #define BATCH 8            /* frames between deliveries */
@@ -126,32 +127,64 @@ struct request {
 	unsigned long long base;
 };
 
-static int parse(struct request *ret, char **argv)
+/* A whole number up to `max`; false if the text is anything else. */
+static bool take_number(const char *text, unsigned long long max, unsigned long long *ret_value)
+{
+	unsigned long long value;
+	char *end;
+
+	errno = 0;
+	value = strtoull(text, &end, 10);
+	if (errno || end == text || *end != '\0' || value > max)
+		return false;
+	*ret_value = value;
+	return true;
+}
+
+static bool take_real(const char *text, double max, double *ret_value)
+{
+	char *end;
+	double value = strtod(text, &end);
+
+	if (end == text || *end != '\0' || !(value > 0 && value <= max))
+		return false;
+	*ret_value = value;
+	return true;
+}
+
+static bool take_mac(const char *text, unsigned char *ret_mac)
+{
+	struct ether_addr mac;
+
+	if (!ether_aton_r(text, &mac))
+		return false;
+	memcpy(ret_mac, &mac, sizeof(mac));
+	return true;
+}
+
+static bool parse(struct request *ret_request, char **argv)
 {
 	static const char *const kinds[] = { "syn", "udp", "icmp", "amp" };
-	struct generator_config *config = &ret->config;
-	struct ether_addr mac;
-	unsigned int kind = 0;
+	struct request request = { 0 };
+	struct generator_config *config = &request.config;
+	unsigned long long port, dscp;
 
-	while (kind < 4 && strcmp(argv[1], kinds[kind]) != 0)
-		kind++;
-	config->kind = (unsigned char)kind;
+	while (config->kind < 4 && strcmp(argv[1], kinds[config->kind]) != 0)
+		config->kind++;
 	config->ifindex = if_nametoindex(argv[2]);
-	if (kind == 4 || !config->ifindex || inet_pton(AF_INET, argv[3], &config->target) != 1)
-		return -EINVAL;
-	config->target_port = (unsigned short)atoi(argv[4]);
-	if (!ether_aton_r(argv[5], &mac))
-		return -EINVAL;
-	memcpy(config->source_mac, &mac, 6);
-	if (!ether_aton_r(argv[6], &mac))
-		return -EINVAL;
-	memcpy(config->target_mac, &mac, 6);
-	config->dscp = (unsigned char)atoi(argv[7]);
-	ret->rate = atof(argv[8]);
-	ret->seconds = atof(argv[9]);
-	ret->base = strtoull(argv[10], NULL, 10);
-	config->interval_ns = (unsigned int)(1e9 / ret->rate);
-	return ret->rate > 0 && ret->seconds > 0 && ret->seconds <= 60 ? 0 : -EINVAL;
+	if (config->kind == 4 || !config->ifindex ||
+	    inet_pton(AF_INET, argv[3], &config->target) != 1)
+		return false;
+	if (!take_number(argv[4], 65535, &port) || !take_mac(argv[5], config->source_mac) ||
+	    !take_mac(argv[6], config->target_mac) || !take_number(argv[7], 63, &dscp) ||
+	    !take_real(argv[8], 1e7, &request.rate) || !take_real(argv[9], 60, &request.seconds) ||
+	    !take_number(argv[10], ~0ULL, &request.base))
+		return false;
+	config->target_port = (unsigned short)port;
+	config->dscp = (unsigned char)dscp;
+	config->interval_ns = (unsigned int)(1e9 / request.rate);
+	*ret_request = request;
+	return true;
 }
 
 /* Runs the program, which paces itself, for the asked time; fills 20 ms buckets. Returns 0 or negative errno. */
@@ -195,21 +228,22 @@ int main(int argc, char **argv)
 {
 	static unsigned int buckets[METER_BUCKETS];
 	static unsigned char frame[FRAME_MAX];
-	struct request request = {};
+	struct sigaction action = { .sa_handler = on_signal };
+	struct request request;
 	struct bpf_link *idle = NULL;
 	struct lab_generator *bpf;
 	unsigned long long first;
 	size_t length;
 	int r;
 
-	if (argc != 12 || parse(&request, argv)) {
+	if (argc != 12 || !parse(&request, argv)) {
 		fprintf(stderr,
 			"usage: lab-generator syn|udp|icmp|amp INTERFACE TARGET PORT SOURCE_MAC TARGET_MAC "
 			"DSCP RATE SECONDS BASE_NS IDLE\n");
 		return 2;
 	}
-	signal(SIGTERM, on_signal);
-	signal(SIGINT, on_signal);
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGINT, &action, NULL);
 	length = make_variants(&request.config, frame);
 	bpf = lab_generator__open();
 	if (!bpf) {

@@ -8,7 +8,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#include "meter.h"
+#include "tests/lab/meter.h"
 
 #define ETH_P_IP 0x0800
 #define ETH_P_IPV6 0x86DD

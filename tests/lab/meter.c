@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 #include "lab_meter.skel.h"
-#include "meter.h"
+#include "tests/lab/meter.h"
 
 #define MAP_BYTES (METER_BUCKETS * sizeof(struct meter_bucket))
 
@@ -142,15 +142,20 @@ static int meter_open(struct meter *meter, char **argv)
 {
 	struct in6_addr servers6;
 	struct in_addr address, mask;
+	unsigned long dscp;
+	char *end;
 	int r;
 
+	dscp = strtoul(argv[1], &end, 10);
+	if (*end != '\0' || dscp < 1 || dscp > 63)
+		return -EINVAL;
 	if (inet_pton(AF_INET, argv[2], &address) != 1 || inet_pton(AF_INET, argv[3], &mask) != 1 ||
 	    inet_pton(AF_INET6, argv[4], &servers6) != 1)
 		return -EINVAL;
 	meter->bpf = lab_meter__open();
 	if (!meter->bpf)
 		return -errno;
-	meter->bpf->rodata->mark_dscp = (unsigned char)atoi(argv[1]);
+	meter->bpf->rodata->mark_dscp = (unsigned char)dscp;
 	meter->bpf->rodata->servers_net = ntohl(address.s_addr);
 	meter->bpf->rodata->servers_mask = ntohl(mask.s_addr);
 	memcpy((void *)meter->bpf->rodata->servers6_net, &servers6,

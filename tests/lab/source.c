@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 
@@ -17,17 +18,24 @@ static void bind_to_random_source(int fd)
 {
 	struct sockaddr_in source = { .sin_family = AF_INET };
 	const char *range = getenv("MOAT_LAB_SOURCES");
+	const char *plus = range ? strchr(range, '+') : NULL;
 	char first[INET_ADDRSTRLEN] = "";
-	unsigned int count = 0, random = 0;
+	unsigned int random = 0;
+	unsigned long count;
 	int on = 1;
 
-	if (!range || sscanf(range, "%15[0-9.]+%u", first, &count) != 2 || count == 0)
+	if (!plus || (size_t)(plus - range) >= sizeof(first))
+		return;
+	memcpy(first, range, (size_t)(plus - range));
+	count = strtoul(plus + 1, NULL, 10);
+	if (count == 0 || count > 65536)
 		return;
 	if (inet_pton(AF_INET, first, &source.sin_addr) != 1)
 		return;
 	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
 		return;
-	source.sin_addr.s_addr = htonl(ntohl(source.sin_addr.s_addr) + random % count);
+	source.sin_addr.s_addr = htonl(ntohl(source.sin_addr.s_addr) +
+				       (unsigned int)(random % count));
 	if (setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on)) < 0 ||
 	    bind(fd, (struct sockaddr *)&source, sizeof(source)) < 0)
 		perror("lab-source");
