@@ -44,8 +44,8 @@ struct moat_judge *moat_policy_judge(struct moat_policy *policy, uint32_t index)
  * to do, and one thread can judge, quiesce and commit in turn. */
 void moat_judge_quiesce(struct moat_judge *judge);
 
-/* The verdict on one parsed packet at `now_ms` (any monotonic milliseconds, the same clock for all
- * judges). Returns its reason; *ret_rule_id is the deciding rule's id or 0. No allocation, no lock. */
+/* The verdict on one parsed packet at `now_ms`, milliseconds of the clock that rules' expires_ns
+ * are in (a replay's rules and judges both go by the capture's time); the same for all judges. Returns its reason; *ret_rule_id is the deciding rule's id or 0. No allocation, no lock. */
 enum moat_reason moat_judge_packet(struct moat_judge *judge, const struct moat_headers *headers,
 				   enum moat_parse parse, uint64_t now_ms, uint32_t *ret_rule_id);
 

@@ -3,10 +3,12 @@
 #ifndef MOAT_DATAPLANE_RULE_NAMES_H
 #define MOAT_DATAPLANE_RULE_NAMES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "moat/packet.h"
+#include "dataplane/base/error.h"
+#include "moat/rule.h"
 
 /* What "flags S" without a mask looks at beside the flags it names. */
 #define MOAT_FLAGS_MASK_DEFAULT (MOAT_TCP_SYN | MOAT_TCP_ACK | MOAT_TCP_FIN | MOAT_TCP_RST)
@@ -42,6 +44,12 @@ struct moat_words {
 /* The next word into ret_word, its column (from 1) into *ret_column. 1; 0 at the end; -EINVAL with the
  * column: too long, an open quote, a control character or text that isn't UTF-8. */
 int moat_words_next(struct moat_words *words, char ret_word[MOAT_WORD_LEN], size_t *ret_column);
+
+/* True if `text` is UTF-8 without control characters, so that logs, JSON and saved sets can carry it. */
+bool moat_text_is_clean(const char *text);
+
+/* Refuses what no packet matches and what drops everything: 0 or -EINVAL with the reason. */
+int moat_rule_check(const struct moat_rule *rule, struct moat_error *error);
 
 /* A decimal number without sign up to `max` that takes all of `text`. 0 or -EINVAL. */
 int moat_number_parse(const char *text, uint64_t max, uint64_t *ret_number);

@@ -52,6 +52,18 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t';
 }
 
+bool moat_text_is_clean(const char *text)
+{
+	while (*text) {
+		size_t bytes = utf8_length(text);
+
+		if (bytes == 0 || (uint8_t)*text < 0x20 || *text == 0x7f)
+			return false;
+		text += bytes;
+	}
+	return true;
+}
+
 int moat_words_next(struct moat_words *words, char ret_word[MOAT_WORD_LEN], size_t *ret_column)
 {
 	const char *at = words->at;
@@ -355,23 +367,22 @@ static bool match_is_everything(const struct moat_match *match)
 	       match->len_max == UINT16_MAX && match->tcp_mask == 0;
 }
 
-static int check(const struct parser *parser)
+int moat_rule_check(const struct moat_rule *rule, struct moat_error *error)
 {
-	const struct moat_rule *rule = &parser->rule;
 	const struct moat_match *match = &rule->match;
 	bool ports = match->sport_min > 0 || match->sport_max < UINT16_MAX ||
 		     match->dport_min > 0 || match->dport_max < UINT16_MAX;
 
 	if (match->src.family && match->dst.family && match->src.family != match->dst.family)
-		return moat_error_set(parser->error, -EINVAL,
+		return moat_error_set(error, -EINVAL,
 				      "src and dst are of two families: no packet is");
 	if (ports && match->proto && match->proto != 6 && match->proto != 17 && match->proto != 132)
-		return moat_error_set(parser->error, -EINVAL, "only tcp, udp and sctp have ports");
+		return moat_error_set(error, -EINVAL, "only tcp, udp and sctp have ports");
 	if (match->tcp_mask && match->proto && match->proto != 6)
-		return moat_error_set(parser->error, -EINVAL, "only tcp has flags");
+		return moat_error_set(error, -EINVAL, "only tcp has flags");
 	if (rule->action == MOAT_ACTION_DROP && match_is_everything(match))
 		return moat_error_set(
-			parser->error, -EINVAL,
+			error, -EINVAL,
 			"a rule that drops everything would cut you off: name a prefix, a "
 			"protocol, ports, flags or a length");
 	return 0;
@@ -404,7 +415,7 @@ int moat_rule_parse(const char *text, uint64_t now_ns, struct moat_rule *ret_rul
 	}
 	if (r < 0)
 		return r;
-	r = check(&parser);
+	r = moat_rule_check(&parser.rule, error);
 	if (r < 0)
 		return r;
 	*ret_rule = parser.rule;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* See ruleset.h; files are read and written by ruleset_file.c. */
+/* See ruleset.h; files are read and written by ruleset_load.c and ruleset_state.c. */
 #include "dataplane/ruleset.h"
 
 #include <errno.h>
@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "dataplane/base/cleanup.h"
+#include "dataplane/rule_names.h"
 #include "dataplane/ruleset_body.h"
 
 int moat_ruleset_new(struct moat_ruleset **ret_set)
@@ -49,6 +50,14 @@ void moat_ruleset_free_cleanup(struct moat_ruleset **set)
 	moat_ruleset_free(*set);
 }
 
+void moat_ruleset_replace(struct moat_ruleset *set, struct moat_ruleset *from)
+{
+	for (size_t list = 0; list < MOAT_ARRAY_SIZE(set->lists); list++)
+		moat_prefixes_deinit(&set->lists[list]);
+	*set = *from;
+	memset(from->lists, 0, sizeof(from->lists));
+}
+
 /* ---- rules ------------------------------------------------------------------------------------ */
 
 /* Bits behind the length are zero, and the address is of the family. */
@@ -79,6 +88,7 @@ static bool prefix_is_valid(const struct moat_prefix *prefix)
 	return true;
 }
 
+/* What is let in can be written and read back. */
 static bool rule_is_valid(const struct moat_rule *rule)
 {
 	const struct moat_match *match = &rule->match;
@@ -89,7 +99,9 @@ static bool rule_is_valid(const struct moat_rule *rule)
 	       rule->priority <= UINT16_MAX && rule->action <= MOAT_ACTION_COUNT &&
 	       (rule->action != MOAT_ACTION_LIMIT || rule->rate_pps > 0) &&
 	       memchr(rule->owner, '\0', sizeof(rule->owner)) &&
-	       memchr(rule->comment, '\0', sizeof(rule->comment));
+	       memchr(rule->comment, '\0', sizeof(rule->comment)) &&
+	       moat_text_is_clean(rule->owner) && moat_text_is_clean(rule->comment) &&
+	       moat_rule_check(rule, NULL) == 0;
 }
 
 static bool prefix_equal(const struct moat_prefix *a, const struct moat_prefix *b)

@@ -31,7 +31,8 @@ enum moat_ruleset_result {
 
 /* Adds a rule: gives it an id (unless rule->id is set and free) and a free slot, the one that has been free
  * longest. Owner and comment come with the rule. 0 and *ret_id (may be NULL); FULL; EXISTS with *ret_id of
- * the rule that stands, unchanged; -EINVAL if a field is out of its range; -ENOMEM. A count rule decides nothing, so it and a rule that decides
+ * the rule that stands, unchanged; -EINVAL for what
+ * moat_rule_parse would refuse; -ENOMEM. A count rule decides nothing, so it and a rule that decides
  * may have equal matches. */
 int moat_ruleset_add(struct moat_ruleset *set, const struct moat_rule *rule, uint32_t *ret_id);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What a rule set holds: for ruleset.c and ruleset_file.c alone. */
+/* What a rule set holds: for ruleset*.c alone. */
 #ifndef MOAT_DATAPLANE_RULESET_BODY_H
 #define MOAT_DATAPLANE_RULESET_BODY_H
 
@@ -19,5 +19,8 @@ struct moat_ruleset {
 /* As moat_ruleset_add, into `slot` if that is free. */
 int moat_ruleset_put(struct moat_ruleset *set, const struct moat_rule *rule, uint32_t slot,
 		     uint32_t *ret_id);
+
+/* Gives the contents of `from` to `set`; `from` may only be freed then. */
+void moat_ruleset_replace(struct moat_ruleset *set, struct moat_ruleset *from);
 
 #endif

@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * See policy.h. The policy owns two halves of tables; judges read the one in force. Who is reading is
+ * told by quiescent states (McKenney, "User-level implementations of read-copy update", TPDS 2012): a
+ * judge enters with its first packet after moat_judge_quiesce and leaves with the next call of it.
+ */
+#include "dataplane/policy.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "dataplane/base/cleanup.h"
+#include "dataplane/tables.h"
+#include "moat/gate.h"
+
+#define JUDGES_MAX 1024
+#define TICKS_PER_S 1000
+/* Address space, of which only touched pages become memory: a node for each of a million /24s. */
+#define NODES_MOST (1u << 20)
+#define NODES_LEAST (1u << 15)
+#define GRACE_POLL_NS 20000
+
+struct moat_judge {
+	/* written by the judge's thread, read by commits and listings */
+	_Alignas(64) _Atomic uint64_t entered; /* the policy's generation then; 0 while outside */
+	struct moat_policy *policy;
+	_Atomic uint64_t hits[MOAT_RULES_MAX]; /* by slot */
+	struct moat_limit_share shares[MOAT_RULES_MAX];
+};
+
+struct moat_policy {
+	/* read once a packet, written by commits */
+	_Alignas(64) _Atomic uint32_t active; /* 0, 1 or MOAT_GATE_NO_POLICY */
+	uint32_t judge_count;
+	uint64_t hash_seed;
+	struct moat_known *known;
+	struct moat_judge *judges;
+	struct moat_tables halves[2];
+	/* written by judges: a cache line each */
+	_Alignas(64) struct moat_limit limits[MOAT_RULES_MAX]; /* by slot */
+	/* written by commits */
+	_Alignas(64) _Atomic uint64_t generation;
+	uint32_t slot_ids[MOAT_RULES_MAX];           /* the rule that had the slot last */
+	_Atomic uint64_t slot_bases[MOAT_RULES_MAX]; /* hits of the slot before that rule */
+};
+
+/* ---- memory ----------------------------------------------------------------------------------- */
+
+#define SRC4_BYTES (sizeof(uint32_t) << MOAT_LPM_SRC4_BITS)
+#define ROOT_BYTES (sizeof(uint32_t) << MOAT_LPM_ROOT_BITS)
+
+static void *map(size_t size)
+{
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return memory == MAP_FAILED ? NULL : memory;
+}
+
+static void unmap(void *memory, size_t size)
+{
+	if (memory)
+		munmap(memory, size);
+}
+
+static size_t node_bytes(uint32_t count)
+{
+	return (size_t)count * MOAT_LPM_NODE_SIZE * sizeof(uint32_t);
+}
+
+static void half_deinit(struct moat_tables *half)
+{
+	unmap(half->src4_root, SRC4_BYTES);
+	unmap(half->dst4_root, ROOT_BYTES);
+	unmap(half->src6_root, ROOT_BYTES);
+	unmap(half->dst6_root, ROOT_BYTES);
+	unmap(half->nodes, node_bytes(half->node_capacity));
+	unmap(half->rules, sizeof(*half->rules));
+}
+
+static int half_init(struct moat_tables *half)
+{
+	half->src4_root = map(SRC4_BYTES);
+	half->dst4_root = map(ROOT_BYTES);
+	half->src6_root = map(ROOT_BYTES);
+	half->dst6_root = map(ROOT_BYTES);
+	half->rules = map(sizeof(*half->rules));
+	/* strict overcommit counts what isn't touched as well: then fewer have to do */
+	half->node_capacity = 2 * NODES_MOST;
+	while (!half->nodes && half->node_capacity > NODES_LEAST) {
+		half->node_capacity /= 2;
+		half->nodes = map(node_bytes(half->node_capacity));
+	}
+	return half->src4_root && half->dst4_root && half->src6_root && half->dst6_root &&
+			       half->rules && half->nodes
+		       ? 0
+		       : -ENOMEM;
+}
+
+void moat_policy_free(struct moat_policy *policy)
+{
+	if (!policy)
+		return;
+	half_deinit(&policy->halves[0]);
+	half_deinit(&policy->halves[1]);
+	free(policy->known);
+	free(policy->judges);
+	free(policy);
+}
+
+static void policy_free_cleanup(struct moat_policy **policy)
+{
+	moat_policy_free(*policy);
+}
+
+static void *zeroed_lines(size_t size)
+{
+	void *memory = aligned_alloc(64, (size + 63) & ~(size_t)63);
+
+	return memory ? memset(memory, 0, size) : NULL;
+}
+
+int moat_policy_new(uint32_t judges, uint64_t hash_seed, struct moat_policy **ret_policy)
+{
+	moat_cleanup(policy_free_cleanup) struct moat_policy *policy = NULL;
+
+	if (judges == 0 || judges > JUDGES_MAX)
+		return -EINVAL;
+	policy = zeroed_lines(sizeof(*policy));
+	if (!policy)
+		return -ENOMEM;
+	policy->active = MOAT_GATE_NO_POLICY;
+	policy->generation = 1;
+	policy->judge_count = judges;
+	policy->hash_seed = hash_seed;
+	policy->known = zeroed_lines(sizeof(*policy->known));
+	policy->judges = zeroed_lines(judges * sizeof(*policy->judges));
+	if (!policy->known || !policy->judges)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < judges; i++)
+		policy->judges[i].policy = policy;
+	for (size_t i = 0; i < MOAT_ARRAY_SIZE(policy->halves); i++) {
+		int r = half_init(&policy->halves[i]);
+
+		if (r < 0)
+			return r;
+	}
+	*ret_policy = moat_take_ptr(policy);
+	return 0;
+}
+
+struct moat_known *moat_policy_known(struct moat_policy *policy)
+{
+	return policy->known;
+}
+
+struct moat_judge *moat_policy_judge(struct moat_policy *policy, uint32_t index)
+{
+	return &policy->judges[index];
+}
+
+/* ---- commit ----------------------------------------------------------------------------------- */
+
+static uint64_t slot_sum(const struct moat_policy *policy, uint32_t slot)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < policy->judge_count; i++)
+		sum += atomic_load_explicit(&policy->judges[i].hits[slot], memory_order_relaxed);
+	return sum;
+}
+
+uint64_t moat_policy_hits(const struct moat_policy *policy, uint32_t slot)
+{
+	return slot_sum(policy, slot) -
+	       atomic_load_explicit(&policy->slot_bases[slot], memory_order_relaxed);
+}
+
+/* Rules that are new in their slot start from 0. */
+static void rebase_slots(struct moat_policy *policy, const struct moat_ruleset *set)
+{
+	size_t count;
+	const struct moat_rule *rules = moat_ruleset_rules(set, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		uint32_t slot = rules[i].slot;
+
+		if (policy->slot_ids[slot] == rules[i].id)
+			continue;
+		policy->slot_ids[slot] = rules[i].id;
+		atomic_store_explicit(&policy->slot_bases[slot], slot_sum(policy, slot),
+				      memory_order_relaxed);
+	}
+}
+
+/* Waits until no judge reads what was in force before `generation`. */
+static void wait_for_judges(struct moat_policy *policy, uint64_t generation)
+{
+	const struct timespec pause = { .tv_nsec = GRACE_POLL_NS };
+
+	for (uint32_t i = 0; i < policy->judge_count; i++) {
+		uint64_t entered;
+
+		while ((entered = atomic_load(&policy->judges[i].entered)) != 0 &&
+		       entered < generation)
+			nanosleep(&pause, NULL);
+	}
+}
+
+int moat_policy_commit(struct moat_policy *policy, const struct moat_ruleset *set,
+		       struct moat_error *error)
+{
+	uint32_t idle = policy->active == 0 ? 1 : 0;
+	/* rules expire by the judges' clock, whose zero is that of the rules' expires_ns */
+	const struct moat_tables_clock clock = {
+		.ticks_per_s = TICKS_PER_S,
+		.window_shift = moat_tables_window_shift(TICKS_PER_S),
+	};
+	int r;
+
+	r = moat_tables_build(&policy->halves[idle], set, &clock, error);
+	if (r != 0)
+		return r;
+	rebase_slots(policy, set);
+	atomic_store(&policy->active, idle);
+	wait_for_judges(policy, atomic_fetch_add(&policy->generation, 1) + 1);
+	return 0;
+}
+
+/* ---- judges ----------------------------------------------------------------------------------- */
+
+void moat_judge_quiesce(struct moat_judge *judge)
+{
+	atomic_store_explicit(&judge->entered, 0, memory_order_release);
+}
+
+static void enter(struct moat_judge *judge)
+{
+	atomic_store(&judge->entered, atomic_load(&judge->policy->generation));
+	/* either the commit sees us, or we see its half in force */
+	atomic_thread_fence(memory_order_seq_cst);
+}
+
+/* Whether an unexpired rule decides the packet, and how. */
+static bool apply(struct moat_judge *judge, const struct moat_rule_entry *entry,
+		  const struct moat_headers *headers, uint64_t now_ms, enum moat_reason *ret_reason)
+{
+	struct moat_policy *policy = judge->policy;
+	uint32_t slot = entry->slot;
+
+	/* one writer: no need for an atomic add */
+	atomic_store_explicit(&judge->hits[slot],
+			      atomic_load_explicit(&judge->hits[slot], memory_order_relaxed) + 1,
+			      memory_order_relaxed);
+	switch (entry->action) {
+	case MOAT_ACTION_COUNT:
+		return false;
+	case MOAT_ACTION_PASS:
+		*ret_reason = MOAT_REASON_PASS_RULE;
+		return true;
+	case MOAT_ACTION_LIMIT:
+		if ((entry->flags & MOAT_RULE_PREFER_KNOWN) &&
+		    moat_known_test(policy->known, &headers->src, policy->hash_seed))
+			*ret_reason = MOAT_REASON_PASS_KNOWN;
+		else if (moat_limit_take(&policy->limits[slot], &judge->shares[slot],
+					 (uint32_t)(now_ms >> entry->window_shift), entry->budget))
+			*ret_reason = MOAT_REASON_PASS_LIMIT;
+		else
+			*ret_reason = MOAT_REASON_DROP_LIMIT;
+		return true;
+	default:
+		*ret_reason = MOAT_REASON_DROP_RULE;
+		return true;
+	}
+}
+
+/* The vectors of one packet's classes, one a dimension. */
+#define DIMENSIONS 7
+
+static uint64_t and_of(const struct moat_bits *const vectors[DIMENSIONS], unsigned int word)
+{
+	uint64_t bits = vectors[0]->words[word];
+
+	for (unsigned int i = 1; i < DIMENSIONS; i++)
+		bits &= vectors[i]->words[word];
+	return bits;
+}
+
+static enum moat_reason judge_by_rules(struct moat_judge *judge, const struct moat_tables *half,
+				       const struct moat_headers *h, uint32_t src_class,
+				       uint64_t now_ms, uint32_t *ret_rule_id)
+{
+	const struct moat_rule_tables *rules = half->rules;
+	uint32_t dst_class = moat_tables_lookup_dst(half, &h->dst) & MOAT_LPM_CLASS;
+	const struct moat_bits *const vectors[DIMENSIONS] = {
+		&rules->src[src_class],
+		&rules->dst[dst_class],
+		&rules->proto[h->proto],
+		&rules->flags[moat_flags_class(h)],
+		&rules->sport[h->has_ports ? rules->sport_class[h->sport] : 0],
+		&rules->dport[h->has_ports ? rules->dport_class[h->dport] : 0],
+		&rules->len[rules->len_class[h->l3_len]],
+	};
+	uint64_t summary = vectors[0]->summary;
+	unsigned int tries = 0;
+
+	for (unsigned int i = 1; i < DIMENSIONS; i++)
+		summary &= vectors[i]->summary;
+	for (; summary; summary &= summary - 1) {
+		unsigned int word = (unsigned int)__builtin_ctzll(summary);
+
+		for (uint64_t bits = and_of(vectors, word); bits; bits &= bits - 1) {
+			const struct moat_rule_entry *entry =
+				&rules->entries[word * 64 + (unsigned int)__builtin_ctzll(bits)];
+			enum moat_reason reason;
+
+			if (tries++ == MOAT_RULE_TRIES)
+				return MOAT_REASON_PASS_DEFAULT;
+			if (entry->expires && now_ms >= entry->expires)
+				continue;
+			if (apply(judge, entry, h, now_ms, &reason)) {
+				*ret_rule_id = entry->id;
+				return reason;
+			}
+		}
+	}
+	return MOAT_REASON_PASS_DEFAULT;
+}
+
+enum moat_reason moat_judge_packet(struct moat_judge *judge, const struct moat_headers *headers,
+				   enum moat_parse parse, uint64_t now_ms, uint32_t *ret_rule_id)
+{
+	enum moat_reason reason = moat_parse_reason(parse);
+	const struct moat_tables *half;
+	uint32_t active, leaf;
+
+	*ret_rule_id = 0;
+	if (reason != MOAT_REASON_PASS_DEFAULT)
+		return reason;
+	if (atomic_load_explicit(&judge->entered, memory_order_relaxed) == 0)
+		enter(judge);
+	active = atomic_load_explicit(&judge->policy->active, memory_order_acquire);
+	if (active == MOAT_GATE_NO_POLICY)
+		return MOAT_REASON_PASS_NO_TABLE;
+	half = &judge->policy->halves[active];
+	leaf = moat_tables_lookup_src(half, &headers->src);
+	if (leaf & MOAT_LPM_ALLOW)
+		return MOAT_REASON_PASS_ALLOWED;
+	if (leaf & MOAT_LPM_DENY)
+		return MOAT_REASON_DROP_DENIED;
+	if (half->rules->rule_count == 0)
+		return MOAT_REASON_PASS_DEFAULT;
+	return judge_by_rules(judge, half, headers, leaf & MOAT_LPM_CLASS, now_ms, ret_rule_id);
+}
