@@ -32,6 +32,7 @@ LAYOUT(moat_cell);
 LAYOUT(moat_cell_head);
 LAYOUT(moat_gate_ctl);
 LAYOUT(moat_gate_counters);
+LAYOUT(moat_gate_port_record);
 LAYOUT(moat_sample);
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

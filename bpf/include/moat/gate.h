@@ -19,6 +19,19 @@ struct moat_gate_ctl {
 };
 #define MOAT_GATE_NO_POLICY 2 /* value of `active` before the first rule set */
 
+/* Receive queues of an interface that a wire or mirror port can serve; the others' packets pass. */
+#define MOAT_GATE_QUEUES_MAX 64
+
+/* What the owner of the gate notes of a port, pinned with the maps for the next owner. Not read by the
+ * gate. */
+struct moat_gate_port_record {
+	char name[16]; /* interface; empty: the index is free */
+	__u32 ifindex;
+	__u32 role; /* enum moat_port_role */
+	__u32 native;
+	__u32 reserved;
+};
+
 /* What a gate of one port counts on one CPU. in = sum of reasons, always. */
 struct moat_gate_counters {
 	struct moat_counter in;

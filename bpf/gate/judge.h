@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The stages between parsing and counting: lists, then rules. Each either decides the packet's reason or
+ * leaves it to the next. The order and every outcome are those of dataplane/policy.h.
+ */
+#ifndef MOAT_GATE_JUDGE_H
+#define MOAT_GATE_JUDGE_H
+
+#include "gate/maps.h"
+#include "lib/limit.h"
+#include "lib/lookup.h"
+#include "lib/match.h"
+
+/* One packet on its way through the stages. */
+struct gate_packet {
+	struct moat_headers headers;
+	struct moat_classes classes;
+	struct moat_matches matches;
+	__u64 now; /* jiffies */
+	__u64 src_hash;
+	__u64 hash_seed;
+	__u32 window;
+	__u32 cpu;
+	__u32 half; /* of every table, read once */
+	__u32 frame;
+	__u32 parse;
+	__u32 reason;
+	__u32 rule_id;
+	__u32 tries;   /* rules looked at */
+	__u32 expired; /* of them */
+	__u32 errors;  /* lookups that failed and can't */
+};
+
+MOAT_INLINE __u32 gate_lookup_src(struct gate_packet *packet)
+{
+	const __u32 *node = moat_map_element(trie_nodes, packet->half);
+	const __u32 *root;
+	int is_v4 = packet->headers.family == MOAT_FAMILY_V4;
+
+	if (is_v4)
+		root = moat_map_element(src4_root, packet->half);
+	else
+		root = moat_map_element(src6_root, packet->half);
+	if (!node || !root) {
+		packet->errors++;
+		return 0;
+	}
+	if (is_v4)
+		return moat_lookup_src4(root, node, node_count, packet->headers.src.words[3]);
+	return moat_lookup_v6(root, node, node_count, &packet->headers.src);
+}
+
+MOAT_INLINE __u32 gate_lookup_dst(struct gate_packet *packet)
+{
+	const __u32 *node = moat_map_element(trie_nodes, packet->half);
+	const __u32 *root;
+	int is_v4 = packet->headers.family == MOAT_FAMILY_V4;
+
+	if (is_v4)
+		root = moat_map_element(dst4_root, packet->half);
+	else
+		root = moat_map_element(dst6_root, packet->half);
+	if (!node || !root) {
+		packet->errors++;
+		return 0;
+	}
+	if (is_v4)
+		return moat_lookup_dst4(root, node, node_count, packet->headers.dst.words[3]);
+	return moat_lookup_v6(root, node, node_count, &packet->headers.dst);
+}
+
+MOAT_INLINE int gate_is_known(struct gate_packet *packet)
+{
+	const struct moat_known *filter = moat_map_element(known, 0);
+	__u32 low = (__u32)packet->src_hash & (MOAT_KNOWN_BITS - 1);
+	__u32 high = (__u32)(packet->src_hash >> 32) & (MOAT_KNOWN_BITS - 1);
+
+	if (!filter) {
+		packet->errors++;
+		return 0;
+	}
+	return (filter->words[low / 64] >> (low & 63)) & (filter->words[high / 64] >> (high & 63)) & 1;
+}
+
+MOAT_INLINE enum moat_reason gate_limit(struct gate_packet *packet,
+					const struct moat_rule_entry *entry, __u32 slot)
+{
+	struct moat_limit *limit = moat_map_element(limits, slot);
+	struct gate_shares *share = moat_map_element(shares, packet->cpu);
+
+	if ((entry->flags & MOAT_RULE_PREFER_KNOWN) && gate_is_known(packet))
+		return MOAT_REASON_PASS_KNOWN;
+	if (!limit || !share) {
+		packet->errors++;
+		return MOAT_REASON_PASS_LIMIT;
+	}
+	return moat_limit_take(limit, &share->slots[slot], entry->budget, packet->window) ?
+		       MOAT_REASON_PASS_LIMIT :
+		       MOAT_REASON_DROP_LIMIT;
+}
+
+/* One matching rule. 1 if it decided. */
+MOAT_INLINE int gate_apply(struct gate_packet *packet, const struct moat_rule_entry *entry)
+{
+	struct gate_hits *hit = moat_map_element(hits, packet->cpu);
+	__u32 slot = entry->slot;
+
+	if (entry->expires != 0 && packet->now >= entry->expires) {
+		packet->expired++;
+		return 0;
+	}
+	if (!hit || slot >= MOAT_RULES_MAX) {
+		packet->errors++;
+		return 0;
+	}
+	hit->slots[slot]++;
+	if (entry->action == MOAT_ACTION_COUNT)
+		return 0;
+	packet->rule_id = entry->id;
+	if (entry->action == MOAT_ACTION_DROP)
+		packet->reason = MOAT_REASON_DROP_RULE;
+	else if (entry->action == MOAT_ACTION_LIMIT)
+		packet->reason = gate_limit(packet, entry, slot);
+	else
+		packet->reason = MOAT_REASON_PASS_RULE;
+	return 1;
+}
+
+/* What the turns of the loop over a packet's matching rules share. All that changes is in the packet. */
+struct gate_turn {
+	struct gate_packet *packet;
+	const struct moat_rule_tables *table;
+	struct moat_vectors vectors;
+};
+
+/* One turn: a new word, or a rule. 1 ends the loop (bpf_loop's convention). */
+static long gate_take_turn(__u32 number, struct gate_turn *turn)
+{
+	struct gate_packet *packet = turn->packet;
+
+	if (packet->matches.word == 0)
+		return !moat_matches_next_word(&packet->matches, &turn->vectors);
+	if (gate_apply(packet, &turn->table->entries[moat_matches_take(&packet->matches)]))
+		return 1;
+	return ++packet->tries == MOAT_RULE_TRIES;
+}
+
+/*
+ * A global function: the verifier looks at it once, by itself, instead of once for each path that leads
+ * here through the parser, and knows nothing of the packet's fields, which lets it join paths; likewise
+ * the loop's turns, thanks to bpf_loop. The return value is not used.
+ */
+__attribute__((noinline)) int gate_judge_rules(struct gate_packet *packet, __u32 src_class)
+{
+	struct gate_turn turn = {};
+
+	if (!packet)
+		return 0; /* for the verifier */
+	turn.packet = packet;
+	turn.table = moat_map_element(rule_tables, packet->half);
+	if (!turn.table) {
+		packet->errors++;
+		return 0;
+	}
+	moat_classes_find(&packet->classes, turn.table, &packet->headers, src_class,
+			  gate_lookup_dst(packet) & MOAT_LPM_CLASS);
+	/* read back from memory, classes are all alike to the verifier, however they were found */
+	asm volatile("" ::: "memory");
+	if (!moat_vectors_find(&turn.vectors, turn.table, &packet->classes)) {
+		packet->errors++;
+		return 0;
+	}
+	moat_matches_init(&packet->matches, &turn.vectors);
+	if (packet->matches.summary != 0)
+		bpf_loop(MOAT_RULE_WORDS + MOAT_RULE_TRIES, gate_take_turn, &turn, 0);
+	return 0;
+}
+
+MOAT_INLINE int gate_has_rules(struct gate_packet *packet)
+{
+	const struct moat_rule_tables *table = moat_map_element(rule_tables, packet->half);
+
+	return table && table->rule_count != 0;
+}
+
+/* Sets the reason of a parsed packet. */
+MOAT_INLINE void gate_judge(struct gate_packet *packet)
+{
+	__u32 leaf;
+
+	packet->reason = MOAT_REASON_PASS_DEFAULT;
+	if (packet->parse != MOAT_PARSE_OK) {
+		packet->reason = MOAT_REASON_PASS_NOT_IP + (packet->parse - MOAT_PARSE_NOT_IP);
+		return;
+	}
+	if (packet->half > 1) {
+		packet->reason = MOAT_REASON_PASS_NO_TABLE;
+		return;
+	}
+	leaf = gate_lookup_src(packet);
+	if (leaf & MOAT_LPM_ALLOW)
+		packet->reason = MOAT_REASON_PASS_ALLOWED;
+	else if (leaf & MOAT_LPM_DENY)
+		packet->reason = MOAT_REASON_DROP_DENIED;
+	else if (gate_has_rules(packet))
+		gate_judge_rules(packet, leaf & MOAT_LPM_CLASS);
+}
+MOAT_STATIC_ASSERT(MOAT_REASON_PASS_DEPTH - MOAT_REASON_PASS_NOT_IP ==
+			   MOAT_PARSE_DEPTH - MOAT_PARSE_NOT_IP,
+		   "the reasons of unparsed packets stand in the order of the parse results");
+
+#endif

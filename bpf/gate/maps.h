@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The gate's maps and load-time constants. User space creates and sizes the shared maps
+ * (dataplane/gate_maps.c) and has every port's object reuse them: value sizes and numbers of elements
+ * here are those of the smallest gate, the constants say the real ones.
+ *
+ * Arrays only: the kernel inlines their lookup. "One element a CPU" are arrays, not per-CPU arrays,
+ * since only arrays can be mapped by readers.
+ */
+#ifndef MOAT_GATE_MAPS_H
+#define MOAT_GATE_MAPS_H
+
+#include <bpf/bpf_helpers.h>
+
+#include "moat/gate.h"
+
+/* Known to the verifier as numbers, so that masked indices are within bounds for it. */
+const volatile __u32 port_index = 0;
+const volatile __u32 window_shift = 0;
+const volatile __u32 cell_mask = 0;  /* cells a table - 1 */
+const volatile __u32 node_count = 1; /* of one half */
+
+#define MOAT_ARRAY(name, value_type, elements)                                                     \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_ARRAY);                                                  \
+		__uint(max_entries, elements);                                                     \
+		__uint(map_flags, BPF_F_MMAPABLE);                                                 \
+		__type(key, __u32);                                                                \
+		__type(value, value_type);                                                         \
+	} name SEC(".maps")
+
+struct gate_leaf {
+	__u32 leaf;
+};
+
+/* What the head and the cells of one CPU look like to the verifier before they are sized. */
+struct gate_cells {
+	struct moat_cell_head head;
+	struct moat_cell cells[];
+};
+
+struct gate_hits {
+	__u64 slots[MOAT_RULES_MAX];
+};
+
+struct gate_shares {
+	struct moat_limit_share slots[MOAT_RULES_MAX];
+};
+
+MOAT_ARRAY(ctl, struct moat_gate_ctl, 1);
+/* one element a half */
+MOAT_ARRAY(src4_root, struct gate_leaf, 2);
+MOAT_ARRAY(dst4_root, struct gate_leaf, 2);
+MOAT_ARRAY(src6_root, struct gate_leaf, 2);
+MOAT_ARRAY(dst6_root, struct gate_leaf, 2);
+MOAT_ARRAY(trie_nodes, struct gate_leaf, 2);
+MOAT_ARRAY(rule_tables, struct moat_rule_tables, 2);
+/* one element a slot */
+MOAT_ARRAY(limits, struct moat_limit, MOAT_RULES_MAX);
+/* one element a CPU */
+MOAT_ARRAY(cells_to, struct gate_cells, 1);
+MOAT_ARRAY(cells_from, struct gate_cells, 1);
+MOAT_ARRAY(hits, struct gate_hits, 1);
+MOAT_ARRAY(shares, struct gate_shares, 1);
+MOAT_ARRAY(port_counters, struct moat_gate_counters, 1); /* of this port */
+
+MOAT_ARRAY(known, struct moat_known, 1);
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, MOAT_SAMPLE_RING_BYTES);
+} samples SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_XSKMAP);
+	__uint(max_entries, MOAT_GATE_QUEUES_MAX);
+	__type(key, __u32);
+	__type(value, __u32);
+} xsks SEC(".maps");
+
+/* The memory of element `index`, whose real size user space set. */
+#define moat_map_element(map, index)                                                               \
+	({                                                                                         \
+		__u32 _key = (index);                                                              \
+		bpf_map_lookup_elem(&(map), &_key);                                                \
+	})
+
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Counting one packet: its port's counters, and the cells of its destination and its source. */
+#ifndef MOAT_LIB_COUNT_H
+#define MOAT_LIB_COUNT_H
+
+#include "moat/gate.h"
+
+MOAT_INLINE void moat_count_packet(struct moat_gate_counters *counters, __u32 reason, __u32 bytes)
+{
+	counters->in.packets++;
+	counters->in.bytes += bytes;
+	if (reason >= MOAT_REASON_COUNT)
+		return; /* for the verifier: reasons come from the enum */
+	counters->reasons[reason].packets++;
+	counters->reasons[reason].bytes += bytes;
+}
+
+/* Finds the cell of a host among the two of its set, or takes one over that is free or idle. */
+MOAT_INLINE struct moat_cell *moat_cell_find(struct moat_cell_head *head, struct moat_cell *pair,
+					     const struct moat_addr *addr, __u32 window)
+{
+	struct moat_cell *cell;
+
+	if (moat_addr_equal(&pair[0].addr, addr))
+		return &pair[0];
+	if (moat_addr_equal(&pair[1].addr, addr))
+		return &pair[1];
+	if (moat_cell_is_idle(&pair[0], window))
+		cell = &pair[0];
+	else if (moat_cell_is_idle(&pair[1], window))
+		cell = &pair[1];
+	else
+		return (void *)0;
+	moat_cell_take(cell, addr);
+	head->takeovers++;
+	return cell;
+}
+
+/* `cells` follow `head`; `mask` is their number - 1. */
+MOAT_INLINE void moat_count_cell(struct moat_cell_head *head, struct moat_cell *cells, __u64 mask,
+				 const struct moat_addr *addr, __u64 hash,
+				 const struct moat_headers *h, __u32 window, int drop, __u64 distinct)
+{
+	struct moat_cell *cell = moat_cell_find(head, &cells[hash & mask & ~1ULL], addr, window);
+
+	if (!cell) {
+		head->unaccounted++;
+		return;
+	}
+	head->accounted++;
+	moat_cell_count(cell, h, window, drop, distinct);
+}
+
+/* What a source's cell counts as distinct: destination and destination port. A sequence of ports must
+ * not fill the bitmap evenly, hence two more rounds of the mix. */
+MOAT_INLINE __u64 moat_service_hash(__u64 dst_hash, __u16 dport)
+{
+	__u64 h = (dst_hash ^ dport) * 0xff51afd7ed558ccdULL;
+
+	h = (h ^ (h >> 33)) * 0xc4ceb9fe1a85ec53ULL;
+	return h >> 32;
+}
+
+#endif

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Frame to struct moat_headers, in the order that moat/packet.h lays down. Each step checks its bounds,
+ * moves the cursor behind the header and says what comes next.
+ */
+#ifndef MOAT_LIB_PARSE_H
+#define MOAT_LIB_PARSE_H
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "moat/packet.h"
+
+#define ETH_P_IP     0x0800
+#define ETH_P_IPV6   0x86dd
+#define ETH_P_8021Q  0x8100
+#define ETH_P_8021AD 0x88a8
+
+#define IP_MORE_FRAGMENTS 0x2000
+#define IP_OFFSET_MASK    0x1fff
+
+/* Of headers that a kernel's BTF may lack. */
+struct moat_vlan_tag {
+	__be16 tci;
+	__be16 type; /* of what follows */
+};
+
+struct moat_sctp {
+	__be16 source;
+	__be16 dest;
+	__be32 tag;
+	__le32 checksum;
+};
+
+/* Where parsing stands. Headers lie in the frame's first buffer: `end` is its end, not the frame's. */
+struct moat_cursor {
+	struct xdp_md *ctx;
+	void *pos;
+	void *end;
+	__u32 offset; /* of pos in the frame */
+	__u32 limit;  /* offset of the datagram's end: headers must lie before it */
+	__u32 frame;  /* length of the frame; of the first buffer while nothing says there is more */
+};
+
+MOAT_INLINE void moat_cursor_init(struct moat_cursor *cursor, struct xdp_md *ctx)
+{
+	cursor->ctx = ctx;
+	cursor->pos = (void *)(long)ctx->data;
+	cursor->end = (void *)(long)ctx->data_end;
+	cursor->offset = 0;
+	cursor->limit = 0;
+	cursor->frame = cursor->end - cursor->pos;
+}
+
+/* Asks for the length over all buffers: a helper call, so only where the first buffer is too short. */
+MOAT_INLINE void moat_cursor_measure(struct moat_cursor *cursor)
+{
+	cursor->frame = bpf_xdp_get_buff_len(cursor->ctx);
+}
+
+MOAT_INLINE void moat_cursor_skip(struct moat_cursor *cursor, __u32 bytes)
+{
+	cursor->pos += bytes;
+	cursor->offset += bytes;
+}
+
+/* Sets the end of the datagram that begins at the cursor. 0 if the frame doesn't hold it. */
+MOAT_INLINE int moat_cursor_bound(struct moat_cursor *cursor, __u32 datagram)
+{
+	cursor->limit = cursor->offset + datagram;
+	if (cursor->limit > cursor->frame)
+		moat_cursor_measure(cursor);
+	return cursor->limit <= cursor->frame;
+}
+
+/* Ethernet and up to MOAT_VLAN_DEPTH tags; the cursor is then on the network header. */
+MOAT_INLINE enum moat_parse moat_parse_ethernet(struct moat_cursor *cursor, struct moat_headers *h)
+{
+	struct ethhdr *eth = cursor->pos;
+	__u16 type;
+
+	if ((void *)(eth + 1) > cursor->end)
+		return MOAT_PARSE_TRUNCATED;
+	type = eth->h_proto;
+	moat_cursor_skip(cursor, sizeof(*eth));
+#pragma unroll
+	for (int depth = 0; depth < MOAT_VLAN_DEPTH; depth++) {
+		struct moat_vlan_tag *tag = cursor->pos;
+
+		if (type != bpf_htons(ETH_P_8021Q) && type != bpf_htons(ETH_P_8021AD))
+			break;
+		if ((void *)(tag + 1) > cursor->end)
+			return MOAT_PARSE_TRUNCATED;
+		if (depth == 0)
+			h->vlan = bpf_ntohs(tag->tci) & 0x0fff;
+		type = tag->type;
+		moat_cursor_skip(cursor, sizeof(*tag));
+	}
+	h->ether_type = bpf_ntohs(type);
+	h->l3_offset = cursor->offset;
+	if (type == bpf_htons(ETH_P_IP) || type == bpf_htons(ETH_P_IPV6))
+		return MOAT_PARSE_OK;
+	if (type == bpf_htons(ETH_P_8021Q) || type == bpf_htons(ETH_P_8021AD))
+		return MOAT_PARSE_DEPTH;
+	return MOAT_PARSE_NOT_IP;
+}
+
+MOAT_INLINE enum moat_parse moat_parse_ipv4(struct moat_cursor *cursor, struct moat_headers *h)
+{
+	struct iphdr *ip = cursor->pos;
+	__u32 header, total;
+	__u16 fragment;
+
+	if ((void *)(ip + 1) > cursor->end)
+		return MOAT_PARSE_TRUNCATED;
+	header = ip->ihl * 4;
+	total = bpf_ntohs(ip->tot_len);
+	if (ip->version != 4 || header < sizeof(*ip) || total < header ||
+	    !moat_cursor_bound(cursor, total))
+		return MOAT_PARSE_MALFORMED;
+	h->family = MOAT_FAMILY_V4;
+	h->l3_len = total;
+	moat_addr_from_v4(&h->src, ip->saddr);
+	moat_addr_from_v4(&h->dst, ip->daddr);
+	h->ttl = ip->ttl;
+	h->proto = ip->protocol;
+	fragment = bpf_ntohs(ip->frag_off);
+	if (fragment & IP_OFFSET_MASK)
+		h->fragment = MOAT_FRAGMENT_LATER;
+	else if (fragment & IP_MORE_FRAGMENTS)
+		h->fragment = MOAT_FRAGMENT_FIRST;
+	moat_cursor_skip(cursor, header);
+	h->l4_offset = cursor->offset;
+	return MOAT_PARSE_OK;
+}
+
+/* RFC 8200, 4.1; of them 50 (ESP) ends the walk. */
+MOAT_INLINE int moat_is_extension(__u8 proto)
+{
+	return proto == 0 || proto == 43 || proto == 44 || proto == 51 || proto == 60;
+}
+
+/* One extension header of type `proto`; the next header's type in *ret_next. */
+MOAT_INLINE enum moat_parse moat_parse_extension(struct moat_cursor *cursor, struct moat_headers *h,
+						 __u8 proto, __u8 *ret_next)
+{
+	struct {
+		__u8 next;
+		__u8 len;
+		__be16 offset; /* of fragment headers */
+		__u32 rest;
+	} *extension = cursor->pos;
+	__u32 size = 8;
+	__u16 fragment;
+
+	if ((void *)(extension + 1) > cursor->end)
+		return MOAT_PARSE_TRUNCATED;
+	*ret_next = extension->next;
+	if (proto == 44) {
+		fragment = bpf_ntohs(extension->offset);
+		if (fragment & 0xfff8)
+			h->fragment = MOAT_FRAGMENT_LATER;
+		else if (fragment & 1)
+			h->fragment = MOAT_FRAGMENT_FIRST;
+	} else if (proto == 51) {
+		size = (extension->len + 2) * 4;
+	} else {
+		size = (extension->len + 1) * 8;
+	}
+	moat_cursor_skip(cursor, size);
+	return cursor->offset > cursor->limit ? MOAT_PARSE_TRUNCATED : MOAT_PARSE_OK;
+}
+
+MOAT_INLINE enum moat_parse moat_parse_ipv6(struct moat_cursor *cursor, struct moat_headers *h)
+{
+	struct ipv6hdr *ip = cursor->pos;
+	enum moat_parse result;
+	__u32 total;
+	__u8 next;
+
+	if ((void *)(ip + 1) > cursor->end)
+		return MOAT_PARSE_TRUNCATED;
+	total = bpf_ntohs(ip->payload_len) + sizeof(*ip);
+	if (ip->version != 6 || !moat_cursor_bound(cursor, total))
+		return MOAT_PARSE_MALFORMED;
+	h->family = MOAT_FAMILY_V6;
+	h->l3_len = total > 0xffff ? 0xffff : total;
+	__builtin_memcpy(&h->src, &ip->saddr, sizeof(h->src));
+	__builtin_memcpy(&h->dst, &ip->daddr, sizeof(h->dst));
+	h->ttl = ip->hop_limit;
+	next = ip->nexthdr;
+	moat_cursor_skip(cursor, sizeof(*ip));
+	for (int depth = 0; depth < MOAT_EXT_DEPTH; depth++) {
+		h->proto = next;
+		h->l4_offset = cursor->offset;
+		if (!moat_is_extension(next))
+			return MOAT_PARSE_OK;
+		result = moat_parse_extension(cursor, h, next, &next);
+		if (result != MOAT_PARSE_OK)
+			return result;
+		if (h->fragment == MOAT_FRAGMENT_LATER)
+			break;
+	}
+	h->proto = next;
+	h->l4_offset = cursor->offset;
+	if (h->fragment != MOAT_FRAGMENT_LATER && moat_is_extension(next))
+		return MOAT_PARSE_DEPTH;
+	return MOAT_PARSE_OK;
+}
+
+/* True if `size` bytes of transport header lie in the datagram and in the first buffer. */
+#define moat_cursor_has(cursor, header)                                                            \
+	((cursor)->offset + sizeof(*(header)) <= (cursor)->limit &&                                \
+	 (void *)((header) + 1) <= (cursor)->end)
+
+MOAT_INLINE enum moat_parse moat_parse_transport(struct moat_cursor *cursor, struct moat_headers *h)
+{
+	struct tcphdr *tcp = cursor->pos;
+	struct udphdr *udp = cursor->pos;
+	struct moat_sctp *sctp = cursor->pos;
+	__u8 *icmp = cursor->pos;
+
+	switch (h->proto) {
+	case 6:
+		if (!moat_cursor_has(cursor, tcp))
+			return MOAT_PARSE_TRUNCATED;
+		h->tcp_flags = ((__u8 *)tcp)[13];
+		break;
+	case 17:
+		if (!moat_cursor_has(cursor, udp))
+			return MOAT_PARSE_TRUNCATED;
+		break;
+	case 132:
+		if (!moat_cursor_has(cursor, sctp))
+			return MOAT_PARSE_TRUNCATED;
+		break;
+	case 1:
+	case 58:
+		if (cursor->offset + 4 > cursor->limit || (void *)(icmp + 4) > cursor->end)
+			return MOAT_PARSE_TRUNCATED;
+		h->icmp_type = icmp[0];
+		h->icmp_code = icmp[1];
+		return MOAT_PARSE_OK;
+	default:
+		return MOAT_PARSE_OK;
+	}
+	/* TCP, UDP and SCTP begin alike; each case has shown that at least eight bytes are there */
+	h->sport = bpf_ntohs(udp->source);
+	h->dport = bpf_ntohs(udp->dest);
+	h->has_ports = 1;
+	return MOAT_PARSE_OK;
+}
+
+/* Parses the whole frame. Sets all of *h, whose every byte the caller has zeroed. */
+MOAT_INLINE enum moat_parse moat_parse_frame(struct moat_cursor *cursor, struct moat_headers *h)
+{
+	enum moat_parse result = moat_parse_ethernet(cursor, h);
+
+	if (result != MOAT_PARSE_OK) {
+		moat_cursor_measure(cursor);
+		return result;
+	}
+	if (h->ether_type == ETH_P_IP)
+		result = moat_parse_ipv4(cursor, h);
+	else
+		result = moat_parse_ipv6(cursor, h);
+	if (result == MOAT_PARSE_OK && h->fragment != MOAT_FRAGMENT_LATER)
+		result = moat_parse_transport(cursor, h);
+	return result;
+}
+
+#endif

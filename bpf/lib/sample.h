@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Header samples: every CPU counts down to its next one, with jitter, so that no periodic traffic can
+ * hide between samples; passing and dropped packets are counted down apart.
+ */
+#ifndef MOAT_LIB_SAMPLE_H
+#define MOAT_LIB_SAMPLE_H
+
+#include <bpf/bpf_helpers.h>
+
+#include "moat/gate.h"
+
+/* xorshift64 (Marsaglia 2003): no secret, just no pattern; the kernel's generator costs 20 ns. */
+MOAT_INLINE __u64 moat_sample_random(struct moat_gate_counters *counters)
+{
+	__u64 x = counters->random;
+
+	if (x == 0)
+		x = bpf_ktime_get_ns() | 1;
+	x ^= x << 13;
+	x ^= x >> 7;
+	x ^= x << 17;
+	counters->random = x;
+	return x;
+}
+
+/* 1 if this packet is the one in `interval`. The next countdown is uniform in interval +- half. */
+MOAT_INLINE int moat_sample_due(struct moat_gate_counters *counters, __u32 kind, __u32 interval)
+{
+	__u64 left = counters->sample_countdown[kind];
+	__u64 half = interval / 2;
+
+	if (interval == 0)
+		return 0;
+	/* never set before, or the interval was shortened meanwhile */
+	if (left == 0 || left > 2ULL * interval)
+		left = 1 + (((moat_sample_random(counters) >> 32) * interval) >> 32);
+	if (left > 1) {
+		counters->sample_countdown[kind] = left - 1;
+		return 0;
+	}
+	counters->sample_countdown[kind] =
+		interval - half + (((moat_sample_random(counters) >> 32) * (2 * half + 1)) >> 32);
+	return 1;
+}
+
+/* Sends one to the ring; the reader polls, so nobody is woken. 0 if the ring was full. */
+MOAT_INLINE int moat_sample_send(void *ring, struct xdp_md *ctx, const struct moat_headers *h,
+				 __u32 parse, __u32 reason, __u32 rule_id, __u32 port,
+				 __u32 interval)
+{
+	struct moat_sample *sample = bpf_ringbuf_reserve(ring, sizeof(*sample), 0);
+	__u32 length = h->frame_len;
+
+	if (!sample)
+		return 0;
+	sample->time_ns = bpf_ktime_get_ns();
+	sample->port = port;
+	sample->rule_id = rule_id;
+	sample->interval = interval;
+	sample->reason = reason;
+	sample->parse = parse;
+	sample->headers = *h;
+	if (length > MOAT_SAMPLE_BYTES)
+		length = MOAT_SAMPLE_BYTES;
+	/* as a register of its own: the verifier wants to see it above 0 and within the array */
+	asm volatile("" : "+r"(length));
+	if (length == 0 || length > MOAT_SAMPLE_BYTES ||
+	    bpf_xdp_load_bytes(ctx, 0, sample->data, length) < 0)
+		length = 0;
+	sample->cap_len = length;
+	bpf_ringbuf_submit(sample, BPF_RB_NO_WAKEUP);
+	return 1;
+}
+
+#endif
