@@ -99,17 +99,17 @@ int gate(struct xdp_md *ctx)
 SEC("xdp.frags")
 int steer(struct xdp_md *ctx)
 {
-	struct moat_gate_counters *count = moat_map_element(port_counters, bpf_get_smp_processor_id());
+	struct moat_gate_counters *count = moat_map_element(port_counters,
+							    bpf_get_smp_processor_id());
 	__u32 action;
 
 	if (!count)
 		return XDP_PASS;
 	/* XDP_PASS is what it returns if the queue has no socket */
 	action = bpf_redirect_map(&xsks, ctx->rx_queue_index, XDP_PASS);
-	moat_count_packet(count,
-			  action == XDP_REDIRECT ? MOAT_REASON_REDIRECT_XSK :
-						   MOAT_REASON_PASS_NO_XSK,
-			  bpf_xdp_get_buff_len(ctx));
+	moat_count_packet(
+		count, action == XDP_REDIRECT ? MOAT_REASON_REDIRECT_XSK : MOAT_REASON_PASS_NO_XSK,
+		bpf_xdp_get_buff_len(ctx));
 	return action;
 }
 

@@ -7,7 +7,6 @@
 #define MOAT_GATE_JUDGE_H
 
 #include "gate/maps.h"
-#include "lib/limit.h"
 #include "lib/lookup.h"
 #include "lib/match.h"
 
@@ -35,7 +34,7 @@ MOAT_INLINE __u32 gate_lookup_src(struct gate_packet *packet)
 {
 	const __u32 *node = moat_map_element(trie_nodes, packet->half);
 	const __u32 *root;
-	int is_v4 = packet->headers.family == MOAT_FAMILY_V4;
+	int is_v4 = moat_addr_is_v4(&packet->headers.src);
 
 	if (is_v4)
 		root = moat_map_element(src4_root, packet->half);
@@ -54,7 +53,7 @@ MOAT_INLINE __u32 gate_lookup_dst(struct gate_packet *packet)
 {
 	const __u32 *node = moat_map_element(trie_nodes, packet->half);
 	const __u32 *root;
-	int is_v4 = packet->headers.family == MOAT_FAMILY_V4;
+	int is_v4 = moat_addr_is_v4(&packet->headers.dst);
 
 	if (is_v4)
 		root = moat_map_element(dst4_root, packet->half);
@@ -69,34 +68,24 @@ MOAT_INLINE __u32 gate_lookup_dst(struct gate_packet *packet)
 	return moat_lookup_v6(root, node, node_count, &packet->headers.dst);
 }
 
-MOAT_INLINE int gate_is_known(struct gate_packet *packet)
-{
-	const struct moat_known *filter = moat_map_element(known, 0);
-	__u32 low = (__u32)packet->src_hash & (MOAT_KNOWN_BITS - 1);
-	__u32 high = (__u32)(packet->src_hash >> 32) & (MOAT_KNOWN_BITS - 1);
-
-	if (!filter) {
-		packet->errors++;
-		return 0;
-	}
-	return (filter->words[low / 64] >> (low & 63)) & (filter->words[high / 64] >> (high & 63)) & 1;
-}
-
 MOAT_INLINE enum moat_reason gate_limit(struct gate_packet *packet,
 					const struct moat_rule_entry *entry, __u32 slot)
 {
+	const struct moat_known *filter = moat_map_element(known, 0);
 	struct moat_limit *limit = moat_map_element(limits, slot);
 	struct gate_shares *share = moat_map_element(shares, packet->cpu);
+	__u32 window = packet->now >> (entry->window_shift & 63);
 
-	if ((entry->flags & MOAT_RULE_PREFER_KNOWN) && gate_is_known(packet))
-		return MOAT_REASON_PASS_KNOWN;
-	if (!limit || !share) {
+	if (!filter || !limit || !share) {
 		packet->errors++;
 		return MOAT_REASON_PASS_LIMIT;
 	}
-	return moat_limit_take(limit, &share->slots[slot], entry->budget, packet->window) ?
-		       MOAT_REASON_PASS_LIMIT :
-		       MOAT_REASON_DROP_LIMIT;
+	if ((entry->flags & MOAT_RULE_PREFER_KNOWN) &&
+	    moat_known_test(filter, &packet->headers.src, packet->hash_seed))
+		return MOAT_REASON_PASS_KNOWN;
+	if (moat_limit_take(limit, &share->slots[slot], window, entry->budget))
+		return MOAT_REASON_PASS_LIMIT;
+	return MOAT_REASON_DROP_LIMIT;
 }
 
 /* One matching rule. 1 if it decided. */
@@ -188,11 +177,9 @@ MOAT_INLINE void gate_judge(struct gate_packet *packet)
 {
 	__u32 leaf;
 
-	packet->reason = MOAT_REASON_PASS_DEFAULT;
-	if (packet->parse != MOAT_PARSE_OK) {
-		packet->reason = MOAT_REASON_PASS_NOT_IP + (packet->parse - MOAT_PARSE_NOT_IP);
+	packet->reason = moat_parse_reason(packet->parse);
+	if (packet->parse != MOAT_PARSE_OK)
 		return;
-	}
 	if (packet->half > 1) {
 		packet->reason = MOAT_REASON_PASS_NO_TABLE;
 		return;
@@ -205,8 +192,5 @@ MOAT_INLINE void gate_judge(struct gate_packet *packet)
 	else if (gate_has_rules(packet))
 		gate_judge_rules(packet, leaf & MOAT_LPM_CLASS);
 }
-MOAT_STATIC_ASSERT(MOAT_REASON_PASS_DEPTH - MOAT_REASON_PASS_NOT_IP ==
-			   MOAT_PARSE_DEPTH - MOAT_PARSE_NOT_IP,
-		   "the reasons of unparsed packets stand in the order of the parse results");
 
 #endif

@@ -20,13 +20,13 @@ const volatile __u32 window_shift = 0;
 const volatile __u32 cell_mask = 0;  /* cells a table - 1 */
 const volatile __u32 node_count = 1; /* of one half */
 
-#define MOAT_ARRAY(name, value_type, elements)                                                     \
-	struct {                                                                                   \
-		__uint(type, BPF_MAP_TYPE_ARRAY);                                                  \
-		__uint(max_entries, elements);                                                     \
-		__uint(map_flags, BPF_F_MMAPABLE);                                                 \
-		__type(key, __u32);                                                                \
-		__type(value, value_type);                                                         \
+#define MOAT_ARRAY(name, value_type, elements)     \
+	struct {                                   \
+		__uint(type, BPF_MAP_TYPE_ARRAY);  \
+		__uint(max_entries, elements);     \
+		__uint(map_flags, BPF_F_MMAPABLE); \
+		__type(key, __u32);                \
+		__type(value, value_type);         \
 	} name SEC(".maps")
 
 struct gate_leaf {
@@ -79,10 +79,10 @@ struct {
 } xsks SEC(".maps");
 
 /* The memory of element `index`, whose real size user space set. */
-#define moat_map_element(map, index)                                                               \
-	({                                                                                         \
-		__u32 _key = (index);                                                              \
-		bpf_map_lookup_elem(&(map), &_key);                                                \
+#define moat_map_element(map, index)                \
+	({                                          \
+		__u32 _key = (index);               \
+		bpf_map_lookup_elem(&(map), &_key); \
 	})
 
 #endif

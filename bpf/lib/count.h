@@ -39,7 +39,8 @@ MOAT_INLINE struct moat_cell *moat_cell_find(struct moat_cell_head *head, struct
 /* `cells` follow `head`; `mask` is their number - 1. */
 MOAT_INLINE void moat_count_cell(struct moat_cell_head *head, struct moat_cell *cells, __u64 mask,
 				 const struct moat_addr *addr, __u64 hash,
-				 const struct moat_headers *h, __u32 window, int drop, __u64 distinct)
+				 const struct moat_headers *h, __u32 window, int drop,
+				 __u64 distinct)
 {
 	struct moat_cell *cell = moat_cell_find(head, &cells[hash & mask & ~1ULL], addr, window);
 

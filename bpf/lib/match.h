@@ -31,9 +31,7 @@ MOAT_INLINE void moat_classes_find(struct moat_classes *classes,
 	classes->src = src;
 	classes->dst = dst;
 	classes->proto = h->proto;
-	classes->flags = 0;
-	if (h->proto == 6 && h->fragment != MOAT_FRAGMENT_LATER)
-		classes->flags = h->tcp_flags + 1;
+	classes->flags = moat_flags_class(h);
 	classes->sport = 0;
 	classes->dport = 0;
 	if (h->has_ports) {

@@ -11,13 +11,13 @@
 
 #include "moat/packet.h"
 
-#define ETH_P_IP     0x0800
-#define ETH_P_IPV6   0x86dd
-#define ETH_P_8021Q  0x8100
+#define ETH_P_IP 0x0800
+#define ETH_P_IPV6 0x86dd
+#define ETH_P_8021Q 0x8100
 #define ETH_P_8021AD 0x88a8
 
 #define IP_MORE_FRAGMENTS 0x2000
-#define IP_OFFSET_MASK    0x1fff
+#define IP_OFFSET_MASK 0x1fff
 
 /* Of headers that a kernel's BTF may lack. */
 struct moat_vlan_tag {
@@ -39,7 +39,7 @@ struct moat_cursor {
 	void *end;
 	__u32 offset; /* of pos in the frame */
 	__u32 limit;  /* offset of the datagram's end: headers must lie before it */
-	__u32 frame;  /* length of the frame; of the first buffer while nothing says there is more */
+	__u32 frame; /* length of the frame; of the first buffer while nothing says there is more */
 };
 
 MOAT_INLINE void moat_cursor_init(struct moat_cursor *cursor, struct xdp_md *ctx)
@@ -209,8 +209,8 @@ MOAT_INLINE enum moat_parse moat_parse_ipv6(struct moat_cursor *cursor, struct m
 }
 
 /* True if `size` bytes of transport header lie in the datagram and in the first buffer. */
-#define moat_cursor_has(cursor, header)                                                            \
-	((cursor)->offset + sizeof(*(header)) <= (cursor)->limit &&                                \
+#define moat_cursor_has(cursor, header)                             \
+	((cursor)->offset + sizeof(*(header)) <= (cursor)->limit && \
 	 (void *)((header) + 1) <= (cursor)->end)
 
 MOAT_INLINE enum moat_parse moat_parse_transport(struct moat_cursor *cursor, struct moat_headers *h)

@@ -39,8 +39,9 @@ MOAT_INLINE int moat_sample_due(struct moat_gate_counters *counters, __u32 kind,
 		counters->sample_countdown[kind] = left - 1;
 		return 0;
 	}
-	counters->sample_countdown[kind] =
-		interval - half + (((moat_sample_random(counters) >> 32) * (2 * half + 1)) >> 32);
+	counters->sample_countdown[kind] = interval - half +
+					   (((moat_sample_random(counters) >> 32) * (2 * half + 1)) >>
+					    32);
 	return 1;
 }
 

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Rule sets into force: the half that no packet reads is rebuilt in mapped memory, then one word says
+ * that it is the one to read. Also the hits of rules, which outlive rebuilds and restarts.
+ */
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "dataplane/base/clock.h"
+#include "dataplane/gate_internal.h"
+
+static uint32_t active_half(const struct moat_gate *gate)
+{
+	return __atomic_load_n(&moat_gate_ctl(gate)->active, __ATOMIC_ACQUIRE);
+}
+
+bool moat_gate_has_policy(const struct moat_gate *gate)
+{
+	return active_half(gate) < 2;
+}
+
+void moat_gate_tables_init(struct moat_gate *gate)
+{
+	const struct gate_maps *maps = &gate->maps;
+	uint32_t active = active_half(gate);
+
+	for (uint32_t i = 0; i < 2; i++) {
+		gate->halves[i] = (struct moat_tables){
+			.src4_root = moat_gate_maps_element(maps, GATE_MAP_SRC4_ROOT, i),
+			.dst4_root = moat_gate_maps_element(maps, GATE_MAP_DST4_ROOT, i),
+			.src6_root = moat_gate_maps_element(maps, GATE_MAP_SRC6_ROOT, i),
+			.dst6_root = moat_gate_maps_element(maps, GATE_MAP_DST6_ROOT, i),
+			.nodes = moat_gate_maps_element(maps, GATE_MAP_TRIE_NODES, i),
+			.rules = moat_gate_maps_element(maps, GATE_MAP_RULE_TABLES, i),
+			.node_capacity = maps->nodes,
+			.dirty = maps->adopted,
+		};
+	}
+	if (active > 1)
+		return;
+	/* whose slots they are, so that hits go on where they stood */
+	for (uint32_t i = 0; i < gate->halves[active].rules->rule_count && i < MOAT_RULES_MAX; i++) {
+		const struct moat_rule_entry *entry = &gate->halves[active].rules->entries[i];
+
+		if (entry->slot < MOAT_RULES_MAX)
+			gate->slot_ids[entry->slot] = entry->id;
+	}
+}
+
+/* All that ever hit a slot. */
+static uint64_t sum_hits(const struct moat_gate *gate, uint32_t slot)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t cpu = 0; cpu < gate->maps.cpus; cpu++) {
+		const volatile uint64_t *hits = moat_gate_maps_element(&gate->maps, GATE_MAP_HITS,
+								       cpu);
+
+		sum += hits[slot];
+	}
+	return sum;
+}
+
+/* What the slot's former rules had, written by commit. */
+static uint64_t *hits_base(const struct moat_gate *gate)
+{
+	return moat_gate_maps_element(&gate->maps, GATE_MAP_HITS, gate->maps.cpus);
+}
+
+uint64_t moat_gate_hits(const struct moat_gate *gate, uint32_t slot)
+{
+	if (slot >= MOAT_RULES_MAX)
+		return 0;
+	return sum_hits(gate, slot) - __atomic_load_n(&hits_base(gate)[slot], __ATOMIC_RELAXED);
+}
+
+/* A slot that another rule takes begins at 0: the gate's own counts are never written from here. */
+static void note_slots(struct moat_gate *gate, const struct moat_ruleset *set)
+{
+	size_t count;
+	const struct moat_rule *rules = moat_ruleset_rules(set, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		uint32_t slot = rules[i].slot;
+
+		if (slot >= MOAT_RULES_MAX || gate->slot_ids[slot] == rules[i].id)
+			continue;
+		gate->slot_ids[slot] = rules[i].id;
+		__atomic_store_n(&hits_base(gate)[slot], sum_hits(gate, slot), __ATOMIC_RELAXED);
+	}
+}
+
+/* Returns once no packet can be reading the half that was in force: programs run in RCU read-side
+ * sections, and membarrier waits for all of them (kernel/sched/membarrier.c: synchronize_rcu). */
+static void wait_grace_period(const struct moat_gate *gate)
+{
+	uint64_t window_ns = (MOAT_NS_PER_S << gate->clock.window_shift) / gate->clock.ticks_per_s;
+	struct timespec pause = { .tv_nsec = (long)window_ns * 2 };
+
+	if (syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) == 0)
+		return;
+	/* refused with nohz_full: two windows are ages for a packet */
+	while (nanosleep(&pause, &pause) < 0 && errno == EINTR)
+		;
+}
+
+int moat_gate_commit(struct moat_gate *gate, const struct moat_ruleset *set,
+		     struct moat_error *error)
+{
+	uint32_t idle = active_half(gate) == 0 ? 1 : 0;
+	struct gate_time now;
+	int r = moat_gate_clock_read(&gate->clock, &now);
+
+	if (r < 0)
+		return moat_error_set(error, r, "reading the gate's clock: %s", strerror(-r));
+	r = moat_tables_build(&gate->halves[idle], set,
+			      &(struct moat_tables_clock){
+				      .now_ns = now.monotonic_ns,
+				      .now_ticks = now.jiffies,
+				      .ticks_per_s = gate->clock.ticks_per_s,
+				      .window_shift = gate->clock.window_shift,
+			      },
+			      error);
+	if (r != 0)
+		return r;
+	note_slots(gate, set);
+	__atomic_store_n(&moat_gate_ctl(gate)->active, idle, __ATOMIC_SEQ_CST);
+	wait_grace_period(gate);
+	return 0;
+}

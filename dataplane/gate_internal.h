@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What the gate's own files share. Nobody else includes this. */
+#ifndef MOAT_DATAPLANE_GATE_INTERNAL_H
+#define MOAT_DATAPLANE_GATE_INTERNAL_H
+
+#include <limits.h>
+#include <pthread.h>
+
+#include "dataplane/gate.h"
+#include "dataplane/tables.h"
+
+/* The maps that all ports share, each pinned as maps/NAME. */
+enum gate_map_id {
+	GATE_MAP_CTL,
+	GATE_MAP_SRC4_ROOT,
+	GATE_MAP_DST4_ROOT,
+	GATE_MAP_SRC6_ROOT,
+	GATE_MAP_DST6_ROOT,
+	GATE_MAP_TRIE_NODES,
+	GATE_MAP_RULE_TABLES,
+	GATE_MAP_LIMITS,
+	GATE_MAP_CELLS_TO,
+	GATE_MAP_CELLS_FROM,
+	GATE_MAP_HITS, /* one element more than CPUs: the sums that a slot's current rule began with */
+	GATE_MAP_SHARES,
+	GATE_MAP_KNOWN,
+	GATE_MAP_PORTS,
+	GATE_MAP_SAMPLES,
+	GATE_MAP_COUNT,
+};
+
+/* Open (fd >= 0) and, but for the sample ring, mapped. */
+struct gate_map {
+	const char *name;
+	uint32_t type;
+	uint32_t value_size;
+	uint32_t max_entries;
+	int fd;
+	uint8_t *memory;
+};
+
+struct gate_maps {
+	struct gate_map map[GATE_MAP_COUNT];
+	uint32_t cpus; /* possible */
+	uint32_t cells;
+	uint32_t nodes;
+	bool adopted;
+};
+
+/* Opens what is pinned below `pin_path`, or makes and pins it. `cells` and `nodes` are wishes for new
+ * maps. Errors as of moat_gate_open. */
+int moat_gate_maps_open(struct gate_maps *maps, const char *pin_path, uint32_t cells,
+			uint32_t nodes, struct moat_error *error);
+void moat_gate_maps_close(struct gate_maps *maps);
+/* Element `index`, mapped. */
+void *moat_gate_maps_element(const struct gate_maps *maps, enum gate_map_id id, uint32_t index);
+/* One array map of `entries` values, mmapable; its descriptor, or a negative errno. */
+int moat_gate_map_create(const char *name, uint32_t type, uint32_t value_size, uint32_t entries);
+/* Bytes between elements of an array map, and of its whole mapping. */
+size_t moat_gate_map_stride(uint32_t value_size);
+size_t moat_gate_map_length(uint32_t value_size, uint32_t entries);
+
+/* A moment on the gate's clock. */
+struct gate_time {
+	uint64_t jiffies;
+	uint64_t monotonic_ns;
+};
+
+/* The program that reads the kernel's tick counter. */
+struct gate_clock {
+	struct clock *skeleton;
+	uint32_t ticks_per_s;
+	uint32_t window_shift;
+};
+
+/* Loads the clock and finds the tick rate: takes up to 60 ms. */
+int moat_gate_clock_open(struct gate_clock *clock, struct moat_error *error);
+void moat_gate_clock_close(struct gate_clock *clock);
+/* Any thread. */
+int moat_gate_clock_read(const struct gate_clock *clock, struct gate_time *ret_time);
+
+/* One port, by index. */
+struct gate_port {
+	bool used;
+	int link_fd;
+	int prog_fd;
+	int counters_fd;
+	int xsks_fd;
+	uint8_t *counters; /* mapped, an element a CPU */
+	struct moat_gate_port_info info;
+};
+
+struct moat_gate {
+	char pin_path[PATH_MAX / 2];
+	int lock_fd;
+	struct gate_clock clock;
+	struct gate_maps maps;
+	struct moat_tables halves[2];
+	uint32_t slot_ids[MOAT_RULES_MAX]; /* which rule holds a slot; 0: none */
+	struct ring_buffer *ring;
+	moat_gate_sample_fn handler; /* of the poll that runs */
+	void *handler_data;
+	int handed, wanted;
+
+	pthread_mutex_t port_lock; /* of what follows */
+	struct gate_port ports[MOAT_PORTS_MAX];
+	struct moat_gate_port_info infos[MOAT_PORTS_MAX];
+	size_t info_count;
+};
+
+static inline struct moat_gate_ctl *moat_gate_ctl(const struct moat_gate *gate)
+{
+	return (struct moat_gate_ctl *)gate->maps.map[GATE_MAP_CTL].memory;
+}
+
+/* Takes up the ports that the pinned records and links tell of. */
+void moat_gate_ports_restore(struct moat_gate *gate);
+void moat_gate_ports_close(struct moat_gate *gate);
+
+/* Takes a pinned link off its interface. */
+void moat_gate_link_detach(const char *path);
+
+/* Finds what the halves hold after adoption. */
+void moat_gate_tables_init(struct moat_gate *gate);
+
+/* "PIN/maps/NAME" and the like. False if it doesn't fit. */
+__attribute__((format(printf, 2, 3))) bool moat_gate_path(char ret_path[PATH_MAX],
+							  const char *format, ...);
+
+/* Removes every file of a directory and the directory. Missing is fine. */
+void moat_gate_remove_dir(const char *path);
+
+#endif

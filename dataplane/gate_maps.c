@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The maps that all ports share: one table says what each is; they are made and pinned at the first
+ * open, adopted and compared with the table later.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "dataplane/gate_internal.h"
+
+#define ROOT16_BYTES (4u << MOAT_LPM_ROOT_BITS)
+#define ROOT24_BYTES (4u << MOAT_LPM_SRC4_BITS)
+#define NODE_BYTES (4u * MOAT_LPM_NODE_SIZE)
+
+size_t moat_gate_map_stride(uint32_t value_size)
+{
+	return ((size_t)value_size + 7) & ~(size_t)7; /* as kernel/bpf/arraymap.c */
+}
+
+size_t moat_gate_map_length(uint32_t value_size, uint32_t entries)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	return (moat_gate_map_stride(value_size) * entries + page - 1) & ~(page - 1);
+}
+
+void *moat_gate_maps_element(const struct gate_maps *maps, enum gate_map_id id, uint32_t index)
+{
+	const struct gate_map *map = &maps->map[id];
+
+	return map->memory + moat_gate_map_stride(map->value_size) * index;
+}
+
+static uint32_t cells_bytes(uint32_t cells)
+{
+	return sizeof(struct moat_cell_head) + cells * sizeof(struct moat_cell);
+}
+
+/* What the maps of a gate of this size are. */
+static void define(struct gate_maps *maps)
+{
+	const uint32_t array = BPF_MAP_TYPE_ARRAY, cpus = maps->cpus;
+	const struct gate_map definitions[GATE_MAP_COUNT] = {
+		[GATE_MAP_CTL] = { "ctl", array, sizeof(struct moat_gate_ctl), 1 },
+		[GATE_MAP_SRC4_ROOT] = { "src4_root", array, ROOT24_BYTES, 2 },
+		[GATE_MAP_DST4_ROOT] = { "dst4_root", array, ROOT16_BYTES, 2 },
+		[GATE_MAP_SRC6_ROOT] = { "src6_root", array, ROOT16_BYTES, 2 },
+		[GATE_MAP_DST6_ROOT] = { "dst6_root", array, ROOT16_BYTES, 2 },
+		[GATE_MAP_TRIE_NODES] = { "trie_nodes", array, NODE_BYTES * maps->nodes, 2 },
+		[GATE_MAP_RULE_TABLES] = { "rule_tables", array, sizeof(struct moat_rule_tables), 2 },
+		[GATE_MAP_LIMITS] = { "limits", array, sizeof(struct moat_limit), MOAT_RULES_MAX },
+		[GATE_MAP_CELLS_TO] = { "cells_to", array, cells_bytes(maps->cells), cpus },
+		[GATE_MAP_CELLS_FROM] = { "cells_from", array, cells_bytes(maps->cells), cpus },
+		[GATE_MAP_HITS] = { "hits", array, sizeof(uint64_t) * MOAT_RULES_MAX, cpus + 1 },
+		[GATE_MAP_SHARES] = { "shares", array,
+				      sizeof(struct moat_limit_share) * MOAT_RULES_MAX, cpus },
+		[GATE_MAP_KNOWN] = { "known", array, sizeof(struct moat_known), 1 },
+		[GATE_MAP_PORTS] = { "ports", array, sizeof(struct moat_gate_port_record),
+				     MOAT_PORTS_MAX },
+		[GATE_MAP_SAMPLES] = { "samples", BPF_MAP_TYPE_RINGBUF, 0, MOAT_SAMPLE_RING_BYTES },
+	};
+
+	for (int i = 0; i < GATE_MAP_COUNT; i++) {
+		maps->map[i] = definitions[i];
+		maps->map[i].fd = -1;
+	}
+}
+
+int moat_gate_map_create(const char *name, uint32_t type, uint32_t value_size, uint32_t entries)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, opts,
+		    .map_flags = type == BPF_MAP_TYPE_ARRAY ? BPF_F_MMAPABLE : 0);
+
+	return bpf_map_create(type, name, type == BPF_MAP_TYPE_RINGBUF ? 0 : sizeof(uint32_t),
+			      value_size, entries, &opts);
+}
+
+static int map_memory(struct gate_map *map, struct moat_error *error)
+{
+	void *memory;
+
+	if (map->type != BPF_MAP_TYPE_ARRAY)
+		return 0;
+	memory = mmap(NULL, moat_gate_map_length(map->value_size, map->max_entries),
+		      PROT_READ | PROT_WRITE, MAP_SHARED, map->fd, 0);
+	if (memory == MAP_FAILED)
+		return moat_error_set(error, -errno, "mapping the gate's table %s: %s", map->name,
+				      strerror(errno));
+	map->memory = memory;
+	return 0;
+}
+
+static int create(struct gate_map *map, struct moat_error *error)
+{
+	map->fd = moat_gate_map_create(map->name, map->type, map->value_size, map->max_entries);
+	if (map->fd == -EPERM)
+		return moat_error_set(error, -EPERM,
+				      "creating BPF maps is not permitted: it needs CAP_BPF (run as "
+				      "root)");
+	if (map->fd == -E2BIG)
+		return moat_error_set(error, -ENOTSUP,
+				      "the kernel refuses the table %s of %u MiB: 6.0 or later is "
+				      "needed",
+				      map->name, map->value_size >> 20);
+	if (map->fd < 0)
+		return moat_error_set(error, map->fd, "creating the gate's table %s: %s", map->name,
+				      strerror(-map->fd));
+	return map_memory(map, error);
+}
+
+static int pin(const struct gate_map *map, const char *pin_path, struct moat_error *error)
+{
+	char path[PATH_MAX];
+	int r = -ENAMETOOLONG;
+
+	if (moat_gate_path(path, "%s/maps/%s", pin_path, map->name))
+		r = bpf_obj_pin(map->fd, path);
+	if (r < 0)
+		return moat_error_set(error, r, "pinning %s/maps/%s: %s", pin_path, map->name,
+				      strerror(-r));
+	return 0;
+}
+
+/* Makes all maps. The control word is pinned last: without it what is pinned counts as half made. */
+static int create_all(struct gate_maps *maps, const char *pin_path, struct moat_error *error)
+{
+	struct moat_gate_ctl *ctl;
+	int r;
+
+	for (int i = 0; i < GATE_MAP_COUNT; i++) {
+		r = create(&maps->map[i], error);
+		if (r < 0)
+			return r;
+	}
+	ctl = moat_gate_maps_element(maps, GATE_MAP_CTL, 0);
+	if (getrandom(&ctl->hash_seed, sizeof(ctl->hash_seed), 0) != sizeof(ctl->hash_seed))
+		return moat_error_set(error, -EIO, "the kernel gives no random numbers");
+	ctl->active = MOAT_GATE_NO_POLICY;
+	ctl->abi_version = MOAT_ABI_VERSION;
+	for (int i = GATE_MAP_COUNT - 1; i >= 0; i--) {
+		r = pin(&maps->map[i], pin_path, error);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Opens one pinned map and compares it with its definition. -EEXIST if it is something else. */
+static int adopt(struct gate_map *map, const char *pin_path, struct moat_error *error)
+{
+	struct bpf_map_info info = {};
+	uint32_t length = sizeof(info);
+	char path[PATH_MAX];
+
+	if (!moat_gate_path(path, "%s/maps/%s", pin_path, map->name))
+		return -ENAMETOOLONG;
+	map->fd = bpf_obj_get(path);
+	if (map->fd < 0 || bpf_obj_get_info_by_fd(map->fd, &info, &length) < 0)
+		return moat_error_set(error, -EEXIST,
+				      "%s can't be adopted: %s (`moat gate detach` removes it)",
+				      path, strerror(errno));
+	if (info.type != map->type || info.value_size != map->value_size ||
+	    info.max_entries != map->max_entries)
+		return moat_error_set(error, -EEXIST,
+				      "%s was pinned by another version of moat: %u x %u bytes, not "
+				      "%u x %u (`moat gate detach` removes it)",
+				      path, info.max_entries, info.value_size, map->max_entries,
+				      map->value_size);
+	return map_memory(map, error);
+}
+
+/* The size of a pinned gate, from two of its maps. 0 if they can't be read. */
+static uint32_t pinned_value_size(const char *pin_path, const char *name)
+{
+	struct bpf_map_info info = {};
+	uint32_t length = sizeof(info);
+	char path[PATH_MAX];
+	int fd;
+
+	if (!moat_gate_path(path, "%s/maps/%s", pin_path, name))
+		return 0;
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return 0;
+	if (bpf_obj_get_info_by_fd(fd, &info, &length) < 0)
+		info.value_size = 0;
+	close(fd);
+	return info.value_size;
+}
+
+static int adopt_all(struct gate_maps *maps, const char *pin_path, struct moat_error *error)
+{
+	uint32_t cells = pinned_value_size(pin_path, "cells_to");
+	const struct moat_gate_ctl *ctl;
+	int r;
+
+	maps->nodes = pinned_value_size(pin_path, "trie_nodes") / NODE_BYTES;
+	maps->cells = 0;
+	if (cells > sizeof(struct moat_cell_head))
+		maps->cells = (cells - sizeof(struct moat_cell_head)) / sizeof(struct moat_cell);
+	define(maps);
+	r = adopt(&maps->map[GATE_MAP_CTL], pin_path, error);
+	if (r < 0)
+		return r;
+	ctl = moat_gate_maps_element(maps, GATE_MAP_CTL, 0);
+	if (ctl->abi_version != MOAT_ABI_VERSION)
+		return moat_error_set(error, -EEXIST,
+				      "%s holds a gate of layout %u, this moat has layout %u (`moat "
+				      "gate detach` removes it)",
+				      pin_path, ctl->abi_version, MOAT_ABI_VERSION);
+	for (int i = GATE_MAP_CTL + 1; i < GATE_MAP_COUNT; i++) {
+		r = adopt(&maps->map[i], pin_path, error);
+		if (r < 0)
+			return r;
+	}
+	maps->adopted = true;
+	return 0;
+}
+
+int moat_gate_maps_open(struct gate_maps *maps, const char *pin_path, uint32_t cells,
+			uint32_t nodes, struct moat_error *error)
+{
+	char directory[PATH_MAX], path[PATH_MAX];
+	int r = libbpf_num_possible_cpus();
+
+	if (r < 0)
+		return moat_error_set(error, r, "counting CPUs: %s", strerror(-r));
+	maps->cpus = (uint32_t)r;
+	maps->cells = cells;
+	maps->nodes = nodes;
+	define(maps);
+	if (!moat_gate_path(directory, "%s/maps", pin_path) ||
+	    !moat_gate_path(path, "%s/maps/ctl", pin_path))
+		return moat_error_set(error, -ENAMETOOLONG, "pin path %s is too long", pin_path);
+	if (access(path, F_OK) == 0)
+		return adopt_all(maps, pin_path, error);
+
+	moat_gate_remove_dir(directory); /* of a first load that was interrupted */
+	if (mkdir(directory, 0700) < 0)
+		return moat_error_set(error, -errno, "making %s: %s", directory, strerror(errno));
+	r = create_all(maps, pin_path, error);
+	if (r < 0)
+		moat_gate_remove_dir(directory);
+	return r;
+}
+
+void moat_gate_maps_close(struct gate_maps *maps)
+{
+	for (int i = 0; i < GATE_MAP_COUNT; i++) {
+		struct gate_map *map = &maps->map[i];
+
+		if (map->memory)
+			munmap(map->memory, moat_gate_map_length(map->value_size, map->max_entries));
+		if (map->name && map->fd >= 0)
+			close(map->fd);
+		map->memory = NULL;
+		map->fd = -1;
+	}
+}

@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The gate on one interface: its program is loaded with the port's own constants and the shared maps,
+ * attached by a link that is pinned, or put into the pinned link of the process before us.
+ */
+#include <errno.h>
+#include <linux/if_link.h>
+#include <net/if.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "gate.skel.h"
+
+#include "dataplane/base/cleanup.h"
+#include "dataplane/gate_internal.h"
+
+static void skeleton_cleanup(struct gate **skeleton)
+{
+	gate__destroy(*skeleton);
+}
+
+static struct moat_gate_port_record *record_of(const struct moat_gate *gate, uint32_t index)
+{
+	return moat_gate_maps_element(&gate->maps, GATE_MAP_PORTS, index);
+}
+
+static bool port_path(const struct moat_gate *gate, const char *name, const char *file,
+		      char ret_path[PATH_MAX])
+{
+	return moat_gate_path(ret_path, "%s/ports/%s%s%s", gate->pin_path, name, *file ? "/" : "",
+			      file);
+}
+
+static int pinned_fd(const struct moat_gate *gate, const char *name, const char *file)
+{
+	char path[PATH_MAX];
+
+	return port_path(gate, name, file, path) ? bpf_obj_get(path) : -ENAMETOOLONG;
+}
+
+/* Pins under a temporary name and renames: a pin of that name is replaced in one step. */
+static int pin(const struct moat_gate *gate, const char *name, const char *file, int fd)
+{
+	char path[PATH_MAX], new_path[PATH_MAX];
+	int r;
+
+	if (!port_path(gate, name, file, path) || !port_path(gate, name, "new", new_path))
+		return -ENAMETOOLONG;
+	unlink(new_path);
+	r = bpf_obj_pin(fd, new_path);
+	if (r < 0)
+		return r;
+	return rename(new_path, path) < 0 ? -errno : 0;
+}
+
+/* ---- one port's descriptors ---------------------------------------------------------------- */
+
+static void port_init(struct gate_port *port)
+{
+	memset(port, 0, sizeof(*port));
+	port->link_fd = port->prog_fd = port->counters_fd = port->xsks_fd = -1;
+}
+
+static void port_deinit(struct gate_port *port, uint32_t cpus)
+{
+	int *fds[] = { &port->link_fd, &port->prog_fd, &port->counters_fd, &port->xsks_fd };
+
+	if (port->counters)
+		munmap(port->counters,
+		       moat_gate_map_length(sizeof(struct moat_gate_counters), cpus));
+	for (size_t i = 0; i < MOAT_ARRAY_SIZE(fds); i++)
+		moat_close_cleanup(fds[i]);
+	port_init(port);
+}
+
+/* The port's counters and sockets: those that are pinned, so that counts go on and sockets stay, or
+ * new ones. */
+static int port_open_maps(struct moat_gate *gate, struct gate_port *port)
+{
+	const char *name = port->info.name;
+	void *memory;
+
+	port->counters_fd = pinned_fd(gate, name, "counters");
+	if (port->counters_fd < 0)
+		port->counters_fd = moat_gate_map_create("port_counters", BPF_MAP_TYPE_ARRAY,
+							 sizeof(struct moat_gate_counters),
+							 gate->maps.cpus);
+	if (port->counters_fd < 0)
+		return port->counters_fd;
+	port->xsks_fd = pinned_fd(gate, name, "xsks");
+	if (port->xsks_fd < 0)
+		port->xsks_fd = moat_gate_map_create("xsks", BPF_MAP_TYPE_XSKMAP, sizeof(uint32_t),
+						     MOAT_GATE_QUEUES_MAX);
+	if (port->xsks_fd < 0)
+		return port->xsks_fd;
+	memory = mmap(NULL, moat_gate_map_length(sizeof(struct moat_gate_counters), gate->maps.cpus),
+		      PROT_READ, MAP_SHARED, port->counters_fd, 0);
+	if (memory == MAP_FAILED)
+		return -errno;
+	port->counters = memory;
+	return 0;
+}
+
+/* ---- loading ------------------------------------------------------------------------------- */
+
+static int reuse_maps(struct moat_gate *gate, const struct gate_port *port, struct gate *skeleton)
+{
+	struct bpf_map *map;
+	int r = bpf_map__reuse_fd(skeleton->maps.port_counters, port->counters_fd);
+
+	if (r == 0)
+		r = bpf_map__reuse_fd(skeleton->maps.xsks, port->xsks_fd);
+	for (int i = 0; r == 0 && i < GATE_MAP_COUNT; i++) {
+		map = bpf_object__find_map_by_name(skeleton->obj, gate->maps.map[i].name);
+		if (map)
+			r = bpf_map__reuse_fd(map, gate->maps.map[i].fd);
+	}
+	return r;
+}
+
+/* Loads the program of the port's role; its descriptor in port->prog_fd. */
+static int port_load(struct moat_gate *gate, struct gate_port *port, struct moat_error *error)
+{
+	moat_cleanup(skeleton_cleanup) struct gate *skeleton = gate__open();
+	bool steers = port->info.role != MOAT_ROLE_GATEWAY;
+	struct bpf_program *program;
+	char log[4096] = "";
+	int r;
+
+	if (!skeleton)
+		return moat_error_set(error, -errno, "reading the gate's object: %s",
+				      strerror(errno));
+	skeleton->rodata->port_index = port->info.index;
+	skeleton->rodata->window_shift = gate->clock.window_shift;
+	skeleton->rodata->cell_mask = gate->maps.cells - 1;
+	skeleton->rodata->node_count = gate->maps.nodes;
+	program = steers ? skeleton->progs.steer : skeleton->progs.gate;
+	bpf_program__set_autoload(skeleton->progs.gate, !steers);
+	bpf_program__set_autoload(skeleton->progs.steer, steers);
+	bpf_program__set_log_buf(program, log, sizeof(log));
+	r = reuse_maps(gate, port, skeleton);
+	if (r == 0)
+		r = gate__load(skeleton);
+	if (r == -EPERM)
+		return moat_error_set(error, r,
+				      "loading the gate's program is not permitted: it needs "
+				      "CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON (run as root)");
+	if (r < 0)
+		return moat_error_set(error, r == -EINVAL ? -ENOTSUP : r,
+				      "the kernel refuses the gate's program (5.18 or later is "
+				      "needed): %s: %.300s",
+				      strerror(-r), log);
+	port->prog_fd = dup(bpf_program__fd(program));
+	return port->prog_fd < 0 ? moat_error_set(error, -errno, "%s", strerror(errno)) : 0;
+}
+
+/* ---- attaching ----------------------------------------------------------------------------- */
+
+/* Id of the program on an interface, 0 if there is none. */
+static uint32_t attached_id(int ifindex)
+{
+	LIBBPF_OPTS(bpf_xdp_query_opts, query);
+
+	if (bpf_xdp_query(ifindex, 0, &query) < 0)
+		return 0;
+	if (query.prog_id)
+		return query.prog_id;
+	return query.drv_prog_id ? query.drv_prog_id : query.skb_prog_id;
+}
+
+static int refuse_foreign(const char *name, uint32_t id, struct moat_error *error)
+{
+	struct bpf_prog_info info = {};
+	uint32_t length = sizeof(info);
+	moat_auto_close int fd = bpf_prog_get_fd_by_id(id);
+
+	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &length) < 0)
+		info.name[0] = '\0';
+	return moat_error_set(error, -EEXIST,
+			      "%s has another XDP program attached, \"%s\" (id %u): it is left "
+			      "alone",
+			      name, info.name[0] ? info.name : "?", id);
+}
+
+/* Why driver mode was refused, in words where the kernel says only a number. */
+static void explain_fallback(int r, char ret_text[static 128])
+{
+	const char *hint = "";
+
+	if (r == -EOPNOTSUPP)
+		hint = ": the driver has no XDP";
+	else if (r == -ENOSPC)
+		hint = ": the driver wants as many receive queues as its peer has transmit queues";
+	else if (r == -ERANGE || r == -EINVAL)
+		hint = ": the MTU or the features that are on don't go with XDP";
+	snprintf(ret_text, 128, "%s%s", strerror(-r), hint);
+}
+
+/* Links the program to its interface, driver mode first. */
+static int link_create(struct gate_port *port, bool generic, struct moat_error *error)
+{
+	LIBBPF_OPTS(bpf_link_create_opts, driver, .flags = XDP_FLAGS_DRV_MODE);
+	LIBBPF_OPTS(bpf_link_create_opts, skb, .flags = XDP_FLAGS_SKB_MODE);
+	struct moat_gate_port_info *info = &port->info;
+	int r = -ECANCELED;
+
+	if (generic)
+		snprintf(info->fallback, sizeof(info->fallback), "generic mode was asked for");
+	else
+		r = bpf_link_create(port->prog_fd, info->ifindex, BPF_XDP, &driver);
+	if (r < 0 && r != -EBUSY && r != -EEXIST) {
+		if (!generic)
+			explain_fallback(r, info->fallback);
+		r = bpf_link_create(port->prog_fd, info->ifindex, BPF_XDP, &skb);
+	} else {
+		info->native = true;
+	}
+	if (r == -EBUSY || r == -EEXIST)
+		return refuse_foreign(info->name, attached_id(info->ifindex), error);
+	if (r < 0)
+		return moat_error_set(error, r, "attaching to %s: %s", info->name, strerror(-r));
+	port->link_fd = r;
+	return 0;
+}
+
+/* The pinned link, if it still holds the interface: not if that vanished and another has its name. */
+static int live_link(struct moat_gate *gate, const char *name, int ifindex)
+{
+	moat_auto_close int fd = pinned_fd(gate, name, "link");
+	struct bpf_link_info info = {};
+	uint32_t length = sizeof(info);
+
+	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &length) < 0)
+		return -ENOENT;
+	if (info.xdp.ifindex != (uint32_t)ifindex || info.prog_id != attached_id(ifindex))
+		return -ENOENT;
+	return moat_take_fd(&fd);
+}
+
+static int port_pin(struct moat_gate *gate, struct gate_port *port, struct moat_error *error)
+{
+	const char *name = port->info.name;
+	int r = pin(gate, name, "counters", port->counters_fd);
+
+	if (r == 0)
+		r = pin(gate, name, "xsks", port->xsks_fd);
+	if (r == 0)
+		r = pin(gate, name, "prog", port->prog_fd);
+	if (r == 0)
+		r = pin(gate, name, "link", port->link_fd);
+	if (r < 0)
+		return moat_error_set(error, r, "pinning %s/ports/%s: %s", gate->pin_path, name,
+				      strerror(-r));
+	return 0;
+}
+
+/* Loads and puts in force. On failure the caller deinits the port. */
+static int port_attach(struct moat_gate *gate, struct gate_port *port, bool generic,
+		       struct moat_error *error)
+{
+	const struct moat_gate_port_record *record = record_of(gate, port->info.index);
+	uint32_t foreign;
+	int r;
+
+	port->link_fd = live_link(gate, port->info.name, port->info.ifindex);
+	foreign = attached_id(port->info.ifindex);
+	if (port->link_fd < 0 && foreign)
+		return refuse_foreign(port->info.name, foreign, error);
+	r = port_open_maps(gate, port);
+	if (r < 0)
+		return moat_error_set(error, r, "tables of port %s: %s", port->info.name,
+				      strerror(-r));
+	r = port_load(gate, port, error);
+	if (r < 0)
+		return r;
+	if (port->link_fd < 0)
+		return link_create(port, generic, error);
+	r = bpf_link_update(port->link_fd, port->prog_fd, NULL);
+	if (r < 0)
+		return moat_error_set(error, r, "replacing the gate's program on %s: %s",
+				      port->info.name, strerror(-r));
+	port->info.adopted = true;
+	port->info.native = record->native;
+	if (!record->native)
+		snprintf(port->info.fallback, sizeof(port->info.fallback), "adopted as it was");
+	return 0;
+}
+
+/* ---- the gate's ports ---------------------------------------------------------------------- */
+
+/* The index that a name has or had, else a free one, else MOAT_PORTS_MAX. */
+static uint32_t find_index(const struct moat_gate *gate, const char *name)
+{
+	uint32_t index = MOAT_PORTS_MAX;
+
+	for (uint32_t i = 0; i < MOAT_PORTS_MAX; i++) {
+		const struct moat_gate_port_record *record = record_of(gate, i);
+
+		if (strncmp(record->name, name, sizeof(record->name)) == 0)
+			return i;
+		if (!record->name[0] && index == MOAT_PORTS_MAX)
+			index = i;
+	}
+	return index;
+}
+
+static void list_ports(struct moat_gate *gate)
+{
+	gate->info_count = 0;
+	for (uint32_t i = 0; i < MOAT_PORTS_MAX; i++) {
+		if (gate->ports[i].used)
+			gate->infos[gate->info_count++] = gate->ports[i].info;
+	}
+}
+
+/* Notes a port that is in force, for others and for the next process. */
+static void keep_port(struct moat_gate *gate, const struct gate_port *port)
+{
+	struct moat_gate_port_record *record = record_of(gate, port->info.index);
+	struct gate_port *old = &gate->ports[port->info.index];
+
+	snprintf(record->name, sizeof(record->name), "%s", port->info.name);
+	record->ifindex = (uint32_t)port->info.ifindex;
+	record->role = port->info.role;
+	record->native = port->info.native;
+	pthread_mutex_lock(&gate->port_lock);
+	port_deinit(old, gate->maps.cpus);
+	*old = *port;
+	old->used = true;
+	list_ports(gate);
+	pthread_mutex_unlock(&gate->port_lock);
+}
+
+int moat_gate_attach(struct moat_gate *gate, const struct moat_gate_port_options *options,
+		     struct moat_gate_port_info *ret_info, struct moat_error *error)
+{
+	struct gate_port port;
+	char path[PATH_MAX];
+	unsigned int ifindex = if_nametoindex(options->name);
+	uint32_t index;
+	int r;
+
+	if (ifindex == 0)
+		return moat_error_set(error, -ENODEV, "no interface %s", options->name);
+	index = find_index(gate, options->name);
+	if (index == MOAT_PORTS_MAX)
+		return moat_error_set(error, -ENOSPC, "the gate has all of its %d ports",
+				      MOAT_PORTS_MAX);
+	port_init(&port);
+	snprintf(port.info.name, sizeof(port.info.name), "%s", options->name);
+	port.info.ifindex = (int)ifindex;
+	port.info.index = index;
+	port.info.role = options->role;
+	if (!port_path(gate, options->name, "", path))
+		return moat_error_set(error, -ENAMETOOLONG, "pin path %s is too long",
+				      gate->pin_path);
+
+	r = port_attach(gate, &port, options->generic, error);
+	if (r == 0 && mkdir(path, 0700) < 0 && errno != EEXIST)
+		r = moat_error_set(error, -errno, "making %s: %s", path, strerror(errno));
+	if (r == 0)
+		r = port_pin(gate, &port, error);
+	if (r < 0) {
+		if (!port.info.adopted && port.link_fd >= 0)
+			moat_gate_remove_dir(path); /* closing the link takes the program off */
+		port_deinit(&port, gate->maps.cpus);
+		return r;
+	}
+	*ret_info = port.info;
+	keep_port(gate, &port);
+	return 0;
+}
+
+void moat_gate_link_detach(const char *path)
+{
+	moat_auto_close int fd = bpf_obj_get(path);
+
+	if (fd >= 0)
+		bpf_link_detach(fd);
+}
+
+int moat_gate_release(struct moat_gate *gate, const char *name, struct moat_error *error)
+{
+	uint32_t index = find_index(gate, name);
+	char path[PATH_MAX];
+
+	if (index == MOAT_PORTS_MAX || !record_of(gate, index)->name[0])
+		return moat_error_set(error, -ENOENT, "the gate is not on %s", name);
+	if (port_path(gate, name, "link", path))
+		moat_gate_link_detach(path);
+	if (port_path(gate, name, "", path))
+		moat_gate_remove_dir(path);
+	memset(record_of(gate, index), 0, sizeof(struct moat_gate_port_record));
+	pthread_mutex_lock(&gate->port_lock);
+	port_deinit(&gate->ports[index], gate->maps.cpus);
+	list_ports(gate);
+	pthread_mutex_unlock(&gate->port_lock);
+	return 0;
+}
+
+/* A port as the process before us left it: in force and counted, with the program of then. One whose
+ * interface is gone is forgotten. */
+static void port_restore(struct moat_gate *gate, uint32_t index)
+{
+	struct moat_gate_port_record *record = record_of(gate, index);
+	struct gate_port *port = &gate->ports[index];
+	struct bpf_link_info link = {};
+	uint32_t length = sizeof(link);
+
+	snprintf(port->info.name, sizeof(port->info.name), "%.15s", record->name);
+	port->info.ifindex = (int)record->ifindex;
+	port->info.index = index;
+	port->info.role = record->role;
+	port->info.native = record->native;
+	port->link_fd = pinned_fd(gate, port->info.name, "link");
+	port->prog_fd = pinned_fd(gate, port->info.name, "prog");
+	if (port->link_fd < 0 || port->prog_fd < 0 ||
+	    bpf_obj_get_info_by_fd(port->link_fd, &link, &length) < 0 || link.xdp.ifindex == 0 ||
+	    port_open_maps(gate, port) < 0) {
+		moat_gate_release(gate, record->name, NULL);
+		return;
+	}
+	port->used = true;
+}
+
+void moat_gate_ports_restore(struct moat_gate *gate)
+{
+	for (uint32_t i = 0; i < MOAT_PORTS_MAX; i++) {
+		port_init(&gate->ports[i]);
+		if (record_of(gate, i)->name[0])
+			port_restore(gate, i);
+	}
+	list_ports(gate);
+}
+
+void moat_gate_ports_close(struct moat_gate *gate)
+{
+	for (uint32_t i = 0; i < MOAT_PORTS_MAX; i++) {
+		if (gate->ports[i].used)
+			port_deinit(&gate->ports[i], gate->maps.cpus);
+	}
+}
+
+const struct moat_gate_port_info *moat_gate_ports(const struct moat_gate *gate, size_t *ret_count)
+{
+	*ret_count = gate->info_count;
+	return gate->infos;
+}
+
+int moat_gate_xsks_fd(const struct moat_gate *gate, uint32_t port)
+{
+	if (port >= MOAT_PORTS_MAX || !gate->ports[port].used ||
+	    gate->ports[port].info.role == MOAT_ROLE_GATEWAY)
+		return -ENOENT;
+	return gate->ports[port].xsks_fd;
+}
+
+int moat_gate_prog_fd(const struct moat_gate *gate, uint32_t port)
+{
+	if (port >= MOAT_PORTS_MAX || !gate->ports[port].used)
+		return -ENOENT;
+	return gate->ports[port].prog_fd;
+}
