@@ -11,7 +11,7 @@ from topology import DNS, IDLE, OUTER, SCANNER, UPLINK, WEB, run
 
 ATTACK_CPU = 0
 # Attackers are other machines: what else this one has to do must not make gaps in a flood.
-PRIORITY = ("nice", "-n", "-19")
+ATTACK_NICE = -19
 LIVE_RATE = 400_000  # frames a second asked of the generator; what it reached is in the report
 
 
@@ -71,11 +71,11 @@ class Running:
         if attack.live:
             self.before = _taken(lab)
             self.child = lab.spawn("inet", [
-                *PRIORITY, lab.tool("lab-generator"), attack.live, OUTER, attack.victim, str(attack.port), lab.mac("inet", "br0"),
+                lab.tool("lab-generator"), attack.live, OUTER, attack.victim, str(attack.port), lab.mac("inet", "br0"),
                 lab.mac("gw", UPLINK), str(meter.dscp), str(LIVE_RATE), str(seconds), str(meter.base_ns), IDLE],
-                "generator", cpu=cpu, stdout=subprocess.PIPE)
+                "generator", cpu=cpu, nice=ATTACK_NICE, stdout=subprocess.PIPE)
         else:
-            self.child = lab.spawn("atk", [*PRIORITY, *attack.command], "attack", cpu=cpu, stdout=subprocess.DEVNULL)
+            self.child = lab.spawn("atk", list(attack.command), "attack", cpu=cpu, nice=ATTACK_NICE, stdout=subprocess.DEVNULL)
 
     def ended(self):
         return self.child.poll() is not None

@@ -138,6 +138,8 @@ def json_lines(results, contrast, quiet, out=sys.stdout):
     for result in results:
         name, live = result.attack.name, bool(result.attack.live)
         off = contrast.get(name)
+        if not result.moat:
+            continue
         during, off_during = result.served.get("during", 0.0), off.served["during"] if off else None
         lines += [
             _line(name, "detected_ms", "ms", _rounded(result.detected_ms, 1), 1000,
@@ -154,9 +156,9 @@ def json_lines(results, contrast, quiet, out=sys.stdout):
                   during >= 2 * off_during if live and off else None, _rounded(off_during, 1)),
             _line(name, "sent", "packets", result.sent), _line(name, "rate", "kpps", _rounded(result.rate_kpps, 1)),
         ]
-        if off:
-            lines.append(_line(name, "goodput_without_moat", "share of before", _rounded(share(off)), 0.5,
-                               share(off) is not None and share(off) <= 0.5))
+    for name, off in contrast.items():
+        lines.append(_line(name, "goodput_without_moat", "share of before", _rounded(share(off)), 0.5,
+                           share(off) is not None and share(off) <= 0.5))
     if quiet:
         lines += [_line("legitimate", "false_findings", "findings", quiet["findings"], 0, quiet["findings"] == 0),
                   _line("legitimate", "lost_packets", "packets", quiet["lost"], 0, quiet["lost"] == 0),

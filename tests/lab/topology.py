@@ -39,8 +39,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def die_with_parent():
-    """For preexec_fn: a killed lab takes its children along (PR_SET_PDEATHSIG), Ctrl-C reaches only the lab."""
-    os.setpgid(0, 0)
+    """For preexec_fn: a killed lab takes its children along (PR_SET_PDEATHSIG)."""
     _libc.prctl(1, signal.SIGKILL, 0, 0, 0)
 
 
@@ -97,14 +96,22 @@ class Lab:
 
     # ---- processes -------------------------------------------------------------------------------------
 
-    def spawn(self, role, argv, name, cpu=None, stdin=subprocess.DEVNULL, stdout=None, env=None):
-        """Starts argv in a namespace (None: the host's), output to a log in the run directory."""
+    def spawn(self, role, argv, name, cpu=None, nice=0, stdin=subprocess.DEVNULL, stdout=None):
+        """Starts argv in a namespace (None: the host's), output to a log in the run directory.
+
+        Each child is a session of its own: Ctrl-C reaches only the lab, and `nice` can be given to the session
+        (with sched_autogroup a process's own priority counts only within its session).
+        """
         full = (self.enter(role) if role else []) + (["taskset", "-c", str(cpu)] if cpu is not None else []) + argv
         log = open(self.path(f"{name}.log"), "ab")
         child = subprocess.Popen(full, stdin=stdin, stdout=log if stdout is None else stdout, stderr=log,
-                                 preexec_fn=None if self.keep else die_with_parent,
-                                 start_new_session=self.keep, env={**os.environ, **(env or {})})
+                                 preexec_fn=None if self.keep else die_with_parent, start_new_session=True)
         log.close()
+        if nice:
+            os.setpriority(os.PRIO_PROCESS, child.pid, nice)
+            if os.path.exists(f"/proc/{child.pid}/autogroup"):
+                with open(f"/proc/{child.pid}/autogroup", "w", encoding="ascii") as group:
+                    group.write(str(nice))
         child.lab_name = name
         self.children.append(child)
         self._record()
