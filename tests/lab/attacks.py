@@ -40,12 +40,12 @@ def _hping(*argv):
 
 _AMP = ("udp_flood", "amplification")
 ATTACKS = (
-    Attack("syn", "SYN flood, forged sources (hping3)", WEB, ("syn_flood",), _hping("-S", "-p", "80", WEB)),
+    Attack("syn", "SYN flood (hping3)", WEB, ("syn_flood",), _hping("-S", "-p", "80", WEB)),
     Attack("udp", "UDP flood (hping3)", WEB, ("udp_flood",), _hping("--udp", "-p", "9999", "-d", "400", WEB)),
-    Attack("amp", "DNS amplification shape (hping3)", WEB, _AMP,
+    Attack("amp", "DNS amplification (hping3)", WEB, _AMP,
            _hping("--udp", "-s", "53", "-k", "-p", "33000", "-d", "1200", WEB)),
     Attack("icmp", "ICMP flood (hping3)", WEB, ("icmp_flood",), _hping("--icmp", "-d", "200", WEB)),
-    Attack("scan", "fast SYN scan (nmap)", WEB, ("scan",),
+    Attack("scan", "SYN scan (nmap)", WEB, ("scan",),
            ("nmap", "-sS", "-n", "-Pn", "-T5", "--min-rate", "3000", "--max-rate", "4000", "--max-retries", "0", "-S", SCANNER, "-e", "eth0",
             "-p", "1-60000", WEB), contrast=False),
     Attack("live-syn", "look-alike SYN flood", WEB, ("syn_flood",), live="syn", port=80),

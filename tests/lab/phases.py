@@ -77,7 +77,7 @@ class Phases:
         share = result.served["during"] / result.served["before"] if result.served["before"] else 0
         if share > 0.5:
             result.faults.append(f"without moat clients still get {share:.0%} of their requests served")
-        self.progress.step(f"without moat  {attack.title:34} {result.rate_kpps:5.0f} kpps   "
+        self.progress.step(f"without moat  {attack.title:28} {result.rate_kpps:5.0f} kpps   "
                            f"{result.served['before']:4.0f} → {result.served['during']:4.0f} requests/s ({share:.0%})")
         return result
 
@@ -98,7 +98,7 @@ class Phases:
             step = make(self.lab)
             self.watch(f"legitimate step: {step.title}", clients, min(6, gap), moat=moat)
             verdict = step.finish()
-            self.progress.step(f"legitimate    {step.title:34} {verdict['text']}")
+            self.progress.step(f"legitimate    {step.title:28} {verdict['text']}")
             if not verdict["ok"]:
                 faults.append(f"{step.title}: {verdict['text']}")
         self.watch("legitimate traffic alone", clients, max(1, begin / SECOND + seconds - now() / SECOND), moat=moat)
@@ -130,7 +130,7 @@ class Phases:
         fill(result, clients, series, window, min(stood, last))
         self._judge(result, off)
         self.progress.step(
-            f"with moat     {attack.title:34} {result.rate_kpps:5.0f} kpps   "
+            f"with moat     {attack.title:28} {result.rate_kpps:5.0f} kpps   "
             f"{result.served['before']:4.0f} → {result.served['during']:4.0f} requests/s, "
             + ("no rule" if result.rule_ms is None else f"rule after {result.rule_ms:.0f} ms")
             + "".join(f"\n              {fault}" for fault in result.faults))

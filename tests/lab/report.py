@@ -48,7 +48,7 @@ def bar(share, width=BAR):
 
 def spark(values, top):
     """A curve in one line of text."""
-    return "".join(SPARKS[min(7, int(8 * value / top))] if top else SPARKS[0] for value in values)
+    return "".join(SPARKS[min(7, int(7.5 * value / top))] if top else SPARKS[0] for value in values)
 
 
 def count(number):
@@ -78,30 +78,31 @@ def share(result):
 def table(results, contrast, facts, out=sys.stdout):
     """The picture of a run, at most 100 columns wide."""
     paint = Paint(out)
-    lines = ["", paint(f"moat lab: {facts}", "bold"), ""]
-    lines.append(paint(f"{'attack':34}{'kpps':>6}{'finding':>10}{'rule':>9}{'sent':>10}{'dropped':>10}"
-                       f"   {'rule in the gate'}", "dim"))
-    lines.append(paint(f"{'':34}{'':6}{'after ms':>10}{'after ms':>9}{'packets':>10}{'%':>10}", "dim"))
+    lines = ["", paint(f"moat lab: {facts}", "bold"), "",
+             paint(f"{'':30}{'':6}{'finding':>9}{'rule':>8}{'packets':>9}{'dropped':>9}  requests served, by half-second",
+                   "dim"),
+             paint(f"{'attack':30}{'kpps':>6}{'ms':>9}{'ms':>8}{'sent':>9}{'%':>9}  before, during and after it", "dim")]
     for result in results:
         colour = "bad" if result.faults else "good"
-        lines.append(f"{result.attack.title:34}{result.rate_kpps:>6.0f}{milliseconds(result.detected_ms):>10}"
-                     f"{milliseconds(result.rule_ms):>9}{count(result.sent):>10}"
-                     + paint(f"{percent(result.dropped_ratio, 2):>10}", colour) + f"   {_short(result.rule, 18)}")
-    lines += ["", paint(f"{'clients served, requests/s':34}{'before':>7}{'during':>7}{'after':>7}{'ok %':>7}"
-                        f"   {'without moat':17}{'with moat':17}", "dim")]
+        lines.append(f"{result.attack.title:30}{result.rate_kpps:>6.0f}{milliseconds(result.detected_ms):>9}"
+                     f"{milliseconds(result.rule_ms):>8}{count(result.sent):>9}"
+                     + paint(f"{percent(result.dropped_ratio, 2):>9}", colour) + f"  {curve(result)}")
+    lines += ["", paint(f"{'clients: requests/s':30}{'before':>7}{'during':>8}{'after':>7}{'ok %':>7}"
+                        f"     {'without moat':18}{'with moat'}", "dim")]
     for result in results:
         off, on = share(contrast.get(result.attack.name)), share(result)
         served = result.served or {"before": 0, "during": 0, "after": 0}
         colour = "bad" if result.faults else "good"
-        lines.append(f"{result.attack.title:34}{served['before']:>7.0f}{served['during']:>7.0f}{served['after']:>7.0f}"
-                     f"{percent(result.legit_ok_ratio):>7}   "
-                     + (f"{paint(bar(off), 'bad')} {percent(off, 0):>3} %  " if off is not None else f"{'':10} {'–':>3}    ")
-                     + (f"{paint(bar(on), colour)} {percent(on, 0):>3} %" if on is not None else ""))
+        lines.append(f"{result.attack.title:30}{served['before']:>7.0f}{served['during']:>8.0f}{served['after']:>7.0f}"
+                     f"{percent(result.legit_ok_ratio):>7}     "
+                     + (f"{paint(bar(off), 'bad')}{percent(off, 0):>4} %" if off is not None else f"{'–':>14}  ") + "  "
+                     + (f"{paint(bar(on), colour)}{percent(on, 0):>4} %" if on is not None else ""))
     out.write("\n".join(lines) + "\n")
 
 
-def _short(text, width):
-    return text if len(text) <= width else text[:width - 1] + "…"
+def curve(result, cells=27):
+    """Requests served over the run; a full cell is what clients got before the attack."""
+    return spark([value for _, value in result.timeline][:cells], result.served.get("before"))
 
 
 def rules(results, out=sys.stdout):

@@ -14,7 +14,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 CLIENT_CPUS = f"1-{os.cpu_count() - 1}" if os.cpu_count() > 1 else None  # CPU 0 is the attackers'
 PAGE = "<html><title>lab</title>" + "moat " * 180 + "</html>\n"
 
-NGINX = """daemon off; worker_processes 1; user root; pid {dir}/nginx.pid; error_log stderr warn;
+NGINX = """daemon off; master_process off; user root; pid {dir}/nginx.pid; error_log stderr warn;
 events {{ worker_connections 8192; }}
 http {{
     access_log off; keepalive_requests 1000000; keepalive_timeout 60s;
