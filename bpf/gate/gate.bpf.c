@@ -7,6 +7,8 @@
  *   steer  wire and mirror ports: hands every packet to the AF_XDP worker of its queue, which judges
  *          and counts it in cells of its own
  */
+/* Headers of packets are what the wire says: nothing here may depend on how a kernel declares them. */
+#define BPF_NO_PRESERVE_ACCESS_INDEX
 #include "vmlinux.h"
 
 #include <bpf/bpf_endian.h>

@@ -15,10 +15,14 @@
 MOAT_INLINE __u32 moat_lookup_child(const __u32 *nodes, __u32 count, __u32 child, __u8 key)
 {
 	__u32 node = child & ~MOAT_LPM_CHILD;
+	__u64 first = (__u64)node * MOAT_LPM_NODE_SIZE;
 
 	if (node >= count)
 		return 0;
-	return nodes[(__u64)node * MOAT_LPM_NODE_SIZE + key];
+	/* as a register of its own, else the sum becomes an OR, of whose result verifiers before 6.10 know
+	 * nothing */
+	asm volatile("" : "+r"(first));
+	return nodes[first + key];
 }
 
 MOAT_INLINE __u32 moat_lookup_src4(const __u32 *root, const __u32 *nodes, __u32 count, __be32 addr)

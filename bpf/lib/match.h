@@ -88,10 +88,13 @@ MOAT_INLINE int moat_matches_next_word(struct moat_matches *matches, const struc
 /* Takes the lowest position out of the current word, which is not 0. */
 MOAT_INLINE __u64 moat_matches_take(struct moat_matches *matches)
 {
-	__u64 bit = __builtin_ctzll(matches->word) & 63;
+	__u64 position = matches->word_index * 64ULL + __builtin_ctzll(matches->word);
 
 	matches->word &= matches->word - 1;
-	return (matches->word_index & (MOAT_RULE_WORDS - 1)) * 64 + bit;
+	/* The compiler makes an OR of the sum and drops the mask that it can prove; verifiers before 6.10
+	 * know nothing of the result of an OR. */
+	asm volatile("" : "+r"(position));
+	return position & (MOAT_RULES_MAX - 1);
 }
 
 #endif

@@ -64,10 +64,12 @@ MOAT_INLINE int moat_sample_send(void *ring, struct xdp_md *ctx, const struct mo
 	sample->headers = *h;
 	if (length > MOAT_SAMPLE_BYTES)
 		length = MOAT_SAMPLE_BYTES;
-	/* as a register of its own: the verifier wants to see it above 0 and within the array */
+	/* 1 to MOAT_SAMPLE_BYTES for every verifier: those before 6.3 don't learn from a test for 0, and
+	 * the compiler would drop a mask that it can prove. Of an empty frame the helper makes an error. */
+	length--;
 	asm volatile("" : "+r"(length));
-	if (length == 0 || length > MOAT_SAMPLE_BYTES ||
-	    bpf_xdp_load_bytes(ctx, 0, sample->data, length) < 0)
+	length = (length & (MOAT_SAMPLE_BYTES - 1)) + 1;
+	if (bpf_xdp_load_bytes(ctx, 0, sample->data, length) < 0)
 		length = 0;
 	sample->cap_len = length;
 	bpf_ringbuf_submit(sample, BPF_RB_NO_WAKEUP);

@@ -5,6 +5,8 @@
  * outer end of the gateway's uplink. Header for header the frames are a legitimate client's: only the
  * sources are random, and the lab's mark is in the DSCP, which the gate never looks at.
  */
+/* Headers of packets are what the wire says: nothing here may depend on how a kernel declares them. */
+#define BPF_NO_PRESERVE_ACCESS_INDEX
 #include "vmlinux.h"
 
 #include <bpf/bpf_endian.h>

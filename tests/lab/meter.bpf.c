@@ -3,6 +3,8 @@
  * The lab's own eyes: marks what leaves the attackers (a DSCP drawn for each run, which the gate never looks
  * at) and counts marked and clean packets before the gate and behind it. Nothing here is part of moat.
  */
+/* Headers of packets are what the wire says: nothing here may depend on how a kernel declares them. */
+#define BPF_NO_PRESERVE_ACCESS_INDEX
 #include "vmlinux.h"
 
 #include <bpf/bpf_endian.h>
