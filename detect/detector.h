@@ -22,13 +22,38 @@ enum moat_detect_mode {
 
 struct moat_detect_config;
 
+/* Rates that are learned of each host on its own. */
+enum moat_usual_rate {
+	MOAT_USUAL_PACKETS = 0, /* to the host, as all below */
+	MOAT_USUAL_SYN,
+	MOAT_USUAL_ACK,
+	MOAT_USUAL_END, /* FIN and RST */
+	MOAT_USUAL_UDP,
+	MOAT_USUAL_REFLECT,
+	MOAT_USUAL_ICMP,
+	MOAT_USUAL_ODD, /* fragments, flag sets no stack sends, protocols but TCP, UDP, ICMP */
+	MOAT_USUAL_RATES,
+};
+
+/* What is usual of one host, from its normal seconds (none with a suspicion): packets a second. */
+struct moat_usual {
+	uint32_t seconds;             /* taken, saturating */
+	float mean[MOAT_USUAL_RATES]; /* running mean */
+	float peak[MOAT_USUAL_RATES]; /* highest, slowly forgotten; after the first minute it grows by at
+					* most 5 % a second, so that a slow attacker can't teach it */
+};
+
+/* Seconds from which a host's own history counts. */
+#define MOAT_USUAL_SECONDS_MIN 4
+
 /* All that is known of a host when its short window closes. */
 struct moat_host_view {
 	const struct moat_host_window *window; /* the short window that just ended */
 	const struct moat_host_window *second; /* sum of the last 8 */
-	const struct moat_host_window *before; /* running mean of normal seconds (no finding), 0 if none */
-	bool is_protected;                     /* in detect.protected, or that is empty */
+	const struct moat_usual *usual;
+	bool is_protected; /* in detect.protected, or that is empty */
 	bool learning;
+	uint32_t open; /* bits of enum moat_finding_kind: its open findings */
 	const struct moat_baseline_score *baseline; /* of `second`; NULL while learning */
 };
 
@@ -39,6 +64,8 @@ struct moat_suspicion {
 	bool subject_is_source;
 	double score;     /* >= 1 */
 	double pps, mbps; /* of the abnormal part */
+	double share;     /* of the host's packets in that direction that are of this kind, 0-1 */
+	double usual_pps; /* highest normal rate of this kind; -1 if there is no history */
 	bool by_guard;
 	uint32_t driver_count;
 	struct moat_driver drivers[MOAT_DRIVERS_MAX];
@@ -64,5 +91,10 @@ struct moat_detector_ops {
 extern const struct moat_detector_ops *const moat_detectors[];
 extern const struct moat_detector_ops moat_detector_volumetric;
 extern const struct moat_detector_ops moat_detector_scan;
+extern const struct moat_detector_ops moat_detector_anomaly;
+
+/* Adds a driver while there is room. `expected` is the upper bound of normal, in the feature's unit. */
+void moat_suspicion_drive(struct moat_suspicion *suspicion, const char *name, double expected,
+			  double seen);
 
 #endif
