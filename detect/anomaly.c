@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What no other detector names: packets that conversations aren't made of (fragments, impossible flag
+ * sets, odd protocols), or a one-way stream far outside of the baseline. It only reports. Growth alone
+ * is no anomaly: legitimate traffic grows as well, but it is answered.
+ */
+#include <math.h>
+
+#include "detect/engine.h"
+
+#define FLOOR_FACTOR 5.0   /* above the floor of UDP floods, the least specific of them */
+#define ODD_FACTOR 10.0    /* over the host's usual rate of odd packets */
+#define ODD_SHARE 0.5      /* of the host's packets */
+#define FAR_SCORE 2.0      /* times the baseline's threshold */
+#define ONE_WAY_SHARE 0.02 /* answers that a one-way stream still has */
+
+static double rate_of(const struct moat_host_view *host, double count)
+{
+	return moat_window_rate(host->second, count);
+}
+
+static void report(const struct moat_host_view *host, const char *driver, double expected,
+		   double rate, double limit, moat_suspect_fn suspect, void *engine)
+{
+	const struct moat_traffic *to = &host->second->to;
+	struct moat_suspicion suspicion = {
+		.kind = MOAT_FINDING_ANOMALY,
+		.subject = host->window->addr,
+		.score = rate / limit,
+		.pps = rate,
+		.mbps = rate_of(host, (double)to->bytes) * 8 / 1e6,
+		.share = rate / fmax(rate_of(host, (double)to->packets), 1),
+		.usual_pps = expected,
+	};
+
+	moat_suspicion_drive(&suspicion, driver, expected, rate);
+	suspect(engine, &suspicion);
+}
+
+static void judge_odd(const struct moat_host_view *host, double floor_pps, moat_suspect_fn suspect,
+		      void *engine)
+{
+	const struct moat_traffic *to = &host->second->to;
+	double odd = (double)(to->fragments + to->tcp_other + to->other);
+	double usual = (double)host->usual->peak[MOAT_USUAL_ODD];
+	double limit = fmax(floor_pps, ODD_FACTOR * usual), rate = rate_of(host, odd);
+
+	if (rate >= limit && odd >= ODD_SHARE * (double)to->packets)
+		report(host, "odd/s", usual, rate, limit, suspect, engine);
+}
+
+/* Far more than usual arrives and next to nothing goes back, from a host that used to answer. */
+static void judge_one_way(const struct moat_host_view *host, double floor_pps,
+			  moat_suspect_fn suspect, void *engine)
+{
+	const struct moat_host_window *second = host->second;
+	double rate = rate_of(host, (double)second->to.packets);
+	double usual = (double)host->usual->peak[MOAT_USUAL_PACKETS];
+	double limit = fmax(floor_pps, FLOOR_FACTOR * usual);
+
+	if (rate < limit || second->from.packets == 0 || !host->baseline ||
+	    host->baseline->score < FAR_SCORE)
+		return;
+	if ((double)second->from.packets < ONE_WAY_SHARE * (double)second->to.packets)
+		report(host, "packets/s", usual, rate, limit, suspect, engine);
+}
+
+static void anomaly_window(void *state, const struct moat_detect_config *config,
+			   const struct moat_host_view *host, moat_suspect_fn suspect, void *engine)
+{
+	const uint32_t floods = (1u << MOAT_FINDING_ANOMALY) - 1;
+	double floor_pps = FLOOR_FACTOR * config->floor_pps[MOAT_FINDING_UDP_FLOOD];
+
+	if (host->learning || !host->is_protected || (host->open & floods) ||
+	    host->usual->seconds < MOAT_USUAL_SECONDS_MIN)
+		return;
+	judge_odd(host, floor_pps, suspect, engine);
+	judge_one_way(host, floor_pps, suspect, engine);
+}
+
+const struct moat_detector_ops moat_detector_anomaly = {
+	.name = "anomaly",
+	.title = "odd packets and one-way streams far outside of the baseline",
+	.modes = MOAT_MODE_GATEWAY | MOAT_MODE_WIRE | MOAT_MODE_MIRROR,
+	.window = anomaly_window,
+};

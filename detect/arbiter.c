@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Which of several suspicions of one window is meant. A fast scan of one host and a flood over its ports
+ * from one source are the same packets seen from two ends: below the guard's rate it is a scan, above it
+ * a flood. They are paired by samples where there are any, and by their rates where there aren't.
+ */
+#include <math.h>
+
+#include "dataplane/base/clock.h"
+#include "detect/engine_impl.h"
+
+#define PEER_SAMPLES_MIN 4
+#define PEER_SHARE 0.9
+#define RATE_TOLERANCE 0.2
+#define LOOK_BACK_NS MOAT_NS_PER_S
+
+static bool addr_is_set(const struct moat_addr *addr)
+{
+	return (addr->quads[0] | addr->quads[1]) != 0;
+}
+
+/* The one host that a scan is about, by the sampled headers of its source. */
+static void find_peer(struct moat_detect *detect, struct moat_accusation *scan)
+{
+	uint64_t since = detect->now_ns > LOOK_BACK_NS ? detect->now_ns - LOOK_BACK_NS : 0;
+	struct moat_addr peer;
+	uint32_t count, total;
+
+	total = moat_evidence_peer(detect->evidence, &scan->suspicion.subject, since, &peer, &count);
+	scan->peer_known = total >= PEER_SAMPLES_MIN;
+	if (scan->peer_known && count >= PEER_SHARE * total)
+		scan->peer = peer;
+}
+
+static bool same_packets(const struct moat_accusation *scan, const struct moat_accusation *flood)
+{
+	if (addr_is_set(&scan->peer))
+		return moat_addr_equal(&scan->peer, &flood->suspicion.subject);
+	return fabs(scan->syn_pps - flood->syn_pps) <= RATE_TOLERANCE * flood->syn_pps;
+}
+
+static void decide_pair(struct moat_detect *detect, struct moat_accusation *scan,
+			struct moat_accusation *flood)
+{
+	double guard = detect->config.guard_pps[MOAT_FINDING_SYN_FLOOD];
+	const struct moat_track *victim = &detect->tracks[flood->host];
+	const struct moat_track *scanner = &detect->tracks[scan->host];
+	bool is_flood = guard > 0 && scan->syn_pps >= guard;
+
+	if (!same_packets(scan, flood))
+		return;
+	/* what was decided once stays, whatever the rate does meanwhile */
+	if (victim->open & (1u << MOAT_FINDING_SYN_FLOOD))
+		is_flood = true;
+	else if (scanner->open & (1u << MOAT_FINDING_SCAN))
+		is_flood = false;
+	/* a scan that is a small part of what floods the host stays a scan beside the flood */
+	if (scan->syn_pps < flood->syn_pps * (1 - RATE_TOLERANCE))
+		return;
+	if (is_flood)
+		scan->dismissed = true;
+	else
+		flood->dismissed = true;
+}
+
+void moat_arbiter_decide(struct moat_detect *detect)
+{
+	for (uint32_t i = 0; i < detect->accusation_count; i++) {
+		struct moat_accusation *scan = &detect->accusations[i];
+
+		if (scan->suspicion.kind != MOAT_FINDING_SCAN)
+			continue;
+		find_peer(detect, scan);
+		if (addr_is_set(&scan->peer))
+			moat_evidence_suspect(detect->evidence, &scan->peer, detect->window_start_ns,
+					      detect->now_ns + LOOK_BACK_NS);
+		for (uint32_t j = 0; j < detect->accusation_count; j++)
+			if (detect->accusations[j].suspicion.kind == MOAT_FINDING_SYN_FLOOD)
+				decide_pair(detect, scan, &detect->accusations[j]);
+	}
+}
