@@ -63,6 +63,31 @@ static void decide_pair(struct moat_detect *detect, struct moat_accusation *scan
 		flood->dismissed = true;
 }
 
+/* Sources of a UDP flood that spreads over ports aren't scanners. */
+static void decide_udp(struct moat_accusation *scan, const struct moat_accusation *flood)
+{
+	if (!scan->peer_known || moat_addr_equal(&scan->peer, &flood->suspicion.subject))
+		scan->dismissed = true;
+}
+
+static void decide(struct moat_detect *detect, struct moat_accusation *scan,
+		   struct moat_accusation *other)
+{
+	switch (other->suspicion.kind) {
+	case MOAT_FINDING_SYN_FLOOD:
+		if (!scan->is_udp)
+			decide_pair(detect, scan, other);
+		break;
+	case MOAT_FINDING_UDP_FLOOD:
+	case MOAT_FINDING_AMPLIFICATION:
+		if (scan->is_udp)
+			decide_udp(scan, other);
+		break;
+	default:
+		break;
+	}
+}
+
 void moat_arbiter_decide(struct moat_detect *detect)
 {
 	for (uint32_t i = 0; i < detect->accusation_count; i++) {
@@ -75,7 +100,6 @@ void moat_arbiter_decide(struct moat_detect *detect)
 			moat_evidence_suspect(detect->evidence, &scan->peer, detect->window_start_ns,
 					      detect->now_ns + LOOK_BACK_NS);
 		for (uint32_t j = 0; j < detect->accusation_count; j++)
-			if (detect->accusations[j].suspicion.kind == MOAT_FINDING_SYN_FLOOD)
-				decide_pair(detect, scan, &detect->accusations[j]);
+			decide(detect, scan, &detect->accusations[j]);
 	}
 }

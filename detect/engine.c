@@ -169,6 +169,7 @@ static void suspect(void *engine, const struct moat_suspicion *suspicion)
 		.suspicion = *suspicion,
 		.host = detect->current,
 		.syn_pps = moat_window_rate(window, (double)side->tcp_syn),
+		.is_udp = 2 * side->udp > side->packets,
 	};
 }
 

@@ -23,6 +23,7 @@ struct moat_accusation {
 	bool peer_known;       /* there were samples enough to tell */
 	uint32_t host;
 	double syn_pps; /* of the side that is suspected */
+	bool is_udp;    /* most of what that side has is UDP */
 	bool dismissed;
 };
 

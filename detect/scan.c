@@ -38,6 +38,9 @@ static bool is_udp_scan(const struct moat_host_window *second)
 {
 	double udp = (double)second->from.udp;
 
+	/* from ports that answer: a server, or a reflector of somebody's attack */
+	if (2 * second->from.udp_reflect > second->from.udp)
+		return false;
 	return udp >= UDP_SHARE * (double)second->from.packets &&
 	       (double)second->to.udp < UDP_ANSWERED_SHARE * udp;
 }

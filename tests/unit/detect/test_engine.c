@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The whole engine on scripted traffic: floods and look-alikes are found in time and get the right rule,
+ * legitimate steps that were never seen in training are left alone.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/harness/unit.h"
+#include "tests/unit/detect/traffic.h"
+
+#define SECONDS(n) ((uint32_t)((n) * 1e9 / (double)TRAFFIC_WINDOW_NS))
+#define LEARN_S 20
+
+static struct traffic traffic;
+
+static struct moat_detect_config lab_config(void)
+{
+	struct moat_detect_config config = moat_detect_config_default();
+
+	config.learn_ns = LEARN_S * 1000000000ULL;
+	config.hosts = 4096;
+	config.protected_count = 1;
+	config.protected_prefixes[0].addr = traffic_server(0);
+	config.protected_prefixes[0].family = MOAT_FAMILY_V4;
+	config.protected_prefixes[0].len = 24;
+	return config;
+}
+
+static void legit_for(double seconds)
+{
+	for (uint32_t i = 0; i < SECONDS(seconds); i++) {
+		traffic_legit(&traffic, 1);
+		traffic_tick(&traffic);
+	}
+}
+
+static void begin_learned(bool sees_answers)
+{
+	struct moat_detect_config config = lab_config();
+
+	traffic_begin(&traffic, &config);
+	traffic.sees_answers = sees_answers;
+	legit_for(LEARN_S + 10);
+}
+
+/* One of the attacks, so that every test can run each. */
+static void attack_window(enum moat_finding_kind kind, double pps, bool look_alike)
+{
+	switch (kind) {
+	case MOAT_FINDING_SYN_FLOOD:
+		traffic_syn_flood(&traffic, pps, look_alike);
+		break;
+	case MOAT_FINDING_UDP_FLOOD:
+		traffic_udp_flood(&traffic, pps, look_alike);
+		break;
+	case MOAT_FINDING_ICMP_FLOOD:
+		traffic_icmp_flood(&traffic, pps);
+		break;
+	case MOAT_FINDING_AMPLIFICATION:
+		traffic_amplification(&traffic, pps);
+		break;
+	default:
+		traffic_scan(&traffic, pps);
+	}
+}
+
+static uint64_t attack_for(enum moat_finding_kind kind, double pps, bool look_alike, double seconds)
+{
+	uint64_t begin = traffic.now_ns;
+
+	for (uint32_t i = 0; i < SECONDS(seconds); i++) {
+		traffic_legit(&traffic, 1);
+		attack_window(kind, pps, look_alike);
+		traffic_tick(&traffic);
+	}
+	return begin;
+}
+
+static void only_kind(enum moat_finding_kind kind)
+{
+	for (int i = 0; i < traffic.event_count; i++)
+		CU_ASSERT_EQUAL(traffic.events[i].finding.kind, kind);
+}
+
+/* Finds the attack in time, proposes `action`, and with the rule standing the attack is hit and legitimate
+ * packets (of a drop) are not. */
+static void expect_attack(enum moat_finding_kind kind, double pps, bool look_alike, uint8_t action,
+			  bool sees_answers)
+{
+	const struct traffic_event *opened;
+	const struct moat_finding *last;
+	struct moat_addr victim = traffic_server(7), scanner = traffic_client(200);
+	uint64_t begin;
+	int failures = (int)CU_get_number_of_failures();
+
+	begin_learned(sees_answers);
+	CU_ASSERT_EQUAL(traffic.event_count, 0);
+	begin = attack_for(kind, pps, look_alike, 1);
+	opened = traffic_find(&traffic, kind, MOAT_FINDING_OPEN);
+	last = traffic_last(&traffic, kind);
+	only_kind(kind);
+	CU_ASSERT_PTR_NOT_NULL(opened);
+	if (opened && last) {
+		CU_ASSERT(opened->time_ns - begin <= 400000000);
+		CU_ASSERT(moat_addr_equal(&last->subject,
+					  kind == MOAT_FINDING_SCAN ? &scanner : &victim));
+		CU_ASSERT(last->proposal_count >= 1);
+		CU_ASSERT_EQUAL(last->proposals[0].action, action);
+		CU_ASSERT(last->score >= 1 && last->driver_count > 0);
+		CU_ASSERT(last->evidence_count > 0);
+		CU_ASSERT(strlen(last->sentence) > 20);
+		traffic.rule = last->proposals[0].match;
+		traffic.has_rule = true;
+		attack_for(kind, pps, look_alike, 2);
+		if (last->proposal_count == 1)
+			CU_ASSERT(traffic.unmatched <= traffic.matched / 100);
+		if (action == MOAT_ACTION_DROP)
+			CU_ASSERT_EQUAL(traffic.legit_matched, 0);
+		last = traffic_last(&traffic, kind);
+		CU_ASSERT_NOT_EQUAL(last->state, MOAT_FINDING_CLOSED);
+	}
+	/* the attack ends, and so does the finding */
+	traffic.has_rule = false;
+	legit_for(15);
+	CU_ASSERT_PTR_NOT_NULL(traffic_find(&traffic, kind, MOAT_FINDING_CLOSED));
+	if ((int)CU_get_number_of_failures() > failures || getenv("VERBOSE"))
+		traffic_print(&traffic);
+	traffic_end(&traffic);
+}
+
+static void test_syn_flood(void)
+{
+	expect_attack(MOAT_FINDING_SYN_FLOOD, 100000, false, MOAT_ACTION_DROP, true);
+	expect_attack(MOAT_FINDING_SYN_FLOOD, 10000, false, MOAT_ACTION_DROP, false);
+}
+
+static void test_syn_look_alike(void)
+{
+	expect_attack(MOAT_FINDING_SYN_FLOOD, 100000, true, MOAT_ACTION_LIMIT, true);
+	expect_attack(MOAT_FINDING_SYN_FLOOD, 10000, true, MOAT_ACTION_LIMIT, false);
+}
+
+static void test_udp_flood(void)
+{
+	expect_attack(MOAT_FINDING_UDP_FLOOD, 100000, false, MOAT_ACTION_DROP, false);
+	expect_attack(MOAT_FINDING_UDP_FLOOD, 10000, false, MOAT_ACTION_DROP, true);
+}
+
+static void test_udp_look_alike(void)
+{
+	expect_attack(MOAT_FINDING_UDP_FLOOD, 100000, true, MOAT_ACTION_LIMIT, true);
+	expect_attack(MOAT_FINDING_UDP_FLOOD, 20000, true, MOAT_ACTION_LIMIT, false);
+}
+
+static void test_icmp_flood(void)
+{
+	expect_attack(MOAT_FINDING_ICMP_FLOOD, 100000, false, MOAT_ACTION_DROP, true);
+	expect_attack(MOAT_FINDING_ICMP_FLOOD, 10000, false, MOAT_ACTION_DROP, false);
+}
+
+static void test_amplification(void)
+{
+	expect_attack(MOAT_FINDING_AMPLIFICATION, 50000, false, MOAT_ACTION_DROP, true);
+	expect_attack(MOAT_FINDING_AMPLIFICATION, 10000, false, MOAT_ACTION_DROP, false);
+}
+
+static void test_scan(void)
+{
+	expect_attack(MOAT_FINDING_SCAN, 1000, false, MOAT_ACTION_DROP, true);
+	expect_attack(MOAT_FINDING_SCAN, 5000, false, MOAT_ACTION_DROP, false);
+	expect_attack(MOAT_FINDING_SCAN, 10000, false, MOAT_ACTION_DROP, true);
+}
+
+/* ---- what must not be found -------------------------------------------------------------------- */
+
+static void expect_nothing(const char *what)
+{
+	if (traffic.event_count) {
+		printf("false findings in %s\n", what);
+		traffic_print(&traffic);
+	}
+	CU_ASSERT_EQUAL(traffic.event_count, 0);
+	traffic_end(&traffic);
+}
+
+static void test_calm(void)
+{
+	for (int answers = 0; answers < 2; answers++) {
+		begin_learned(answers);
+		legit_for(60);
+		expect_nothing("calm");
+	}
+}
+
+static void test_rush(void)
+{
+	for (int answers = 0; answers < 2; answers++) {
+		begin_learned(answers);
+		for (uint32_t i = 0; i < SECONDS(15); i++) {
+			traffic_legit(&traffic, 10);
+			traffic_tick(&traffic);
+		}
+		legit_for(5);
+		for (uint32_t i = 0; i < SECONDS(15); i++) {
+			traffic_legit(&traffic, 1);
+			traffic_web(&traffic, 6000, 240);
+			traffic_keepalive(&traffic, 50000, 240);
+			traffic_tick(&traffic);
+		}
+		expect_nothing("ten times the clients");
+	}
+}
+
+static void test_bulk(void)
+{
+	for (int answers = 0; answers < 2; answers++) {
+		begin_learned(answers);
+		for (uint32_t i = 0; i < SECONDS(15); i++) {
+			traffic_legit(&traffic, 1);
+			traffic_bulk(&traffic, 80000);
+			traffic_tick(&traffic);
+		}
+		expect_nothing("a bulk flow");
+	}
+}
+
+static void test_dns_burst(void)
+{
+	for (int answers = 0; answers < 2; answers++) {
+		begin_learned(answers);
+		for (uint32_t i = 0; i < SECONDS(15); i++) {
+			traffic_legit(&traffic, 1);
+			traffic_dns(&traffic, 3000, 250);
+			traffic_tick(&traffic);
+		}
+		expect_nothing("a DNS burst");
+	}
+}
+
+/* A crawler opens connections to many hosts, a resolver asks many servers: both are answered. */
+static void test_busy_clients(void)
+{
+	begin_learned(true);
+	for (uint32_t i = 0; i < SECONDS(10); i++) {
+		struct traffic_packet p = { .dst = traffic_server(7) };
+
+		for (int n = 0; n < 60; n++) {
+			struct moat_addr crawler = traffic_client(230),
+					 site = traffic_random(&traffic);
+
+			p = (struct traffic_packet){
+				crawler, site, 6, MOAT_TCP_SYN, (uint16_t)(20000 + n), 80, 60, 0
+			};
+			traffic_packet(&traffic, &p);
+			p.flags = MOAT_TCP_ACK;
+			for (int k = 0; k < 4; k++)
+				traffic_packet(&traffic, &p);
+			p = (struct traffic_packet){ site,         crawler, 6,
+						     MOAT_TCP_ACK, 80,      (uint16_t)(20000 + n),
+						     1500,         0 };
+			traffic_packet(&traffic, &p);
+			crawler = traffic_client(231);
+			p = (struct traffic_packet){ crawler, site, 17, 0, (uint16_t)(20000 + n),
+						     53,      70,   0 };
+			traffic_packet(&traffic, &p);
+			p = (struct traffic_packet){ site, crawler, 17,
+						     0,    53,      (uint16_t)(20000 + n),
+						     300,  0 };
+			traffic_packet(&traffic, &p);
+		}
+		traffic_legit(&traffic, 1);
+		traffic_tick(&traffic);
+	}
+	expect_nothing("busy clients");
+}
+
+/* ---- cold start -------------------------------------------------------------------------------- */
+
+static void test_cold_start(void)
+{
+	static const enum moat_finding_kind kinds[] = { MOAT_FINDING_SYN_FLOOD,
+							MOAT_FINDING_UDP_FLOOD,
+							MOAT_FINDING_ICMP_FLOOD,
+							MOAT_FINDING_AMPLIFICATION };
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		struct moat_detect_config config = lab_config();
+		const struct moat_finding *last;
+
+		traffic_begin(&traffic, &config);
+		attack_for(kinds[i], 50000, false, 1);
+		last = traffic_last(&traffic, kinds[i]);
+		only_kind(kinds[i]);
+		CU_ASSERT_PTR_NOT_NULL(last);
+		if (last) {
+			CU_ASSERT(last->by_guard);
+			CU_ASSERT_EQUAL(last->proposals[0].action, MOAT_ACTION_DROP);
+		}
+		traffic_end(&traffic);
+	}
+}
+
+/* A table adopted with a long history must not look like a flood in its first window. */
+static void test_adopted_table(void)
+{
+	struct moat_detect_config config = lab_config();
+	struct moat_cell_source source;
+
+	traffic_begin(&traffic, &config);
+	for (int i = 0; i < 20; i++) {
+		traffic_syn_flood(&traffic, 100000, false);
+		traffic.window++;
+	}
+	source = (struct moat_cell_source){ traffic.to, traffic.from, TRAFFIC_CELLS, false };
+	for (int i = 0; i < 10; i++)
+		moat_detect_tick(traffic.detect, &source, 1, traffic.window + i,
+				 traffic.now_ns + i * TRAFFIC_WINDOW_NS, TRAFFIC_WINDOW_NS);
+	expect_nothing("an adopted table");
+}
+
+/* ---- known sources ----------------------------------------------------------------------------- */
+
+static void count_known(void *userdata, const struct moat_addr *addr)
+{
+	struct moat_addr client = traffic_client(5);
+
+	((int *)userdata)[0]++;
+	if (moat_addr_equal(addr, &client))
+		((int *)userdata)[1]++;
+}
+
+static void test_known(void)
+{
+	int before[2] = { 0 }, after[2] = { 0 };
+
+	begin_learned(false);
+	moat_detect_known(traffic.detect, count_known, before);
+	CU_ASSERT(before[0] >= 60);
+	CU_ASSERT_EQUAL(before[1], 1);
+	attack_for(MOAT_FINDING_UDP_FLOOD, 100000, true, 5);
+	moat_detect_known(traffic.detect, count_known, after);
+	CU_ASSERT_EQUAL(after[0], before[0]); /* nobody becomes known by attacking */
+	traffic_end(&traffic);
+}
+
+static const struct moat_test tests[] = {
+	{ "a SYN flood is dropped by its headers", test_syn_flood },
+	{ "a SYN flood like clients is limited", test_syn_look_alike },
+	{ "a UDP flood is dropped by its headers", test_udp_flood },
+	{ "a UDP flood like clients is limited", test_udp_look_alike },
+	{ "an ICMP flood", test_icmp_flood },
+	{ "amplification, with fragments", test_amplification },
+	{ "scans name their source", test_scan },
+	{ "calm", test_calm },
+	{ "ten times the clients within a second", test_rush },
+	{ "a new bulk flow", test_bulk },
+	{ "a DNS burst", test_dns_burst },
+	{ "a crawler and a resolver", test_busy_clients },
+	{ "an attack in progress at the start", test_cold_start },
+	{ "an adopted table", test_adopted_table },
+	{ "known sources", test_known },
+	{ NULL, NULL },
+};
+
+int main(void)
+{
+	return moat_test_main("detect-engine", tests);
+}
