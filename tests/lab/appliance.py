@@ -32,15 +32,13 @@ class Moat:
 
     def __init__(self, lab, learn):
         self.lab, self.events, self._at = lab, [], 0
-        for name in ("moat", "state"):
-            os.makedirs(lab.path(name), exist_ok=True)
         config = lab.path("moat.yaml")
         with open(config, "w", encoding="ascii") as out:
             out.write(CONFIG.format(dir=lab.dir, pins=lab.pins, uplink=UPLINK, servers=SERVERS, servers6=SERVERS6,
                                     learn=learn))
-        self.child = lab.spawn("gw", [lab.program("moatd"), "--config", config, "--foreground"], "moatd")
+        self.child = lab.spawn("gw", [lab.program("moatd"), "--config", config], "moatd")
         self.started_ns = time.monotonic_ns()
-        self.socket = lab.path("moat/moat.sock")
+        self.socket = lab.path("moat/control.sock")
         self._ready(20)
 
     def _ready(self, seconds):
@@ -60,6 +58,10 @@ class Moat:
     def check(self):
         if self.child.poll() is not None:
             raise RuntimeError(f"moatd ended with {self.child.returncode}: {self.lab.log_tail('moatd')}")
+
+    def learning(self):
+        """Whether the baseline is still being learned."""
+        return self.ask("status").get("detect", {}).get("state") == "learning"
 
     def ask(self, *argv):
         """`moat ARGV --json`, parsed: one document, or a list where it prints one object a line."""

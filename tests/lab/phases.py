@@ -84,9 +84,14 @@ class Phases:
     # ---- with moat -------------------------------------------------------------------------------------
 
     def learn(self, clients, moat, seconds):
-        end = moat.started_ns + int((seconds + 1) * SECOND)
-        self.watch("learning", clients, max(0.0, (end - now()) / SECOND), moat=moat)
-        self.progress.step(f"learning      {seconds} s of legitimate traffic")
+        """Legitimate traffic until moatd says that it has learned."""
+        began, deadline = now(), now() + (seconds + 15) * SECOND
+        self.watch("learning", clients, seconds, moat=moat)
+        while moat.learning():
+            if now() > deadline:
+                raise RuntimeError(f"moatd still learns after {seconds + 15} s")
+            self.watch("learning", clients, 1, moat=moat)
+        self.progress.step(f"learning      {(now() - began) / SECOND:.0f} s of legitimate traffic")
 
     def quiet(self, clients, moat, seconds):
         """Legitimate traffic alone, with steps that learning hasn't seen; returns what it came to."""

@@ -79,9 +79,9 @@ def table(results, contrast, facts, out=sys.stdout):
     """The picture of a run, at most 100 columns wide."""
     paint = Paint(out)
     lines = ["", paint(f"moat lab: {facts}", "bold"), "",
-             paint(f"{'':30}{'':6}{'finding':>9}{'rule':>8}{'packets':>9}{'dropped':>9}  requests served, by half-second",
+             paint(f"{'':30}{'':6}{'finding':>9}{'rule':>8}{'packets':>9}{'dropped':>9}  clients by half-second",
                    "dim"),
-             paint(f"{'attack':30}{'kpps':>6}{'ms':>9}{'ms':>8}{'sent':>9}{'%':>9}  before, during and after it", "dim")]
+             paint(f"{'attack':30}{'kpps':>6}{'ms':>9}{'ms':>8}{'sent':>9}{'%':>9}  before, during and after", "dim")]
     for result in results:
         colour = "bad" if result.faults else "good"
         lines.append(f"{result.attack.title:30}{result.rate_kpps:>6.0f}{milliseconds(result.detected_ms):>9}"
