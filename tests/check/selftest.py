@@ -33,7 +33,7 @@ class Includes(unittest.TestCase):
                 ('bpf/gate/gate.bpf.c', '#include <moat/gate.h>'),
                 ('bpf/gate/gate.bpf.c', '#include "stage.h"'),
                 ('bpf/gate/gate.bpf.c', '#include "parse.h"'),
-                ('dataplane/gate.c', '#include "gate.skel.h"'),
+                ('dataplane/gate_port.c', '#include "gate.skel.h"'),
                 ('dataplane/gate.c', '#include "dataplane/base/log.h"'),
                 ('detect/scan.c', '#include "dataplane/base/log.h"'),
                 ('ctl/moatd.c', '#include "detect/finding.h"'),
