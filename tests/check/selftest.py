@@ -38,6 +38,7 @@ class Includes(unittest.TestCase):
                 ('detect/scan.c', '#include "dataplane/base/log.h"'),
                 ('ctl/moatd.c', '#include "detect/finding.h"'),
                 ('tests/unit/config.c', '#include "ctl/config.h"'),
+                ('bench/gate.c', '#include "tests/harness/pkt.h"'),
                 ('tests/progrun/gate.c', '#include "gate.skel.h"'),
                 ('dataplane/port_afxdp.c', '#include <xdp/xsk.h>'),
                 ('detect/scan.c', '/* #include "dataplane/gate.h" */')):
@@ -49,7 +50,7 @@ class Includes(unittest.TestCase):
                 ('dataplane/worker.c', '#include "detect/finding.h"'),
                 ('dataplane/base/log.c', '#include "dataplane/gate.h"'),
                 ('dataplane/worker.c', '#include "ctl/config.h"'),
-                ('bench/gate.c', '#include "tests/harness/pkt.h"'),
+                ('ctl/moatd.c', '#include "tests/harness/pkt.h"'),
                 ('bpf/gate/gate.bpf.c', '#include "../../dataplane/base/log.h"'),
                 ('bpf/include/moat/gate.h', '#include "parse.h"'),
                 ('dataplane/worker.c', '#include "bpf/lib/parse.h"'),
