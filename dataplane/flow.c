@@ -4,7 +4,7 @@
  *
  * A bucket is one cache line with all that lookup, ageing and replacement decide by (tag, second of the
  * last packet, state); the flows themselves, two lines each, are touched only when found. A flow goes to
- * its first bucket, or if that is full to its second; the first then counts it as `away`, so that a
+ * its first bucket, or if that is crowded to its second; the first then counts it as `away`, so that a
  * lookup reads the second line only when something may be there. The second bucket's index is the
  * first's xor a function of the tag, and so the other way round (as in cuckoo filters, Fan et al.,
  * CoNEXT'14), but nothing is ever moved.
@@ -21,9 +21,11 @@
 #include "dataplane/flow_state.h"
 
 #define SLOTS 8
+/* Flows in a bucket from which on a new one looks for more room elsewhere. */
+#define CROWDED 6
+#define COST_KEEP UINT32_MAX
 #define CAPACITY_MIN 1024u
 #define CAPACITY_MAX (1u << 24)
-#define AGE_BUCKETS_MIN 8u
 
 struct bucket {
 	uint32_t tags[SLOTS]; /* 0: free */
@@ -214,12 +216,11 @@ static bool bucket_find(const struct moat_flow_table *table, uint32_t index, uin
 
 /* ---- places for new flows ----------------------------------------------------------------- */
 
-/* The slot of a bucket whose flow is the least loss: the lowest rank, of equals the longest idle. False if
- * all are established. */
-static bool bucket_victim(const struct bucket *bucket, uint16_t now_s, unsigned int *ret_slot,
-			  uint32_t *ret_cost)
+/* The cost of the flow in a bucket that is the least loss, and its slot: the lowest rank, of equals the
+ * longest idle. COST_KEEP if all are established. */
+static uint32_t bucket_victim(const struct bucket *bucket, uint16_t now_s, unsigned int *ret_slot)
 {
-	uint32_t best = UINT32_MAX;
+	uint32_t best = COST_KEEP;
 
 	for (unsigned int i = 0; i < SLOTS; i++) {
 		uint32_t rank = moat_flow_kind_rank(bucket->kinds[i]);
@@ -230,8 +231,7 @@ static bool bucket_victim(const struct bucket *bucket, uint16_t now_s, unsigned 
 			*ret_slot = i;
 		}
 	}
-	*ret_cost = best;
-	return best != UINT32_MAX;
+	return best;
 }
 
 static bool slot_is_expired(const struct bucket *bucket, unsigned int slot, uint16_t now_s)
@@ -239,29 +239,40 @@ static bool slot_is_expired(const struct bucket *bucket, unsigned int slot, uint
 	return (uint16_t)(now_s - bucket->seen[slot]) > moat_flow_kind_idle_s(bucket->kinds[slot]);
 }
 
-/* A free slot of the two buckets, or one made free. False if established flows hold all of them. */
-static bool table_place(struct moat_flow_table *table, uint32_t first, uint32_t second,
-			uint16_t now_s, struct place *ret_place)
+/* A free slot of the two buckets: at home while there is plenty of room, else in the emptier one (the
+ * power of two choices, Mitzenmacher, TPDS 2001), so that the table fills evenly. False if there is none. */
+static bool place_free(const struct moat_flow_table *table, uint32_t first, uint32_t second,
+		       struct place *ret_place)
 {
-	uint32_t indexes[2] = { first, second };
-	struct place victim = { 0, 0 };
-	uint32_t lowest = UINT32_MAX;
+	unsigned int at_home = match_tags(&table->buckets[first], 0), away;
 
-	for (unsigned int i = 0; i < 2; i++) {
-		unsigned int slot, bits = match_tags(&table->buckets[indexes[i]], 0);
-		uint32_t cost;
-
-		if (bits) {
-			*ret_place = (struct place){ indexes[i], (unsigned int)__builtin_ctz(bits) };
+	if (__builtin_popcount(at_home) < SLOTS - CROWDED) {
+		away = match_tags(&table->buckets[second], 0);
+		if (__builtin_popcount(away) > __builtin_popcount(at_home)) {
+			*ret_place = (struct place){ second, (unsigned int)__builtin_ctz(away) };
 			return true;
 		}
-		if (bucket_victim(&table->buckets[indexes[i]], now_s, &slot, &cost) &&
-		    cost < lowest) {
-			lowest = cost;
-			victim = (struct place){ indexes[i], slot };
-		}
 	}
-	if (lowest == UINT32_MAX)
+	if (!at_home)
+		return false;
+	*ret_place = (struct place){ first, (unsigned int)__builtin_ctz(at_home) };
+	return true;
+}
+
+/* The slot of the two buckets that is the least loss, made free. False if established flows hold all. */
+static bool place_victim(struct moat_flow_table *table, uint32_t first, uint32_t second,
+			 uint16_t now_s, struct place *ret_place)
+{
+	struct place victim = { first, 0 }, other = { second, 0 };
+	uint32_t cost, other_cost;
+
+	cost = bucket_victim(&table->buckets[first], now_s, &victim.slot);
+	other_cost = bucket_victim(&table->buckets[second], now_s, &other.slot);
+	if (other_cost < cost) {
+		victim = other;
+		cost = other_cost;
+	}
+	if (cost == COST_KEEP)
 		return false;
 	if (table->buckets[victim.bucket].kinds[victim.slot] == MOAT_FLOW_CLOSED ||
 	    slot_is_expired(&table->buckets[victim.bucket], victim.slot, now_s))
@@ -278,11 +289,13 @@ static bool table_create(struct moat_flow_table *table, const struct moat_header
 {
 	uint32_t first = (uint32_t)hash & table->mask;
 	uint32_t tag = hash_tag(hash);
+	uint32_t second = other_bucket(table, first, tag);
+	uint16_t now_s = (uint16_t)(now_ns / MOAT_NS_PER_S);
 	struct bucket *bucket;
 	struct place place;
 
-	if (!table_place(table, first, other_bucket(table, first, tag),
-			 (uint16_t)(now_ns / MOAT_NS_PER_S), &place)) {
+	if (!place_free(table, first, second, &place) &&
+	    !place_victim(table, first, second, now_s, &place)) {
 		table->counters.refused++;
 		return false;
 	}

@@ -118,7 +118,6 @@ static enum moat_parse parse_icmp(struct cursor *cursor, struct moat_headers *h)
 
 static enum moat_parse parse_transport(struct cursor *cursor, struct moat_headers *h)
 {
-	h->l4_offset = min_u16(cursor->offset);
 	if (h->fragment == MOAT_FRAGMENT_LATER)
 		return MOAT_PARSE_OK;
 	switch (h->proto) {
@@ -174,10 +173,11 @@ static enum moat_parse parse_ipv4(struct cursor *cursor, size_t length, struct m
 	/* options can be missing only where a capture was cut short */
 	if (!cursor_take(cursor, header_len - sizeof(*at)))
 		return MOAT_PARSE_TRUNCATED;
+	h->l4_offset = min_u16(cursor->offset);
 	return parse_transport(cursor, h);
 }
 
-/* One extension header; sets the protocol of what follows. A later fragment has nothing to walk. */
+/* One whole extension header; sets the protocol of what follows. */
 static enum moat_parse parse_extension(struct cursor *cursor, struct moat_headers *h)
 {
 	const struct fragment_header *fragment;
@@ -203,8 +203,10 @@ static enum moat_parse parse_extension(struct cursor *cursor, struct moat_header
 	if (!ext)
 		return MOAT_PARSE_TRUNCATED;
 	rest = h->proto == IPPROTO_AH ? (size_t)ext->length * 4 : (size_t)ext->length * 8;
+	if (!cursor_take(cursor, rest))
+		return MOAT_PARSE_TRUNCATED;
 	h->proto = ext->next;
-	return cursor_take(cursor, rest) ? MOAT_PARSE_OK : MOAT_PARSE_TRUNCATED;
+	return MOAT_PARSE_OK;
 }
 
 static inline bool is_extension(uint8_t proto)
@@ -223,18 +225,19 @@ static inline bool is_extension(uint8_t proto)
 
 static enum moat_parse parse_extensions(struct cursor *cursor, struct moat_headers *h)
 {
-	unsigned int depth = 0;
-
-	while (is_extension(h->proto) && h->fragment != MOAT_FRAGMENT_LATER) {
+	for (unsigned int depth = 0;; depth++) {
 		enum moat_parse result;
 
-		if (depth++ == MOAT_EXT_DEPTH)
+		h->l4_offset = min_u16(cursor->offset);
+		/* behind a later fragment's header there is nothing to walk */
+		if (!is_extension(h->proto) || h->fragment == MOAT_FRAGMENT_LATER)
+			return parse_transport(cursor, h);
+		if (depth == MOAT_EXT_DEPTH)
 			return MOAT_PARSE_DEPTH;
 		result = parse_extension(cursor, h);
 		if (result != MOAT_PARSE_OK)
 			return result;
 	}
-	return parse_transport(cursor, h);
 }
 
 static enum moat_parse parse_ipv6(struct cursor *cursor, size_t length, struct moat_headers *h)
@@ -268,27 +271,30 @@ enum moat_parse moat_headers_parse(const void *frame, size_t captured, size_t le
 	struct cursor cursor = { .frame = frame, .end = captured };
 	struct moat_headers *h = ret_headers;
 	const struct ethhdr *eth = cursor_take(&cursor, sizeof(*eth));
+	uint16_t type;
 
 	memset(h, 0, sizeof(*h));
 	h->frame_len = min_u16(length);
 	if (!eth)
 		return MOAT_PARSE_TRUNCATED;
-	h->ether_type = ntohs(eth->h_proto);
-	for (unsigned int depth = 0; is_vlan(h->ether_type); depth++) {
-		const struct vlan_tag *tag;
+	type = ntohs(eth->h_proto);
+	for (unsigned int depth = 0; is_vlan(type) && depth < MOAT_VLAN_DEPTH; depth++) {
+		const struct vlan_tag *tag = cursor_take(&cursor, sizeof(*tag));
 
-		if (depth == MOAT_VLAN_DEPTH)
-			return MOAT_PARSE_DEPTH;
-		tag = cursor_take(&cursor, sizeof(*tag));
 		if (!tag)
 			return MOAT_PARSE_TRUNCATED;
 		if (depth == 0)
 			h->vlan = ntohs(tag->tci) & 0x0fff;
-		h->ether_type = ntohs(tag->ether_type);
+		type = ntohs(tag->ether_type);
 	}
-	if (h->ether_type != ETH_P_IP && h->ether_type != ETH_P_IPV6)
-		return MOAT_PARSE_NOT_IP;
+	h->ether_type = type;
 	h->l3_offset = (uint16_t)cursor.offset;
-	return h->ether_type == ETH_P_IP ? parse_ipv4(&cursor, length, h)
-					 : parse_ipv6(&cursor, length, h);
+	switch (type) {
+	case ETH_P_IP:
+		return parse_ipv4(&cursor, length, h);
+	case ETH_P_IPV6:
+		return parse_ipv6(&cursor, length, h);
+	default:
+		return is_vlan(type) ? MOAT_PARSE_DEPTH : MOAT_PARSE_NOT_IP;
+	}
 }

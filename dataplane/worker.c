@@ -282,6 +282,9 @@ void moat_worker_counters(const struct moat_worker *worker,
 			break;
 		sched_yield();
 	}
+	/* the sending half is the peer's worker's: as of now, not of our last step */
+	ret_counters->port.sent = worker->port->counters.sent;
+	ret_counters->port.tx_ring_full = worker->port->counters.tx_ring_full;
 	ret_counters->samples_lost = moat_ring_lost(&worker->samples);
 	ret_counters->flows_lost = moat_ring_lost(&worker->flow_ring);
 	if (worker->port->ops->refresh)
