@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* See oracle.h: judging. Each function states one sentence of moat/rule.h. */
+#include "tests/oracle/oracle.h"
+
+#include <stdbool.h>
+
+typedef unsigned __int128 u128;
+
+/* An address as one number, the first bit of the prefix on top. */
+static u128 number_of(const struct moat_addr *addr)
+{
+	u128 number = 0;
+
+	for (int i = 0; i < 16; i++)
+		number = number << 8 | addr->bytes[i];
+	return number;
+}
+
+static bool is_mapped(u128 address)
+{
+	return address >> 32 == 0xffff;
+}
+
+/* First and last address of the prefix, compared as numbers. */
+static bool prefix_matches(const struct moat_prefix *prefix, const struct moat_addr *addr)
+{
+	u128 address = number_of(addr), first = number_of(&prefix->addr), size;
+	unsigned int host_bits;
+
+	if (prefix->family == MOAT_FAMILY_ANY)
+		return true;
+	if (is_mapped(address) != (prefix->family == MOAT_FAMILY_V4))
+		return false;
+	host_bits = (prefix->family == MOAT_FAMILY_V4 ? 32 : 128) - prefix->len;
+	if (host_bits == 128)
+		return true;
+	size = (u128)1 << host_bits;
+	return address >= first && address - first < size;
+}
+
+static bool range_matches(uint32_t min, uint32_t max, bool present, uint32_t value)
+{
+	if (min == 0 && max == 65535)
+		return true;
+	return present && min <= value && value <= max;
+}
+
+static bool rule_matches(const struct moat_match *m, const struct moat_headers *h)
+{
+	bool later = h->fragment == MOAT_FRAGMENT_LATER;
+	bool ports = !later && (h->proto == 6 || h->proto == 17 || h->proto == 132);
+
+	if (!prefix_matches(&m->src, &h->src) || !prefix_matches(&m->dst, &h->dst))
+		return false;
+	if (m->proto != 0 && m->proto != h->proto)
+		return false;
+	if (!range_matches(m->sport_min, m->sport_max, ports, h->sport))
+		return false;
+	if (!range_matches(m->dport_min, m->dport_max, ports, h->dport))
+		return false;
+	if (!range_matches(m->len_min, m->len_max, true, h->l3_len))
+		return false;
+	if (m->tcp_mask == 0)
+		return true;
+	if (later || h->proto != 6)
+		return false;
+	for (unsigned int bit = 1; bit <= 0x80; bit <<= 1) {
+		if ((m->tcp_mask & bit) && (h->tcp_flags & bit) != (m->tcp_flags & bit))
+			return false;
+	}
+	return true;
+}
+
+static bool on_list(const struct moat_oracle *oracle, enum moat_list list,
+		    const struct moat_addr *addr)
+{
+	size_t count;
+	const struct moat_prefix *prefixes = moat_ruleset_prefixes(oracle->set, list, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		if (prefix_matches(&prefixes[i], addr))
+			return true;
+	}
+	return false;
+}
+
+static bool is_expired(const struct moat_oracle *oracle, const struct moat_rule *rule,
+		       uint64_t now_ticks)
+{
+	u128 elapsed = (u128)(now_ticks - oracle->clock.ticks) * 1000000000;
+
+	if (rule->expires_ns == 0)
+		return false;
+	if (rule->expires_ns <= oracle->clock.ns)
+		return true;
+	return elapsed >= (u128)(rule->expires_ns - oracle->clock.ns) * oracle->clock.ticks_per_s;
+}
+
+/* A window is the longest power of two of ticks up to 128 ms, and doubles, up to 1,024 ms, for a rate
+ * that lets fewer than 64 packets into it. */
+static uint64_t window_ticks(uint32_t rate, uint32_t ticks_per_s)
+{
+	uint64_t ticks = 1;
+
+	while (2 * ticks * 1000 <= 128ULL * ticks_per_s)
+		ticks *= 2;
+	while (rate * ticks / ticks_per_s < 64 && 2 * ticks * 1000 <= 1024ULL * ticks_per_s)
+		ticks *= 2;
+	return ticks;
+}
+
+static bool within_rate(struct moat_oracle *oracle, const struct moat_rule *rule, uint64_t now_ticks)
+{
+	uint64_t ticks = window_ticks(rule->rate_pps, oracle->clock.ticks_per_s);
+	uint64_t budget = rule->rate_pps * ticks / oracle->clock.ticks_per_s;
+	struct moat_oracle_bucket *bucket = oracle->buckets;
+
+	while (bucket < oracle->buckets + oracle->bucket_count && bucket->id != rule->id)
+		bucket++;
+	if (bucket == oracle->buckets + oracle->bucket_count) {
+		bucket->id = rule->id;
+		bucket->window = now_ticks / ticks;
+		bucket->granted = 0;
+		oracle->bucket_count++;
+	}
+	if (bucket->window != now_ticks / ticks) {
+		bucket->window = now_ticks / ticks;
+		bucket->granted = 0;
+	}
+	if (bucket->granted >= (budget ? budget : 1))
+		return false;
+	bucket->granted++;
+	return true;
+}
+
+static bool is_known(const struct moat_oracle *oracle, const struct moat_addr *addr)
+{
+	for (size_t i = 0; i < oracle->known_count; i++) {
+		if (number_of(&oracle->known[i]) == number_of(addr))
+			return true;
+	}
+	return false;
+}
+
+static bool comes_before(const struct moat_rule *a, const struct moat_rule *b)
+{
+	return a->priority != b->priority ? a->priority < b->priority : a->id < b->id;
+}
+
+/* The first rule behind `after` (NULL: of all) that the packet matches. Trusts no order. */
+static const struct moat_rule *next_match(const struct moat_oracle *oracle,
+					  const struct moat_headers *headers,
+					  const struct moat_rule *after)
+{
+	const struct moat_rule *best = NULL;
+	size_t count;
+	const struct moat_rule *rules = moat_ruleset_rules(oracle->set, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		if (after && !comes_before(after, &rules[i]))
+			continue;
+		if (best && !comes_before(&rules[i], best))
+			continue;
+		if (rule_matches(&rules[i].match, headers))
+			best = &rules[i];
+	}
+	return best;
+}
+
+static enum moat_reason by_rules(struct moat_oracle *oracle, const struct moat_headers *headers,
+				 uint64_t now_ticks, uint32_t *ret_rule_id)
+{
+	const struct moat_rule *rule = NULL;
+
+	for (int looked_at = 0; looked_at < 32; looked_at++) {
+		rule = next_match(oracle, headers, rule);
+		if (!rule)
+			break;
+		if (is_expired(oracle, rule, now_ticks) || rule->action == MOAT_ACTION_COUNT)
+			continue;
+		*ret_rule_id = rule->id;
+		if (rule->action == MOAT_ACTION_DROP)
+			return MOAT_REASON_DROP_RULE;
+		if (rule->action == MOAT_ACTION_PASS)
+			return MOAT_REASON_PASS_RULE;
+		if ((rule->flags & MOAT_RULE_PREFER_KNOWN) && is_known(oracle, &headers->src))
+			return MOAT_REASON_PASS_KNOWN;
+		return within_rate(oracle, rule, now_ticks) ? MOAT_REASON_PASS_LIMIT
+							    : MOAT_REASON_DROP_LIMIT;
+	}
+	return MOAT_REASON_PASS_DEFAULT;
+}
+
+enum moat_reason moat_oracle_judge(struct moat_oracle *oracle, const struct moat_headers *headers,
+				   enum moat_parse parse, uint64_t now_ticks, uint32_t *ret_rule_id)
+{
+	static const enum moat_reason unjudged[] = {
+		[MOAT_PARSE_NOT_IP] = MOAT_REASON_PASS_NOT_IP,
+		[MOAT_PARSE_TRUNCATED] = MOAT_REASON_PASS_TRUNCATED,
+		[MOAT_PARSE_MALFORMED] = MOAT_REASON_PASS_MALFORMED,
+		[MOAT_PARSE_DEPTH] = MOAT_REASON_PASS_DEPTH,
+	};
+
+	*ret_rule_id = 0;
+	if (parse != MOAT_PARSE_OK)
+		return unjudged[parse];
+	if (!oracle->set)
+		return MOAT_REASON_PASS_NO_TABLE;
+	if (on_list(oracle, MOAT_LIST_ALLOW, &headers->src))
+		return MOAT_REASON_PASS_ALLOWED;
+	if (on_list(oracle, MOAT_LIST_DENY, &headers->src))
+		return MOAT_REASON_DROP_DENIED;
+	return by_rules(oracle, headers, now_ticks, ret_rule_id);
+}
+
+enum moat_reason moat_oracle_judge_frame(struct moat_oracle *oracle, const uint8_t *frame,
+					 size_t captured, size_t length, uint64_t now_ticks,
+					 uint32_t *ret_rule_id)
+{
+	struct moat_headers headers;
+	enum moat_parse parse = moat_oracle_parse(frame, captured, length, &headers);
+
+	return moat_oracle_judge(oracle, &headers, parse, now_ticks, ret_rule_id);
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The oracle: says what a packet's reason and rule must be, by scanning lists and comparing fields. It
+ * shares no parser, no tables and no compiler with the product, only the values of the ABI, so that the
+ * gate and the workers can both be held against it. Slow on purpose.
+ */
+#ifndef MOAT_TESTS_ORACLE_H
+#define MOAT_TESTS_ORACLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dataplane/ruleset.h"
+#include "moat/packet.h"
+
+/* How the judge under test tells time: `ticks` at `ns` of the clock that rules expire by. */
+struct moat_oracle_clock {
+	uint64_t ns;
+	uint64_t ticks;
+	uint32_t ticks_per_s;
+};
+
+/* What a limit rule has let through in its current window. */
+struct moat_oracle_bucket {
+	uint32_t id;
+	uint64_t window;
+	uint64_t granted;
+};
+
+#define MOAT_ORACLE_KNOWN_MAX 64
+
+struct moat_oracle {
+	const struct moat_ruleset *set; /* not owned, unchanged while in use; NULL: no policy */
+	struct moat_oracle_clock clock;
+	struct moat_oracle_bucket buckets[MOAT_RULES_MAX];
+	size_t bucket_count;
+	struct moat_addr known[MOAT_ORACLE_KNOWN_MAX]; /* the sources put into the known filter */
+	size_t known_count;
+};
+
+/* The parse of a frame; *ret_headers is all set, whatever the result. */
+enum moat_parse moat_oracle_parse(const uint8_t *frame, size_t captured, size_t length,
+				  struct moat_headers *ret_headers);
+
+/* The reason of a packet at `now_ticks`, and the deciding rule's id or 0. Buckets belong to the box: the
+ * packets of all judges must come here in the order in which they were judged. */
+enum moat_reason moat_oracle_judge(struct moat_oracle *oracle, const struct moat_headers *headers,
+				   enum moat_parse parse, uint64_t now_ticks, uint32_t *ret_rule_id);
+
+/* Both at once. */
+enum moat_reason moat_oracle_judge_frame(struct moat_oracle *oracle, const uint8_t *frame,
+					 size_t captured, size_t length, uint64_t now_ticks,
+					 uint32_t *ret_rule_id);
+
+#endif
