@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* See generate.h: numbers and rule sets. */
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -126,7 +127,7 @@ static struct moat_match match(struct moat_generator *generator)
 
 static struct moat_rule rule(struct moat_generator *generator, uint64_t now_ns)
 {
-	static const uint32_t rates[] = { 1, 7, 50, 500, 3000, 100000 };
+	static const uint32_t rates[] = { 1, 7, 50, 495, 3000, 100000 };
 	struct moat_rule rule = moat_rule_default();
 
 	rule.match = match(generator);
@@ -141,12 +142,32 @@ static struct moat_rule rule(struct moat_generator *generator, uint64_t now_ns)
 	return rule;
 }
 
+/* One of many that match most packets and rarely decide: what the bound on tries is for. */
+static struct moat_rule dense_rule(struct moat_generator *generator, uint64_t now_ns)
+{
+	struct moat_rule rule = moat_rule_default();
+
+	rule.match.len_min = (uint16_t)(1 + moat_generate_below(generator, 60));
+	rule.match.len_max = (uint16_t)(60000 + moat_generate_below(generator, 5000));
+	rule.priority = moat_generate_below(generator, 100);
+	if (!moat_generate_below(generator, 30))
+		rule.action = MOAT_ACTION_PASS;
+	else if (!moat_generate_below(generator, 3))
+		rule.expires_ns = now_ns + 1;
+	else
+		rule.action = MOAT_ACTION_COUNT;
+	return rule;
+}
+
 void moat_generate_ruleset(struct moat_generator *generator, struct moat_ruleset *set, size_t rules,
 			   size_t prefixes, uint64_t now_ns)
 {
+	bool dense = moat_generate_below(generator, 8) == 0;
+
 	/* what the set refuses (a match that can't be, a duplicate) is drawn again, within bounds */
 	for (size_t tries = 0, count = 0; count < rules && tries < 4 * rules; tries++) {
-		struct moat_rule added = rule(generator, now_ns);
+		struct moat_rule added = dense ? dense_rule(generator, now_ns)
+					       : rule(generator, now_ns);
 
 		count += moat_ruleset_add(set, &added, NULL) == 0;
 	}
