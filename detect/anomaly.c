@@ -8,7 +8,8 @@
 
 #include "detect/engine.h"
 
-#define FLOOR_FACTOR 5.0   /* above the floor of UDP floods, the least specific of them */
+#define FLOOR_PPS 5000.0 /* and the floor of UDP floods, the least specific of them */
+#define PEAK_FACTOR 5.0
 #define ODD_FACTOR 10.0    /* over the host's usual rate of odd packets */
 #define ODD_SHARE 0.5      /* of the host's packets */
 #define FAR_SCORE 2.0      /* times the baseline's threshold */
@@ -56,7 +57,7 @@ static void judge_one_way(const struct moat_host_view *host, double floor_pps,
 	const struct moat_host_window *second = host->second;
 	double rate = rate_of(host, (double)second->to.packets);
 	double usual = (double)host->usual->peak[MOAT_USUAL_PACKETS];
-	double limit = fmax(floor_pps, FLOOR_FACTOR * usual);
+	double limit = fmax(floor_pps, PEAK_FACTOR * usual);
 
 	if (rate < limit || second->from.packets == 0 || !host->baseline ||
 	    host->baseline->score < FAR_SCORE)
@@ -69,7 +70,7 @@ static void anomaly_window(void *state, const struct moat_detect_config *config,
 			   const struct moat_host_view *host, moat_suspect_fn suspect, void *engine)
 {
 	const uint32_t floods = (1u << MOAT_FINDING_ANOMALY) - 1;
-	double floor_pps = FLOOR_FACTOR * config->floor_pps[MOAT_FINDING_UDP_FLOOD];
+	double floor_pps = fmax(FLOOR_PPS, config->floor_pps[MOAT_FINDING_UDP_FLOOD]);
 
 	if (host->learning || !host->is_protected || (host->open & floods) ||
 	    host->usual->seconds < MOAT_USUAL_SECONDS_MIN)

@@ -35,7 +35,7 @@ struct moat_detect_config moat_detect_config_default(void)
 		.learn_ns = 120 * MOAT_NS_PER_S,
 		.hosts = MOAT_HOSTS_DEFAULT,
 		.clusters = CLUSTERS_DEFAULT,
-		.floor_pps = { 1000, 1000, 500, 1000 },
+		.floor_pps = { 1000, 5000, 500, 1000 },
 		.guard_pps = { 20000, 20000, 5000, 5000 },
 		.scan_targets = 100,
 		.sensitivity = 1,

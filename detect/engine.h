@@ -23,7 +23,7 @@ struct moat_detect_config {
 
 	/* Absolute-rate guard: never a flood below `floor`, always suspicious above `guard`, packets a
 	 * second to one host, by kind (enum moat_finding_kind up to AMPLIFICATION). */
-	double floor_pps[4]; /* defaults 1,000; ICMP 500 */
+	double floor_pps[4]; /* defaults: SYN, amplification 1,000; UDP 5,000; ICMP 500 */
 	double guard_pps[4]; /* defaults: SYN, UDP 20,000; ICMP, amplification 5,000; 0: off */
 	double scan_targets; /* distinct (destination, port) a second that make a scan; default 100 */
 

@@ -21,9 +21,10 @@
 
 struct recent {
 	struct moat_record records[MOAT_RECENT_RECORDS]; /* ring */
-	uint32_t head, count;                            /* place of the oldest; valid ones */
-	uint64_t taken_ns;                               /* of the newest */
-	uint32_t pending; /* packets of headers left out since then */
+	uint32_t left_out[MOAT_RECENT_RECORDS]; /* packets of headers left out before each */
+	uint32_t head, count;                   /* place of the oldest; valid ones */
+	uint64_t taken_ns;                      /* of the newest */
+	uint32_t pending;                       /* packets of headers left out since then */
 };
 
 struct entry {
@@ -144,12 +145,13 @@ static struct entry *claim(struct moat_evidence *evidence, const struct moat_add
 }
 
 static void make_normal(struct moat_evidence *evidence, struct entry *entry,
-			enum moat_evidence_class class, const struct moat_record *record)
+			enum moat_evidence_class class, const struct moat_record *record,
+			uint32_t left_out)
 {
 	struct moat_normals *normals = &entry->normals;
 	uint32_t seen = ++entry->seen[class], place;
 
-	normals->weights[class] += record->weight;
+	normals->weights[class] += (double)record->weight + left_out;
 	if (normals->counts[class] < MOAT_NORMAL_RECORDS) {
 		normals->records[class][normals->counts[class]++] = *record;
 		return;
@@ -172,7 +174,7 @@ static void settle(struct moat_evidence *evidence, struct entry *entry, uint64_t
 
 			if (oldest->time_ns + SETTLE_NS > now_ns)
 				break;
-			make_normal(evidence, entry, class, oldest);
+			make_normal(evidence, entry, class, oldest, recent->left_out[recent->head]);
 			recent->head = (recent->head + 1) % MOAT_RECENT_RECORDS;
 			recent->count--;
 		}
@@ -181,7 +183,10 @@ static void settle(struct moat_evidence *evidence, struct entry *entry, uint64_t
 
 static void recent_push(struct recent *recent, const struct moat_record *record)
 {
-	recent->records[(recent->head + recent->count) % MOAT_RECENT_RECORDS] = *record;
+	uint32_t place = (recent->head + recent->count) % MOAT_RECENT_RECORDS;
+
+	recent->records[place] = *record;
+	recent->left_out[place] = recent->pending;
 	if (recent->count < MOAT_RECENT_RECORDS)
 		recent->count++;
 	else
@@ -233,7 +238,6 @@ void moat_evidence_add(struct moat_evidence *evidence, const struct moat_sample 
 			recent->pending += record.weight;
 			return;
 		}
-		record.weight += recent->pending;
 	}
 	recent_push(recent, &record);
 }

@@ -10,8 +10,10 @@
 #include "detect/engine_impl.h"
 #include "detect/synth.h"
 
-/* So far beyond the limit one window is enough. */
+/* So far beyond the limit one window is enough. SYNs come in bursts when many clients connect at once and
+ * their ACKs are still on the way: they also need so many times the guard. */
 #define EXTREME_SCORE 8.0
+#define EXTREME_SYN_GUARDS 5.0
 /* An anomaly has no shape to go by: it has to last. */
 #define ANOMALY_RUN 16
 #define EMIT_NS MOAT_NS_PER_S
@@ -108,6 +110,15 @@ static void finding_update(struct moat_detect *detect, struct moat_open_finding 
 	open->usual_pps = suspicion->usual_pps;
 }
 
+static bool is_extreme(const struct moat_detect *detect, const struct moat_suspicion *suspicion)
+{
+	if (suspicion->score < EXTREME_SCORE || suspicion->kind == MOAT_FINDING_ANOMALY)
+		return false;
+	return suspicion->kind != MOAT_FINDING_SYN_FLOOD ||
+	       suspicion->pps >=
+		       EXTREME_SYN_GUARDS * detect->config.guard_pps[MOAT_FINDING_SYN_FLOOD];
+}
+
 static void take(struct moat_detect *detect, const struct moat_accusation *accusation)
 {
 	const struct moat_suspicion *suspicion = &accusation->suspicion;
@@ -115,8 +126,6 @@ static void take(struct moat_detect *detect, const struct moat_accusation *accus
 	uint32_t wanted = suspicion->kind == MOAT_FINDING_ANOMALY ? ANOMALY_RUN
 								  : detect->config.open_windows;
 	uint32_t run = moat_track_run(track, suspicion->kind, detect->tick, detect->window_start_ns);
-	bool is_extreme = suspicion->score >= EXTREME_SCORE &&
-			  suspicion->kind != MOAT_FINDING_ANOMALY;
 	struct moat_open_finding *open = NULL;
 
 	/* what comes now may be an attack: it must not settle among the normal headers */
@@ -126,7 +135,7 @@ static void take(struct moat_detect *detect, const struct moat_accusation *accus
 				      detect->now_ns + SUSPECT_AFTER_NS);
 	if (track->finding[suspicion->kind])
 		open = &detect->findings[track->finding[suspicion->kind] - 1];
-	else if (run >= wanted || is_extreme)
+	else if (run >= wanted || is_extreme(detect, suspicion))
 		open = finding_open(detect, accusation);
 	if (open)
 		finding_update(detect, open, accusation);

@@ -80,7 +80,7 @@ static double limit_of(const struct moat_detect_config *config, const struct moa
 			*ret_by_guard = false;
 		}
 	}
-	limit = fmax(limit * flood->ease, floor_pps);
+	limit = fmax(limit, floor_pps) * flood->ease;
 	if (host->open & (1u << flood->kind))
 		limit *= HYSTERESIS;
 	return limit;
@@ -216,7 +216,8 @@ static void judge_udp(const struct moat_detect_config *config, const struct moat
 		.ease = udp_ease(host),
 	};
 
-	if (host->second->from.udp > host->second->to.udp)
+	/* more questions than answers: the other end of it is the victim, if anyone */
+	if (2 * to->udp_reflect > to->udp && host->second->from.udp > host->second->to.udp)
 		return;
 	if (is_reflected(host)) {
 		flood.kind = MOAT_FINDING_AMPLIFICATION;
