@@ -12,6 +12,8 @@
 #define PEER_SAMPLES_MIN 4
 #define PEER_SHARE 0.9
 #define RATE_TOLERANCE 0.2
+/* A source with at least this part of an open flood's rate is part of it. */
+#define FLOOD_PART 0.3
 #define LOOK_BACK_NS MOAT_NS_PER_S
 
 static bool addr_is_set(const struct moat_addr *addr)
@@ -63,6 +65,21 @@ static void decide_pair(struct moat_detect *detect, struct moat_accusation *scan
 		flood->dismissed = true;
 }
 
+/* A flood whose source is known may end a moment before the second that shows its fan-out. */
+static void decide_open_flood(struct moat_detect *detect, struct moat_accusation *scan)
+{
+	int64_t peer = moat_hosts_find(detect->hosts, &scan->peer);
+	const struct moat_track *victim;
+	uint16_t place;
+
+	if (peer < 0 || detect->tracks[scan->host].open & (1u << MOAT_FINDING_SCAN))
+		return;
+	victim = &detect->tracks[peer];
+	place = victim->finding[MOAT_FINDING_SYN_FLOOD];
+	if (place && scan->syn_second >= FLOOD_PART * detect->findings[place - 1].finding.pps)
+		scan->dismissed = true;
+}
+
 /* Sources of a UDP flood that spreads over ports aren't scanners. */
 static void decide_udp(struct moat_accusation *scan, const struct moat_accusation *flood)
 {
@@ -96,9 +113,11 @@ void moat_arbiter_decide(struct moat_detect *detect)
 		if (scan->suspicion.kind != MOAT_FINDING_SCAN)
 			continue;
 		find_peer(detect, scan);
-		if (addr_is_set(&scan->peer))
+		if (addr_is_set(&scan->peer)) {
 			moat_evidence_suspect(detect->evidence, &scan->peer, detect->window_start_ns,
 					      detect->now_ns + LOOK_BACK_NS);
+			decide_open_flood(detect, scan);
+		}
 		for (uint32_t j = 0; j < detect->accusation_count; j++)
 			decide(detect, scan, &detect->accusations[j]);
 	}

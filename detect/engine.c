@@ -157,7 +157,9 @@ static void suspect(void *engine, const struct moat_suspicion *suspicion)
 {
 	struct moat_detect *detect = engine;
 	const struct moat_host_window *window = detect->current_window;
-	const struct moat_traffic *side = suspicion->subject_is_source ? &window->from : &window->to;
+	const struct moat_host_window *second = detect->current_second;
+	bool from = suspicion->subject_is_source;
+	const struct moat_traffic *side = from ? &window->from : &window->to;
 	struct moat_accusation *accusation;
 
 	if (detect->accusation_count == MOAT_SUSPICIONS_MAX) {
@@ -169,6 +171,8 @@ static void suspect(void *engine, const struct moat_suspicion *suspicion)
 		.suspicion = *suspicion,
 		.host = detect->current,
 		.syn_pps = moat_window_rate(window, (double)side->tcp_syn),
+		.syn_second = moat_window_rate(second, (double)(from ? second->from.tcp_syn
+								     : second->to.tcp_syn)),
 		.is_udp = 2 * side->udp > side->packets,
 	};
 }
@@ -240,6 +244,7 @@ static void host_window(void *userdata, uint32_t host, bool is_new,
 		memset(track, 0, sizeof(*track));
 	detect->current = host;
 	detect->current_window = window;
+	detect->current_second = second;
 	judge_window(detect, track, window, second);
 	if (detect->accusation_count > before)
 		track->suspect_ns = detect->now_ns;

@@ -22,8 +22,9 @@ struct moat_accusation {
 	struct moat_addr peer; /* scan: the one host that it is about, else all zero */
 	bool peer_known;       /* there were samples enough to tell */
 	uint32_t host;
-	double syn_pps; /* of the side that is suspected */
-	bool is_udp;    /* most of what that side has is UDP */
+	double syn_pps;    /* of the side that is suspected */
+	double syn_second; /* the same over the second */
+	bool is_udp;       /* most of what that side has is UDP */
 	bool dismissed;
 };
 
@@ -57,7 +58,7 @@ struct moat_detect {
 	uint64_t alarm_ns; /* end of the last window with a suspicion of anyone */
 
 	uint32_t current; /* the host whose window is with the detectors */
-	const struct moat_host_window *current_window;
+	const struct moat_host_window *current_window, *current_second;
 	uint32_t accusation_count;
 	struct moat_accusation accusations[MOAT_SUSPICIONS_MAX];
 

@@ -173,6 +173,153 @@ static void test_scan(void)
 	expect_attack(MOAT_FINDING_SCAN, 10000, false, MOAT_ACTION_DROP, true);
 }
 
+/* Long-lived connections bring many ACKs: they must not hide SYNs that stay alone. */
+static void test_syn_among_acks(void)
+{
+	const struct traffic_event *opened;
+	uint64_t begin;
+
+	begin_learned(false);
+	for (uint32_t i = 0; i < SECONDS(20); i++) {
+		traffic_legit(&traffic, 1);
+		traffic_keepalive(&traffic, 50000, 200);
+		traffic_tick(&traffic);
+	}
+	CU_ASSERT_EQUAL(traffic.event_count, 0);
+	begin = traffic.now_ns;
+	for (uint32_t i = 0; i < SECONDS(1); i++) {
+		traffic_keepalive(&traffic, 50000, 200);
+		traffic_syn_flood(&traffic, 20000, true);
+		traffic_legit(&traffic, 1);
+		traffic_tick(&traffic);
+	}
+	opened = traffic_find(&traffic, MOAT_FINDING_SYN_FLOOD, MOAT_FINDING_OPEN);
+	CU_ASSERT_PTR_NOT_NULL(opened);
+	if (opened)
+		CU_ASSERT(opened->time_ns - begin <= 400000000);
+	only_kind(MOAT_FINDING_SYN_FLOOD);
+	traffic_end(&traffic);
+}
+
+/* A whole scan of 1,000 ports within one window is found in that window. */
+static void test_quick_scan(void)
+{
+	begin_learned(true);
+	traffic_legit(&traffic, 1);
+	traffic_scan(&traffic, 1000 / ((double)TRAFFIC_WINDOW_NS / 1e9));
+	traffic_tick(&traffic);
+	legit_for(1);
+	CU_ASSERT_PTR_NOT_NULL(traffic_find(&traffic, MOAT_FINDING_SCAN, MOAT_FINDING_OPEN));
+	only_kind(MOAT_FINDING_SCAN);
+	traffic_end(&traffic);
+}
+
+/* One attack after the other: each is named and gets its rule, and none teaches what is normal. */
+static void test_attacks_in_a_row(void)
+{
+	static const enum moat_finding_kind kinds[] = {
+		MOAT_FINDING_SYN_FLOOD,     MOAT_FINDING_UDP_FLOOD, MOAT_FINDING_ICMP_FLOOD,
+		MOAT_FINDING_AMPLIFICATION, MOAT_FINDING_SCAN,
+	};
+
+	begin_learned(true);
+	for (int round = 0; round < 2; round++)
+		for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+			const struct moat_finding *last;
+
+			traffic.event_count = 0;
+			attack_for(kinds[i], kinds[i] == MOAT_FINDING_SCAN ? 2000 : 30000, false, 3);
+			last = traffic_last(&traffic, kinds[i]);
+			CU_ASSERT_PTR_NOT_NULL(last);
+			if (!last)
+				continue;
+			CU_ASSERT_EQUAL(last->proposals[0].action, MOAT_ACTION_DROP);
+			CU_ASSERT_NOT_EQUAL(last->state, MOAT_FINDING_CLOSED);
+			legit_for(14);
+			CU_ASSERT_EQUAL(traffic_last(&traffic, kinds[i])->state,
+					MOAT_FINDING_CLOSED);
+			only_kind(kinds[i]);
+		}
+	traffic_end(&traffic);
+}
+
+/* A flood that grows by a fifth every second can't pass for normal. */
+static void test_creeping(void)
+{
+	double pps = 200;
+
+	begin_learned(false);
+	legit_for(60);
+	for (int second = 0; second < 40; second++, pps *= 1.2)
+		attack_for(MOAT_FINDING_SYN_FLOOD, pps, true, 1);
+	CU_ASSERT_PTR_NOT_NULL(traffic_find(&traffic, MOAT_FINDING_SYN_FLOOD, MOAT_FINDING_OPEN));
+	traffic_end(&traffic);
+}
+
+static void test_not_protected(void)
+{
+	struct moat_detect_config config = lab_config();
+
+	config.protected_prefixes[0].addr = traffic_client(0);
+	config.protected_prefixes[0].addr.bytes[15] = 0;
+	traffic_begin(&traffic, &config);
+	attack_for(MOAT_FINDING_UDP_FLOOD, 50000, false, 1);
+	CU_ASSERT_EQUAL(traffic.event_count, 0);
+	/* a reload that protects it: what is known of hosts stays */
+	config = lab_config();
+	moat_detect_configure(traffic.detect, &config);
+	attack_for(MOAT_FINDING_UDP_FLOOD, 50000, false, 1);
+	CU_ASSERT_PTR_NOT_NULL(traffic_last(&traffic, MOAT_FINDING_UDP_FLOOD));
+	traffic_end(&traffic);
+}
+
+static void test_counters(void)
+{
+	struct moat_detect_counters counters;
+
+	begin_learned(false);
+	attack_for(MOAT_FINDING_UDP_FLOOD, 50000, false, 2);
+	moat_detect_counters(traffic.detect, &counters);
+	CU_ASSERT_EQUAL(counters.findings_opened, 1);
+	CU_ASSERT_EQUAL(counters.findings_open, 1);
+	CU_ASSERT_FALSE(counters.learning);
+	CU_ASSERT_DOUBLE_EQUAL(counters.learned, 1, 0);
+	CU_ASSERT(counters.baseline_clusters > 0 && counters.baseline_rows > 500);
+	CU_ASSERT(counters.samples > 1000);
+	/* random sources don't fill the table */
+	CU_ASSERT(counters.hosts.hosts < 200);
+	traffic_end(&traffic);
+}
+
+/* Many clients that connect at the same moment, over a path with a delay: SYNs first, ACKs later. */
+static void test_thundering_herd(void)
+{
+	begin_learned(false);
+	for (int times = 0; times < 5; times++) {
+		for (int n = 0; n < 3000; n++) {
+			struct traffic_packet p = { traffic_client((uint16_t)(n % 250)),
+						    traffic_server(7),
+						    6,
+						    MOAT_TCP_SYN,
+						    (uint16_t)(20000 + n),
+						    80,
+						    60,
+						    0 };
+
+			traffic_packet(&traffic, &p);
+		}
+		traffic_tick(&traffic);
+		for (int i = 0; i < 8; i++) {
+			traffic_keepalive(&traffic, 30000, 250);
+			traffic_tick(&traffic);
+		}
+	}
+	CU_ASSERT_EQUAL(traffic.event_count, 0);
+	if (traffic.event_count)
+		traffic_print(&traffic);
+	traffic_end(&traffic);
+}
+
 /* ---- what must not be found -------------------------------------------------------------------- */
 
 static void expect_nothing(const char *what)
@@ -353,7 +500,14 @@ static const struct moat_test tests[] = {
 	{ "an ICMP flood", test_icmp_flood },
 	{ "amplification, with fragments", test_amplification },
 	{ "scans name their source", test_scan },
+	{ "a SYN flood among the ACKs of long connections", test_syn_among_acks },
+	{ "a scan within one window", test_quick_scan },
+	{ "attacks in a row", test_attacks_in_a_row },
+	{ "a creeping flood", test_creeping },
+	{ "hosts that are not protected", test_not_protected },
+	{ "counters", test_counters },
 	{ "calm", test_calm },
+	{ "many clients at once", test_thundering_herd },
 	{ "ten times the clients within a second", test_rush },
 	{ "a new bulk flow", test_bulk },
 	{ "a DNS burst", test_dns_burst },
