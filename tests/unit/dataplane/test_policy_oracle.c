@@ -16,7 +16,7 @@
 #include "tests/oracle/oracle.h"
 
 #define SETS 150
-#define FRAMES 1000
+#define FRAMES 700
 #define HASH_SEED 99
 #define SEED_DEFAULT 20240601
 
