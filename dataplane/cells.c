@@ -108,9 +108,20 @@ void moat_cells_hash(const struct moat_cells *cells, const struct moat_headers *
 {
 	ret_hash->src = moat_addr_hash(&headers->src, cells->hash_seed);
 	ret_hash->dst = moat_addr_hash(&headers->dst, cells->hash_seed);
-	/* address and counters are in the first two lines of a cell; the third follows by itself */
-	__builtin_prefetch(&cells->to[ret_hash->dst & cells->mask], 1);
-	__builtin_prefetch(&cells->from[ret_hash->src & cells->mask], 1);
+}
+
+/* A packet touches the first line and, by its protocol and the window's parity, one or both others. */
+static inline void cell_prefetch(const struct moat_cell *cell)
+{
+	__builtin_prefetch(cell, 1);
+	__builtin_prefetch((const uint8_t *)cell + 64, 1);
+	__builtin_prefetch((const uint8_t *)cell + 128, 1);
+}
+
+void moat_cells_prefetch(const struct moat_cells *cells, const struct moat_cells_hash *hash)
+{
+	cell_prefetch(&cells->to[hash->dst & cells->mask]);
+	cell_prefetch(&cells->from[hash->src & cells->mask]);
 }
 
 void moat_cells_count_hashed(struct moat_cells *cells, const struct moat_headers *headers,

@@ -26,14 +26,15 @@ void moat_cells_deinit(struct moat_cells *cells);
 void moat_cells_count(struct moat_cells *cells, const struct moat_headers *headers, uint32_t window,
 		      bool dropped);
 
-/* The same in two steps, so that a burst's memory can be on its way before it is needed: the hashes of a
- * packet's addresses (and a prefetch of the cells they lead to), then the counting. */
+/* The same in steps, so that a burst's memory can be on its way before it is needed: the hashes of a
+ * packet's addresses, a prefetch of the cells they lead to, the counting. */
 struct moat_cells_hash {
 	uint64_t src;
 	uint64_t dst;
 };
 void moat_cells_hash(const struct moat_cells *cells, const struct moat_headers *headers,
 		     struct moat_cells_hash *ret_hash);
+void moat_cells_prefetch(const struct moat_cells *cells, const struct moat_cells_hash *hash);
 void moat_cells_count_hashed(struct moat_cells *cells, const struct moat_headers *headers,
 			     const struct moat_cells_hash *hash, uint32_t window, bool dropped);
 

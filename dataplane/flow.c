@@ -118,14 +118,19 @@ static inline struct moat_flow *flow_at(const struct moat_flow_table *table, uin
 	return &table->flows[(size_t)bucket * SLOTS + slot];
 }
 
+/* Four tags at once, in what every 64-bit CPU has. */
+typedef uint32_t tag_vector __attribute__((vector_size(16)));
+
 /* Slots of a bucket with this tag, as bits. */
 static inline unsigned int match_tags(const struct bucket *bucket, uint32_t tag)
 {
-	unsigned int bits = 0;
+	const tag_vector *tags = (const tag_vector *)bucket->tags;
+	tag_vector wanted = { tag, tag, tag, tag };
+	tag_vector low = (tag_vector)(tags[0] == wanted) & (tag_vector){ 1, 2, 4, 8 };
+	tag_vector high = (tag_vector)(tags[1] == wanted) & (tag_vector){ 16, 32, 64, 128 };
+	tag_vector bits = low | high;
 
-	for (unsigned int i = 0; i < SLOTS; i++)
-		bits |= (unsigned int)(bucket->tags[i] == tag) << i;
-	return bits;
+	return bits[0] | bits[1] | bits[2] | bits[3];
 }
 
 static void slot_clear(struct moat_flow_table *table, uint32_t index, unsigned int slot)

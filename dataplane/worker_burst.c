@@ -58,6 +58,8 @@ static void stage_judge(struct moat_worker *worker, unsigned int count, uint64_t
 		work->reason = (uint8_t)(judge ? moat_judge_packet(judge, &work->headers, work->parse,
 								   now_ms, &work->rule_id)
 					       : reason_without_policy(work->parse));
+		if (work->headers.family != MOAT_FAMILY_ANY)
+			moat_cells_prefetch(&worker->cells, &work->hash);
 		if (work->parse == MOAT_PARSE_OK)
 			moat_flow_table_prefetch_flow(worker->flows, work->flow_hash);
 	}
