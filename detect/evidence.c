@@ -149,17 +149,17 @@ static void make_normal(struct moat_evidence *evidence, struct entry *entry,
 			uint32_t left_out)
 {
 	struct moat_normals *normals = &entry->normals;
-	uint32_t seen = ++entry->seen[class], place;
+	uint32_t place;
 
+	if (entry->seen[class] < RESERVOIR_SEEN_MAX)
+		entry->seen[class]++;
 	normals->weights[class] += (double)record->weight + left_out;
 	if (normals->counts[class] < MOAT_NORMAL_RECORDS) {
 		normals->records[class][normals->counts[class]++] = *record;
 		return;
 	}
 	/* reservoir sampling (Vitter, algorithm R) */
-	if (seen > RESERVOIR_SEEN_MAX)
-		seen = RESERVOIR_SEEN_MAX;
-	place = (uint32_t)(next_random(evidence) % seen);
+	place = (uint32_t)(next_random(evidence) % entry->seen[class]);
 	if (place < MOAT_NORMAL_RECORDS)
 		normals->records[class][place] = *record;
 }

@@ -373,7 +373,7 @@ static int table_open(struct table *table, const struct moat_cell *cells, uint32
 static void table_read(struct moat_hosts *hosts, struct table *table, enum side side,
 		       uint32_t window, bool skip)
 {
-	for (uint32_t i = 0; i < table->count; i++)
+	for (uint32_t i = 0; table->cells && i < table->count; i++)
 		cell_read(hosts, &table->cells[i], &table->shadows[i], side, window, skip);
 }
 
