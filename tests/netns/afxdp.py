@@ -20,6 +20,8 @@ PREFIX = f"afxdp{os.getpid()}"
 CLIENT, MIDDLE, SERVER = (f"{PREFIX}-{part}" for part in ("c", "m", "s"))
 NAMESPACES = (CLIENT, MIDDLE, SERVER)
 CLIENT_IP, SERVER_IP = "10.77.0.1", "10.77.0.2"
+# Emulated machines (tests/vm) run the same steps with less traffic, and their speed says nothing.
+SLOW = os.environ.get("MOAT_TEST_SLOW") == "1"
 MASK64 = (1 << 64) - 1
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
@@ -152,7 +154,7 @@ def send_raw(count):
 
 
 def test_mirror():
-    count = 5000
+    count = 1000 if SLOW else 5000
     with Workers("mirror", "m0") as workers:
         digest = in_thread(CLIENT, send_raw, count)()
         time.sleep(0.3)
@@ -224,7 +226,7 @@ def checksum_errors(namespace):
 
 
 def iperf(*arguments):
-    out = inside(CLIENT, "iperf3", "-c", SERVER_IP, "-J", "-t", "2", *arguments, timeout=20).stdout
+    out = inside(CLIENT, "iperf3", "-c", SERVER_IP, "-J", "-t", "1" if SLOW else "2", *arguments, timeout=20).stdout
     return json.loads(out)["end"]
 
 
@@ -232,7 +234,7 @@ def test_wire():
     with Workers("wire", "m0", "m1") as workers:
         out = inside(CLIENT, "ping", "-c", "20", "-i", "0.02", "-W", "1", "-s", "1400", SERVER_IP).stdout
         expect(" 0% packet loss" in out, "ping", out)
-        transfer(8 << 20)
+        transfer((1 if SLOW else 32) << 18)
         server = subprocess.Popen(("ip", "netns", "exec", SERVER, "iperf3", "-s"),
                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
@@ -245,8 +247,9 @@ def test_wire():
             server.wait()
         sides = workers.stop()
     print(f"wire: TCP {rates[0]:.0f} and {rates[1]:.0f} Mbit/s, UDP {udp['lost_percent']:.2f} % lost")
-    expect(min(rates) > 50, "TCP rates", rates)
-    expect(udp["lost_percent"] < 1, "UDP loss", udp)
+    if not SLOW:
+        expect(min(rates) > 50, "TCP rates", rates)
+        expect(udp["lost_percent"] < 1, "UDP loss", udp)
     for namespace in (CLIENT, SERVER):
         expect(checksum_errors(namespace) == 0, "checksum errors in", namespace)
     for side, other in (sides, sides[::-1]):

@@ -42,12 +42,12 @@ for program; do
         load_object "$program" >"$log" 2>&1 || status=$?
     else
         # A hang in one test leaves the others their turn.
-        timeout -k 5 "${MOAT_VM_TEST_SECONDS:-120}" "$program" >"$log" 2>&1 </dev/null || status=$?
+        timeout -k 5 "${MOAT_VM_TEST_SECONDS:-240}" "$program" >"$log" 2>&1 </dev/null || status=$?
     fi
     case $status in
     0) ;;
     77) result=skipped ;;
-    124 | 137) result="FAILED (no end in ${MOAT_VM_TEST_SECONDS:-120} s)" ;;
+    124 | 137) result="FAILED (no end in ${MOAT_VM_TEST_SECONDS:-240} s)" ;;
     *) result="FAILED (status $status)" ;;
     esac
     ms=$(((${EPOCHREALTIME/./} - ${start/./}) / 1000))
