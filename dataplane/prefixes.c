@@ -69,7 +69,7 @@ static struct moat_prefixes_body *body_new(const struct moat_prefixes_body *from
 		return NULL;
 	body->references = 1;
 	body->capacity = capacity;
-	body->items = malloc(capacity * sizeof(*body->items));
+	body->items = calloc(capacity, sizeof(*body->items));
 	body->index = calloc(index_size(body), sizeof(*body->index));
 	if (!body->items || !body->index)
 		return NULL;
