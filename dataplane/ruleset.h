@@ -73,7 +73,7 @@ struct moat_ruleset_load_report {
  * is set on its rules. All or nothing: on a bad line the set is unchanged, the error names up to five
  * lines as "FILE:LINE: why". A bare prefix of length 0 is a bad line: "deny 0.0.0.0/0" says it. 0, FULL,
  * -EINVAL, -ENOMEM, or what opening it failed with. *ret_report (may be NULL) is set whenever the file
- * could be read, also with errors. */
+ * could be read, also with errors; reading ends after 1,000 of them. A pipe or a device is -EINVAL. */
 int moat_ruleset_load(struct moat_ruleset *set, const char *path, const char *owner, uint64_t now_ns,
 		      struct moat_ruleset_load_report *ret_report, struct moat_error *error);
 

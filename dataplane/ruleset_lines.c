@@ -3,6 +3,7 @@
 #include "dataplane/ruleset_lines.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,16 +13,25 @@
 
 int moat_lines_open(const char *path, struct moat_lines *ret_lines, struct moat_error *error)
 {
-	moat_auto_fclose FILE *file = fopen(path, "re");
+	/* a pipe without a writer must not stop whoever opens it */
+	moat_auto_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	moat_auto_fclose FILE *file = NULL;
 	struct stat st;
 
-	if (!file || fstat(fileno(file), &st) < 0) {
+	if (fd < 0 || fstat(fd, &st) < 0) {
 		int code = -errno;
 
 		return moat_error_set(error, code, "%s: %s", path, strerror(-code));
 	}
 	if (S_ISDIR(st.st_mode))
 		return moat_error_set(error, -EISDIR, "%s: a directory, not a file of rules", path);
+	/* a device or a pipe has no end that could be waited for */
+	if (!S_ISREG(st.st_mode))
+		return moat_error_set(error, -EINVAL, "%s: not a regular file", path);
+	file = fdopen(fd, "r");
+	if (!file)
+		return moat_error_set(error, -ENOMEM, "%s: no memory", path);
+	moat_take_fd(&fd);
 	ret_lines->file = moat_take_ptr(file);
 	ret_lines->line = 0;
 	return 0;

@@ -18,7 +18,7 @@ struct moat_lines {
 	char text[MOAT_LINE_LEN];
 };
 
-/* 0; -EISDIR, or what opening failed with: the error names the path. */
+/* 0; -EISDIR; -EINVAL: no regular file; or what opening failed with. The error names the path. */
 int moat_lines_open(const char *path, struct moat_lines *ret_lines, struct moat_error *error);
 /* For cleanup; zeroed lines are allowed. */
 void moat_lines_close(struct moat_lines *lines);

@@ -11,6 +11,8 @@
 #include "dataplane/ruleset_lines.h"
 
 #define ERRORS_SHOWN 5
+/* Something else than a file of rules: reading on would only take time. */
+#define ERRORS_MAX 1000
 
 /* Cuts the text at '#' or ';' outside of quotes. */
 static void cut_comment(char *text)
@@ -156,7 +158,7 @@ static int load_lines(struct moat_ruleset *set, const char *path, struct moat_li
 	struct moat_error error;
 	int r;
 
-	for (;;) {
+	while (report->errors < ERRORS_MAX) {
 		error.text[0] = '\0';
 		r = moat_lines_next(lines, &error);
 		if (r == 0)

@@ -34,6 +34,26 @@ static int load(struct moat_ruleset *set, const uint8_t *data, size_t size,
 	return moat_ruleset_load(set, path, "fuzz", NOW, ret_report, error);
 }
 
+/* What was let in can be written and read back. */
+static void check_save(const struct moat_ruleset *set)
+{
+	moat_cleanup(moat_ruleset_free_cleanup) struct moat_ruleset *back = NULL;
+	struct moat_error error = { .text = "" };
+	char path[64];
+	int r;
+
+	snprintf(path, sizeof(path), "/dev/shm/moat-fuzz-ruleset-%d", (int)getpid());
+	MOAT_FUZZ_ASSERT(moat_ruleset_save(set, path, &error) == 0);
+	MOAT_FUZZ_ASSERT(moat_ruleset_new(&back) == 0);
+	r = moat_ruleset_restore(back, path, &error);
+	unlink(path);
+	if (r < 0)
+		fprintf(stderr, "%s\n", error.text);
+	MOAT_FUZZ_ASSERT(r == 0);
+	/* rules may have expired since */
+	MOAT_FUZZ_ASSERT(count_entries(back) <= count_entries(set));
+}
+
 /* A saved set is read from disk, where anything may have happened to it. */
 static void check_restore(const uint8_t *data, size_t size)
 {
@@ -63,6 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (r == 0) {
 		MOAT_FUZZ_ASSERT(report.errors == 0);
 		MOAT_FUZZ_ASSERT(report.rules + report.allowed + report.denied == count_entries(set));
+		check_save(set);
 	} else {
 		MOAT_FUZZ_ASSERT(count_entries(set) == 0);
 		MOAT_FUZZ_ASSERT(r > 0 || error.text[0] != '\0');

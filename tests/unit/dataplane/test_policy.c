@@ -273,6 +273,7 @@ static void test_new_refused(void)
 
 struct racer {
 	struct moat_judge *judge;
+	struct moat_headers headers;
 	_Atomic bool stop;
 	uint64_t judged;
 	uint64_t torn; /* verdicts that neither set gives */
@@ -281,12 +282,11 @@ struct racer {
 static void *race(void *userdata)
 {
 	struct racer *racer = userdata;
-	struct moat_headers headers = udp_from("192.0.2.1");
 
 	while (!atomic_load(&racer->stop)) {
 		for (int i = 0; i < 64; i++) {
 			uint32_t id;
-			enum moat_reason reason = moat_judge_packet(racer->judge, &headers,
+			enum moat_reason reason = moat_judge_packet(racer->judge, &racer->headers,
 								    MOAT_PARSE_OK, 1, &id);
 
 			racer->torn += reason != MOAT_REASON_DROP_RULE || (id != 1 && id != 2);
@@ -295,6 +295,60 @@ static void *race(void *userdata)
 		moat_judge_quiesce(racer->judge);
 	}
 	return NULL;
+}
+
+struct taker {
+	struct moat_judge *judge;
+	struct moat_headers headers;
+	pthread_barrier_t *start;
+	uint64_t windows[4]; /* packets passed in each */
+};
+
+#define TAKERS 4
+#define TAKER_PACKETS 20000
+
+static void *take(void *userdata)
+{
+	struct taker *taker = userdata;
+
+	for (uint64_t window = 0; window < 4; window++) {
+		pthread_barrier_wait(taker->start);
+		for (int i = 0; i < TAKER_PACKETS; i++)
+			taker->windows[window] += judge_at(taker->judge, &taker->headers,
+							   (100 + window) << 7) ==
+						  MOAT_REASON_PASS_LIMIT;
+	}
+	moat_judge_quiesce(taker->judge);
+	return NULL;
+}
+
+/* A limit of R is R on the whole box: all judges at once, each asking for more than there is. */
+static void test_limit_threads(void)
+{
+	moat_cleanup(teardown) struct setup setup = setup_new(TAKERS);
+	struct taker takers[TAKERS] = { 0 };
+	pthread_t threads[TAKERS];
+	pthread_barrier_t start;
+
+	add(&setup, "limit 100001/s proto udp");
+	commit(&setup);
+	pthread_barrier_init(&start, NULL, TAKERS);
+	for (uint32_t i = 0; i < TAKERS; i++) {
+		takers[i].judge = moat_policy_judge(setup.policy, i);
+		takers[i].start = &start;
+		takers[i].headers = udp_from("192.0.2.1");
+		CU_ASSERT_EQUAL_FATAL(pthread_create(&threads[i], NULL, take, &takers[i]), 0);
+	}
+	for (uint32_t i = 0; i < TAKERS; i++)
+		pthread_join(threads[i], NULL);
+	pthread_barrier_destroy(&start);
+	for (uint64_t window = 0; window < 4; window++) {
+		uint64_t sum = 0;
+
+		for (uint32_t i = 0; i < TAKERS; i++)
+			sum += takers[i].windows[window];
+		CU_ASSERT_EQUAL(sum, 12800);
+	}
 }
 
 /* Two sets that both drop, by different rules: no packet may fall between them. */
@@ -311,6 +365,7 @@ static void test_swap(void)
 	commit(&setup);
 	for (uint32_t i = 0; i < 2; i++) {
 		racers[i].judge = moat_policy_judge(setup.policy, i);
+		racers[i].headers = udp_from("192.0.2.1");
 		CU_ASSERT_EQUAL_FATAL(pthread_create(&threads[i], NULL, race, &racers[i]), 0);
 	}
 	for (int i = 0; i < 200; i++)
@@ -334,6 +389,7 @@ int main(void)
 		{ "expiry and tries", test_expiry_and_tries },
 		{ "hits", test_hits },
 		{ "new refused", test_new_refused },
+		{ "limit threads", test_limit_threads },
 		{ "swap", test_swap },
 		{ NULL, NULL },
 	};

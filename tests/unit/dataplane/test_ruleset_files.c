@@ -145,6 +145,14 @@ static void test_load_odd_files(void)
 	CU_ASSERT_EQUAL(moat_ruleset_load(set, path, "", 1, &report, &error), -EINVAL);
 	CU_ASSERT_PTR_NOT_NULL(strstr(error.text, ":1: the line is too long"));
 	CU_ASSERT_EQUAL(report.errors, 2);
+	memset(line, '\n', sizeof(line));
+	for (size_t i = 0; i < sizeof(line); i += 2)
+		line[i] = 'x';
+	write_bytes(line, sizeof(line));
+	CU_ASSERT_EQUAL(moat_ruleset_load(set, path, "", 1, &report, &error), -EINVAL);
+	CU_ASSERT_EQUAL(report.errors, 1000);
+	CU_ASSERT_EQUAL(moat_ruleset_load(set, "/dev/zero", "", 1, NULL, &error), -EINVAL);
+	CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "/dev/zero: not a regular file"));
 	CU_ASSERT_EQUAL(moat_ruleset_load(set, "/tmp", "", 1, NULL, &error), -EISDIR);
 	CU_ASSERT_EQUAL(moat_ruleset_load(set, "/nonexistent/x", "", 1, NULL, &error), -ENOENT);
 	CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "/nonexistent/x: No such file"));
