@@ -23,8 +23,8 @@
 
 enum moat_port_role {
 	MOAT_ROLE_GATEWAY = 0, /* the kernel forwards what passes */
-	MOAT_ROLE_WIRE = 1, /* everything that passes the gate's tables goes to an AF_XDP worker */
-	MOAT_ROLE_MIRROR = 2, /* likewise, and nothing is sent on */
+	MOAT_ROLE_WIRE = 1,    /* everything goes to an AF_XDP worker, which judges it */
+	MOAT_ROLE_MIRROR = 2,  /* likewise, and nothing is sent on */
 };
 
 struct moat_gate_options {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Workers on AF_XDP ports, for tests/netns/afxdp.py: afxdp mirror IF | afxdp wire IF IF. Says "ready", runs
- * until its stdin closes or a port is lost, then prints one JSON object a worker. A minimal XDP program
- * stands for the gate, so that a failure here is the port's.
+ * Workers on AF_XDP ports, for tests/netns/afxdp.py: afxdp FRAMES PIN IF (a mirror) or afxdp FRAMES PIN
+ * IF IF (a wire). Says "ready", runs until its stdin closes or a port is lost, then prints one JSON object
+ * a worker. PIN is where the gate pins itself; with "-" a minimal XDP program stands for it, so that a
+ * failure is the port's. One rule is in force: UDP to port 9999 is dropped.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -13,19 +14,23 @@
 #include <net/if.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
 #include "dataplane/base/cleanup.h"
+#include "dataplane/gate.h"
+#include "dataplane/rule.h"
 #include "dataplane/worker.h"
 
-#define WORKERS_MAX 2
+#define SIDES_MAX 2
 
 struct side {
 	const char *interface;
 	int ifindex;
 	int map_fd;
 	int prog_fd;
+	struct moat_gate_port_info gate_info;
 	struct moat_port *port;
 	struct moat_worker *worker;
 	uint64_t samples;
@@ -58,6 +63,47 @@ static int load_program(int map_fd)
 			     MOAT_ARRAY_SIZE(instructions), NULL);
 }
 
+static int gate_attach(const char *pin, struct side *sides, int count, struct moat_gate **ret_gate)
+{
+	const struct moat_gate_options options = { .pin_path = pin };
+	struct moat_error error = { .text = "" };
+	int r = moat_gate_open(&options, ret_gate, &error);
+
+	for (int i = 0; r == 0 && i < count; i++) {
+		const struct moat_gate_port_options port = {
+			.name = sides[i].interface,
+			.role = count > 1 ? MOAT_ROLE_WIRE : MOAT_ROLE_MIRROR,
+		};
+
+		r = moat_gate_attach(*ret_gate, &port, &sides[i].gate_info, &error);
+		if (r == 0)
+			sides[i].map_fd = moat_gate_xsks_fd(*ret_gate, sides[i].gate_info.index);
+	}
+	if (r != 0)
+		fprintf(stderr, "%s\n", error.text);
+	return r != 0;
+}
+
+static int policy_new(uint32_t judges, struct moat_policy **ret_policy)
+{
+	moat_cleanup(moat_ruleset_free_cleanup) struct moat_ruleset *set = NULL;
+	struct moat_error error = { .text = "" };
+	struct moat_rule rule = moat_rule_default();
+	int r = moat_policy_new(judges, 1, ret_policy);
+
+	if (r == 0)
+		r = moat_ruleset_new(&set);
+	if (r == 0)
+		r = moat_rule_parse("drop proto udp dport 9999", 0, &rule, &error);
+	if (r == 0)
+		r = moat_ruleset_add(set, &rule, NULL);
+	if (r == 0)
+		r = moat_policy_commit(*ret_policy, set, &error);
+	if (r != 0)
+		fprintf(stderr, "policy: %s\n", error.text);
+	return r != 0;
+}
+
 static int side_attach(struct side *side)
 {
 	int r;
@@ -73,12 +119,12 @@ static int side_attach(struct side *side)
 	return r < 0 ? fail("attach", r) : 0;
 }
 
-static int side_open(struct side *side, struct moat_port *peer, bool shares)
+static int side_open(struct side *side, uint32_t frames, struct moat_port *peer, bool shares)
 {
 	const struct moat_port_afxdp_options options = {
 		.interface = side->interface,
 		.xsks_fd = side->map_fd,
-		.frames = 1024,
+		.frames = frames,
 		.shares = shares,
 		.peer = peer,
 	};
@@ -90,11 +136,12 @@ static int side_open(struct side *side, struct moat_port *peer, bool shares)
 	return r < 0;
 }
 
-static int side_start(struct side *side, struct moat_port *peer)
+static int side_start(struct side *side, struct moat_port *peer, struct moat_judge *judge)
 {
 	const struct moat_worker_options options = {
 		.port = side->port,
 		.peer = peer,
+		.judge = judge,
 		.cpu = -1,
 		.hash_seed = 1,
 		.sample_pass = 1,
@@ -129,7 +176,22 @@ static void print_count(const char *name, uint64_t count)
 	printf(", \"%s\": %" PRIu64, name, count);
 }
 
-static void side_print(const struct side *side)
+/* What the gate says of a side: its own books, and what it handed over. */
+static void gate_print(const struct moat_gate *gate, const struct side *side)
+{
+	struct moat_gate_counters c;
+	uint64_t reasons = 0;
+
+	if (!gate || moat_gate_counters(gate, side->gate_info.index, &c) < 0)
+		return;
+	for (unsigned int i = 0; i < MOAT_REASON_COUNT; i++)
+		reasons += c.reasons[i].packets;
+	print_count("gate_in", c.in.packets);
+	print_count("gate_reasons", reasons);
+	print_count("gate_redirected", c.reasons[MOAT_REASON_REDIRECT_XSK].packets);
+}
+
+static void side_print(const struct side *side, const struct moat_gate *gate)
 {
 	struct moat_worker_counters c;
 	uint64_t reasons = 0;
@@ -143,6 +205,7 @@ static void side_print(const struct side *side)
 	print_count("in", c.in.packets);
 	print_count("reasons", reasons);
 	print_count("consumed", c.reasons[MOAT_REASON_CONSUMED].packets);
+	print_count("dropped", c.reasons[MOAT_REASON_DROP_RULE].packets);
 	print_count("no_peer", c.reasons[MOAT_REASON_DROP_NO_PEER].packets);
 	print_count("received", c.port.received.packets);
 	print_count("sent", c.port.sent.packets);
@@ -153,6 +216,7 @@ static void side_print(const struct side *side)
 	print_count("samples", side->samples);
 	print_count("samples_lost", c.samples_lost);
 	print_count("digest", side->digest);
+	gate_print(gate, side);
 	printf(", \"zerocopy\": %s, \"error\": %d}\n",
 	       moat_port_afxdp_is_zerocopy(side->port) ? "true" : "false", done ? error : 0);
 }
@@ -174,27 +238,47 @@ static void run(struct side *sides, int count)
 	}
 }
 
+/* Attaches, opens and starts all sides. */
+static int start(struct side *sides, int count, uint32_t frames, const char *pin,
+		 struct moat_gate **ret_gate, struct moat_policy **ret_policy)
+{
+	if (policy_new((uint32_t)count, ret_policy))
+		return 1;
+	if (pin && gate_attach(pin, sides, count, ret_gate))
+		return 1;
+	for (int i = 0; i < count; i++) {
+		if (!pin && side_attach(&sides[i]))
+			return 1;
+		if (side_open(&sides[i], frames, i ? sides[0].port : NULL, count > 1))
+			return 1;
+	}
+	for (int i = 0; i < count; i++) {
+		if (side_start(&sides[i], count > 1 ? sides[1 - i].port : NULL,
+			       moat_policy_judge(*ret_policy, (uint32_t)i)))
+			return 1;
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
-	struct side sides[WORKERS_MAX] = { 0 };
-	int count = argc - 2;
+	struct side sides[SIDES_MAX] = { 0 };
+	struct moat_policy *policy = NULL;
+	struct moat_gate *gate = NULL;
+	const char *pin;
+	int count = argc - 3;
 
-	if (argc < 3 || count > WORKERS_MAX || count != (strcmp(argv[1], "wire") == 0 ? 2 : 1)) {
-		fprintf(stderr, "usage: afxdp mirror IF | afxdp wire IF IF\n");
+	if (count < 1 || count > SIDES_MAX) {
+		fprintf(stderr, "usage: afxdp FRAMES PIN|- IF [IF]\n");
 		return 2;
 	}
 	setrlimit(RLIMIT_MEMLOCK, &unlimited);
-	for (int i = 0; i < count; i++) {
-		sides[i].interface = argv[2 + i];
-		if (side_attach(&sides[i]) ||
-		    side_open(&sides[i], i ? sides[0].port : NULL, count > 1))
-			return 1;
-	}
-	for (int i = 0; i < count; i++) {
-		if (side_start(&sides[i], count > 1 ? sides[1 - i].port : NULL))
-			return 1;
-	}
+	pin = strcmp(argv[2], "-") == 0 ? NULL : argv[2];
+	for (int i = 0; i < count; i++)
+		sides[i].interface = argv[3 + i];
+	if (start(sides, count, (uint32_t)atoi(argv[1]), pin, &gate, &policy))
+		return 1;
 	puts("ready");
 	fflush(stdout);
 	run(sides, count);
@@ -202,10 +286,12 @@ int main(int argc, char **argv)
 		moat_worker_stop(sides[i].worker);
 	for (int i = 0; i < count; i++) {
 		side_drain(&sides[i]);
-		side_print(&sides[i]);
+		side_print(&sides[i], gate);
 	}
 	/* all threads have ended: a port may go while the other's worker still knows it */
 	for (int i = 0; i < count; i++)
 		moat_worker_free(sides[i].worker);
-	return 0;
+	moat_policy_free(policy);
+	moat_gate_close(gate);
+	return pin && moat_gate_detach(pin, NULL) < 0;
 }
