@@ -128,6 +128,7 @@ int moat_gate_commit(struct moat_gate *gate, const struct moat_ruleset *set,
 	if (r != 0)
 		return r;
 	note_slots(gate, set);
+	moat_gate_ctl(gate)->rule_count[idle] = gate->halves[idle].rules->rule_count;
 	__atomic_store_n(&moat_gate_ctl(gate)->active, idle, __ATOMIC_SEQ_CST);
 	wait_grace_period(gate);
 	return 0;

@@ -19,6 +19,8 @@
 #include "dataplane/base/cleanup.h"
 #include "dataplane/gate_internal.h"
 
+#define LOG_BYTES (1 << 20) /* the verifier gives up if its log doesn't fit */
+
 static void skeleton_cleanup(struct gate **skeleton)
 {
 	gate__destroy(*skeleton);
@@ -123,16 +125,28 @@ static int reuse_maps(struct moat_gate *gate, const struct gate_port *port, stru
 	return r;
 }
 
+/* The verifier's reason stands before its statistics. */
+static const char *last_line(char *log)
+{
+	char *end = strstr(log, "\nprocessed ");
+	char *line;
+
+	if (end)
+		*end = '\0';
+	line = strrchr(log, '\n');
+	return line ? line + 1 : log;
+}
+
 /* Loads the program of the port's role; its descriptor in port->prog_fd. */
 static int port_load(struct moat_gate *gate, struct gate_port *port, struct moat_error *error)
 {
 	moat_cleanup(skeleton_cleanup) struct gate *skeleton = gate__open();
 	bool steers = port->info.role != MOAT_ROLE_GATEWAY;
 	struct bpf_program *program;
-	char log[4096] = "";
+	moat_auto_free char *log = calloc(1, LOG_BYTES);
 	int r;
 
-	if (!skeleton)
+	if (!skeleton || !log)
 		return moat_error_set(error, -errno, "reading the gate's object: %s",
 				      strerror(errno));
 	skeleton->rodata->port_index = port->info.index;
@@ -142,7 +156,7 @@ static int port_load(struct moat_gate *gate, struct gate_port *port, struct moat
 	program = steers ? skeleton->progs.steer : skeleton->progs.gate;
 	bpf_program__set_autoload(skeleton->progs.gate, !steers);
 	bpf_program__set_autoload(skeleton->progs.steer, steers);
-	bpf_program__set_log_buf(program, log, sizeof(log));
+	bpf_program__set_log_buf(program, log, LOG_BYTES);
 	r = reuse_maps(gate, port, skeleton);
 	if (r == 0)
 		r = gate__load(skeleton);
@@ -154,7 +168,7 @@ static int port_load(struct moat_gate *gate, struct gate_port *port, struct moat
 		return moat_error_set(error, r == -EINVAL ? -ENOTSUP : r,
 				      "the kernel refuses the gate's program (5.18 or later is "
 				      "needed): %s: %.300s",
-				      strerror(-r), log);
+				      strerror(-r), last_line(log));
 	port->prog_fd = dup(bpf_program__fd(program));
 	return port->prog_fd < 0 ? moat_error_set(error, -errno, "%s", strerror(errno)) : 0;
 }

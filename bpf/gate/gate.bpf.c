@@ -20,19 +20,14 @@
 #include "lib/parse.h"
 #include "lib/sample.h"
 
-/* Global, as gate_judge_rules: the verifier then follows the parser's paths here only, and not through
- * all that comes behind. */
-__attribute__((noinline)) int gate_parse(struct xdp_md *ctx, struct gate_packet *packet)
+MOAT_INLINE void gate_parse(struct xdp_md *ctx, struct gate_packet *packet)
 {
 	struct moat_cursor cursor;
 
-	if (!packet)
-		return 0; /* for the verifier */
 	moat_cursor_init(&cursor, ctx);
 	packet->parse = moat_parse_frame(&cursor, &packet->headers);
 	packet->frame = cursor.frame;
 	packet->headers.frame_len = cursor.frame > 0xffff ? 0xffff : cursor.frame;
-	return 0;
 }
 
 /* Every IP packet, judged or not, in the cells of both its ends. */
@@ -56,6 +51,12 @@ MOAT_INLINE void gate_count_cells(struct gate_packet *packet, int drop)
 			packet->window, drop, moat_service_hash(dst_hash, h->dport));
 }
 
+/* moat_reason_verdict of the reasons that this program gives. */
+MOAT_INLINE int gate_is_drop(__u32 reason)
+{
+	return reason - MOAT_REASON_DROP_DENIED <= MOAT_REASON_DROP_LIMIT - MOAT_REASON_DROP_DENIED;
+}
+
 MOAT_INLINE void gate_sample(struct gate_packet *packet, struct moat_gate_counters *count,
 			     struct xdp_md *ctx, __u32 kind, __u32 interval)
 {
@@ -71,13 +72,20 @@ MOAT_INLINE void gate_sample(struct gate_packet *packet, struct moat_gate_counte
 SEC("xdp.frags")
 int gate(struct xdp_md *ctx)
 {
-	struct gate_packet packet = { .cpu = bpf_get_smp_processor_id() };
-	struct moat_gate_counters *count = moat_map_element(port_counters, packet.cpu);
+	struct gate_packet packet;
+	__u32 cpu = bpf_get_smp_processor_id();
+	struct moat_gate_counters *count = moat_map_element(port_counters, cpu);
 	const volatile struct moat_gate_ctl *control = moat_map_element(ctl, 0);
 	int drop;
 
 	if (!control || !count)
 		return XDP_PASS; /* both arrays have these elements */
+	/* the rest is set by the stage that uses it */
+	__builtin_memset(&packet.headers, 0, sizeof(packet.headers));
+	packet.rule_id = 0;
+	packet.expired = 0;
+	packet.errors = 0;
+	packet.cpu = cpu;
 	packet.half = control->active;
 	packet.hash_seed = control->hash_seed;
 	packet.now = bpf_jiffies64();
@@ -85,8 +93,8 @@ int gate(struct xdp_md *ctx)
 
 	gate_parse(ctx, &packet);
 	packet.src_hash = moat_addr_hash(&packet.headers.src, packet.hash_seed);
-	gate_judge(&packet);
-	drop = moat_reason_verdict(packet.reason) == MOAT_VERDICT_DROP;
+	gate_judge(&packet, control);
+	drop = gate_is_drop(packet.reason);
 
 	moat_count_packet(count, packet.reason, packet.frame);
 	gate_count_cells(&packet, drop);

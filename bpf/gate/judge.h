@@ -13,8 +13,6 @@
 /* One packet on its way through the stages. */
 struct gate_packet {
 	struct moat_headers headers;
-	struct moat_classes classes;
-	struct moat_matches matches;
 	__u64 now; /* jiffies */
 	__u64 src_hash;
 	__u64 hash_seed;
@@ -28,44 +26,73 @@ struct gate_packet {
 	__u32 tries;   /* rules looked at */
 	__u32 expired; /* of them */
 	__u32 errors;  /* lookups that failed and can't */
+	/* of the rules' stage, which sets them */
+	struct moat_classes classes;
+	struct moat_matches matches;
 };
 
-MOAT_INLINE __u32 gate_lookup_src(struct gate_packet *packet)
+/* Goes down from a root's entry, for the few addresses whose prefixes are longer than the root's. */
+MOAT_INLINE __u32 gate_descend(struct gate_packet *packet, __u32 leaf, __u64 high, __u64 low)
 {
-	const __u32 *node = moat_map_element(trie_nodes, packet->half);
-	const __u32 *root;
-	int is_v4 = moat_addr_is_v4(&packet->headers.src);
+	const __u32 *nodes;
 
-	if (is_v4)
-		root = moat_map_element(src4_root, packet->half);
-	else
-		root = moat_map_element(src6_root, packet->half);
-	if (!node || !root) {
+	if (!(leaf & MOAT_LPM_CHILD))
+		return leaf;
+	nodes = moat_map_element(trie_nodes, packet->half);
+	if (!nodes) {
 		packet->errors++;
 		return 0;
 	}
-	if (is_v4)
-		return moat_lookup_src4(root, node, node_count, packet->headers.src.words[3]);
-	return moat_lookup_v6(root, node, node_count, &packet->headers.src);
+	return moat_lookup_descend(nodes, node_count, leaf, high, low);
+}
+
+MOAT_INLINE __u32 gate_lookup_src(struct gate_packet *packet)
+{
+	const struct moat_addr *addr = &packet->headers.src;
+	int is_v4 = moat_addr_is_v4(addr);
+	__u64 high = bpf_be64_to_cpu(addr->quads[is_v4]);
+	__u64 low = bpf_be64_to_cpu(addr->quads[1]);
+	const __u32 *root;
+
+	if (is_v4) {
+		root = moat_map_element(src4_root, packet->half);
+		high <<= 32;
+		if (root)
+			return gate_descend(packet, root[high >> (64 - MOAT_LPM_SRC4_BITS)],
+					    high << MOAT_LPM_SRC4_BITS, 0);
+	} else {
+		root = moat_map_element(src6_root, packet->half);
+		if (root)
+			return gate_descend(packet, root[high >> (64 - MOAT_LPM_ROOT_BITS)],
+					    high << MOAT_LPM_ROOT_BITS |
+						    low >> (64 - MOAT_LPM_ROOT_BITS),
+					    low << MOAT_LPM_ROOT_BITS);
+	}
+	packet->errors++;
+	return 0;
 }
 
 MOAT_INLINE __u32 gate_lookup_dst(struct gate_packet *packet)
 {
-	const __u32 *node = moat_map_element(trie_nodes, packet->half);
+	const struct moat_addr *addr = &packet->headers.dst;
+	int is_v4 = moat_addr_is_v4(addr);
+	__u64 high = bpf_be64_to_cpu(addr->quads[is_v4]);
+	__u64 low = is_v4 ? 0 : bpf_be64_to_cpu(addr->quads[1]);
 	const __u32 *root;
-	int is_v4 = moat_addr_is_v4(&packet->headers.dst);
 
-	if (is_v4)
+	if (is_v4) {
 		root = moat_map_element(dst4_root, packet->half);
-	else
+		high <<= 32;
+	} else {
 		root = moat_map_element(dst6_root, packet->half);
-	if (!node || !root) {
+	}
+	if (!root) {
 		packet->errors++;
 		return 0;
 	}
-	if (is_v4)
-		return moat_lookup_dst4(root, node, node_count, packet->headers.dst.words[3]);
-	return moat_lookup_v6(root, node, node_count, &packet->headers.dst);
+	return gate_descend(packet, root[high >> (64 - MOAT_LPM_ROOT_BITS)],
+			    high << MOAT_LPM_ROOT_BITS | low >> (64 - MOAT_LPM_ROOT_BITS),
+			    low << MOAT_LPM_ROOT_BITS);
 }
 
 MOAT_INLINE enum moat_reason gate_limit(struct gate_packet *packet,
@@ -135,11 +162,12 @@ static long gate_take_turn(__u32 number, struct gate_turn *turn)
 }
 
 /*
- * A global function: the verifier looks at it once, by itself, instead of once for each path that leads
- * here through the parser, and knows nothing of the packet's fields, which lets it join paths; likewise
- * the loop's turns, thanks to bpf_loop. The return value is not used.
+ * Goes on with the rules where the first one didn't decide. Rare, so it may cost two calls (13 ns each
+ * where returns are guarded against speculation): a global function, which the verifier looks at once, by
+ * itself, instead of once for each path that leads here, and bpf_loop, likewise for its turns. The return
+ * value is not used.
  */
-__attribute__((noinline)) int gate_judge_rules(struct gate_packet *packet, __u32 src_class)
+__attribute__((noinline)) int gate_judge_rest(struct gate_packet *packet)
 {
 	struct gate_turn turn = {};
 
@@ -147,40 +175,53 @@ __attribute__((noinline)) int gate_judge_rules(struct gate_packet *packet, __u32
 		return 0; /* for the verifier */
 	turn.packet = packet;
 	turn.table = moat_map_element(rule_tables, packet->half);
-	if (!turn.table) {
+	if (!turn.table || !moat_vectors_find(&turn.vectors, turn.table, &packet->classes)) {
 		packet->errors++;
 		return 0;
 	}
-	moat_classes_find(&packet->classes, turn.table, &packet->headers, src_class,
-			  gate_lookup_dst(packet) & MOAT_LPM_CLASS);
-	/* read back from memory, classes are all alike to the verifier, however they were found */
-	asm volatile("" ::: "memory");
-	if (!moat_vectors_find(&turn.vectors, turn.table, &packet->classes)) {
-		packet->errors++;
-		return 0;
-	}
-	moat_matches_init(&packet->matches, &turn.vectors);
-	if (packet->matches.summary != 0)
-		bpf_loop(MOAT_RULE_WORDS + MOAT_RULE_TRIES, gate_take_turn, &turn, 0);
+	bpf_loop(MOAT_RULE_WORDS + MOAT_RULE_TRIES, gate_take_turn, &turn, 0);
 	return 0;
 }
 
-MOAT_INLINE int gate_has_rules(struct gate_packet *packet)
+/* Judges by rules: mostly none is left after the summaries, or the first one decides. */
+MOAT_INLINE void gate_judge_rules(struct gate_packet *packet, __u32 src_class)
 {
 	const struct moat_rule_tables *table = moat_map_element(rule_tables, packet->half);
+	struct moat_vectors vectors;
 
-	return table && table->rule_count != 0;
+	if (!table) {
+		packet->errors++;
+		return;
+	}
+	moat_classes_find(&packet->classes, table, &packet->headers, src_class,
+			  gate_lookup_dst(packet) & MOAT_LPM_CLASS);
+	if (!moat_vectors_find(&vectors, table, &packet->classes)) {
+		packet->errors++;
+		return;
+	}
+	moat_matches_init(&packet->matches, &vectors);
+	if (!moat_matches_next_word(&packet->matches, &vectors))
+		return;
+	if (packet->matches.word != 0) {
+		packet->tries = 1;
+		if (gate_apply(packet, &table->entries[moat_matches_take(&packet->matches)]))
+			return;
+	}
+	if (packet->matches.word | packet->matches.summary)
+		gate_judge_rest(packet);
 }
 
 /* Sets the reason of a parsed packet. */
-MOAT_INLINE void gate_judge(struct gate_packet *packet)
+MOAT_INLINE void gate_judge(struct gate_packet *packet, const volatile struct moat_gate_ctl *control)
 {
-	__u32 leaf;
+	__u32 half = packet->half, leaf;
 
-	packet->reason = moat_parse_reason(packet->parse);
-	if (packet->parse != MOAT_PARSE_OK)
+	if (packet->parse != MOAT_PARSE_OK) {
+		packet->reason = moat_parse_reason(packet->parse);
 		return;
-	if (packet->half > 1) {
+	}
+	packet->reason = MOAT_REASON_PASS_DEFAULT;
+	if (half > 1) {
 		packet->reason = MOAT_REASON_PASS_NO_TABLE;
 		return;
 	}
@@ -189,7 +230,9 @@ MOAT_INLINE void gate_judge(struct gate_packet *packet)
 		packet->reason = MOAT_REASON_PASS_ALLOWED;
 	else if (leaf & MOAT_LPM_DENY)
 		packet->reason = MOAT_REASON_DROP_DENIED;
-	else if (gate_has_rules(packet))
+	/* the compiler knows the bound from above, the verifier has to see the mask */
+	asm volatile("" : "+r"(half));
+	if (packet->reason == MOAT_REASON_PASS_DEFAULT && control->rule_count[half & 1])
 		gate_judge_rules(packet, leaf & MOAT_LPM_CLASS);
 }
 

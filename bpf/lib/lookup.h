@@ -25,38 +25,10 @@ MOAT_INLINE __u32 moat_lookup_child(const __u32 *nodes, __u32 count, __u32 child
 	return nodes[first + key];
 }
 
-MOAT_INLINE __u32 moat_lookup_src4(const __u32 *root, const __u32 *nodes, __u32 count, __be32 addr)
+/* Down from a child, by the bits at the top of high:low that are not used yet. */
+MOAT_INLINE __u32 moat_lookup_descend(const __u32 *nodes, __u32 count, __u32 leaf, __u64 high,
+				      __u64 low)
 {
-	__u32 host = bpf_ntohl(addr);
-	__u32 leaf = root[host >> (32 - MOAT_LPM_SRC4_BITS)];
-
-	if (leaf & MOAT_LPM_CHILD)
-		leaf = moat_lookup_child(nodes, count, leaf, host & 0xff);
-	return leaf;
-}
-
-MOAT_INLINE __u32 moat_lookup_dst4(const __u32 *root, const __u32 *nodes, __u32 count, __be32 addr)
-{
-	__u32 host = bpf_ntohl(addr);
-	__u32 leaf = root[host >> (32 - MOAT_LPM_ROOT_BITS)];
-
-	if (leaf & MOAT_LPM_CHILD)
-		leaf = moat_lookup_child(nodes, count, leaf, (host >> 8) & 0xff);
-	if (leaf & MOAT_LPM_CHILD)
-		leaf = moat_lookup_child(nodes, count, leaf, host & 0xff);
-	return leaf;
-}
-
-MOAT_INLINE __u32 moat_lookup_v6(const __u32 *root, const __u32 *nodes, __u32 count,
-				 const struct moat_addr *addr)
-{
-	__u64 high = bpf_be64_to_cpu(addr->quads[0]);
-	__u64 low = bpf_be64_to_cpu(addr->quads[1]);
-	__u32 leaf = root[high >> (64 - MOAT_LPM_ROOT_BITS)];
-
-	/* the bits not yet used, shifted to the top of high:low */
-	high = high << MOAT_LPM_ROOT_BITS | low >> (64 - MOAT_LPM_ROOT_BITS);
-	low <<= MOAT_LPM_ROOT_BITS;
 	for (int level = 0; level < MOAT_LPM_V6_LEVELS && (leaf & MOAT_LPM_CHILD); level++) {
 		leaf = moat_lookup_child(nodes, count, leaf, high >> 56);
 		high = high << 8 | low >> 56;

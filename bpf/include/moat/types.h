@@ -35,11 +35,14 @@ struct moat_addr {
 };
 MOAT_STATIC_ASSERT(sizeof(struct moat_addr) == 16, "an address is 16 bytes in every table");
 
-/* The third word of an IPv4-mapped address, ::ffff:0:0/96, as it stands in memory. */
+/* The third word of an IPv4-mapped address, ::ffff:0:0/96, as it stands in memory; and how far behind it
+ * the address proper stands in the second quad. */
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define MOAT_V4_MAPPED 0xffff0000u
+#define MOAT_V4_MAPPED_QUAD(v4) ((__u64)(v4) << 32 | MOAT_V4_MAPPED)
 #else
 #define MOAT_V4_MAPPED 0x0000ffffu
+#define MOAT_V4_MAPPED_QUAD(v4) ((__u64)MOAT_V4_MAPPED << 32 | (v4))
 #endif
 
 enum moat_family {
@@ -61,9 +64,9 @@ MOAT_STATIC_ASSERT(sizeof(struct moat_prefix) == 24, "prefixes stand in rules th
 
 MOAT_INLINE void moat_addr_from_v4(struct moat_addr *ret_addr, __be32 v4)
 {
+	/* in one store: a quad read back from two stores of words waits for both to reach the cache */
 	ret_addr->quads[0] = 0;
-	ret_addr->words[2] = MOAT_V4_MAPPED;
-	ret_addr->words[3] = v4;
+	ret_addr->quads[1] = MOAT_V4_MAPPED_QUAD(v4);
 }
 
 MOAT_INLINE int moat_addr_is_v4(const struct moat_addr *addr)
