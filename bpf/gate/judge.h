@@ -200,10 +200,11 @@ MOAT_INLINE void gate_judge_rules(struct gate_packet *packet, __u32 src_class)
 		return;
 	}
 	moat_matches_init(&packet->matches, &vectors);
+	packet->tries = 0;
 	if (!moat_matches_next_word(&packet->matches, &vectors))
 		return;
 	if (packet->matches.word != 0) {
-		packet->tries = 1;
+		packet->tries++;
 		if (gate_apply(packet, &table->entries[moat_matches_take(&packet->matches)]))
 			return;
 	}
