@@ -1,0 +1,550 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* From raw YAML values to a configuration: defaults, and what each value must be to make sense. */
+#include "ctl/config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <net/if.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "ctl/config_schema.h"
+#include "dataplane/base/addr.h"
+#include "dataplane/base/cleanup.h"
+#include "dataplane/base/clock.h"
+
+#define WHERE_LEN 128
+/* Passes that respond.allow becomes share the rule table with everything else. */
+#define RESPOND_ALLOW_MAX 128
+
+struct reader {
+	const char *path;
+	const struct moat_marks *marks;
+	struct moat_error *error;
+	unsigned int flags;
+};
+
+/* "PATH:LINE:COLUMN: WHERE: why". Returns -EINVAL. */
+__attribute__((format(printf, 3, 4))) static int bad(const struct reader *reader, const char *where,
+						     const char *format, ...)
+{
+	struct moat_mark mark = moat_marks_value(reader->marks, where);
+	char why[384];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(why, sizeof(why), format, args);
+	va_end(args);
+	return moat_error_set(reader->error, -EINVAL, "%s:%zu:%zu: %s%s%s", reader->path, mark.line,
+			      mark.column, where, *where ? ": " : "", why);
+}
+
+static int no_memory(const struct reader *reader)
+{
+	return moat_error_set(reader->error, -ENOMEM, "%s: out of memory", reader->path);
+}
+
+static int take_uint(const struct reader *reader, const char *where, const uint32_t *raw,
+		     uint32_t min, uint32_t max, uint32_t *ret_value)
+{
+	if (!raw)
+		return 0;
+	if (*raw < min || *raw > max)
+		return bad(reader, where, "%u is not in %u to %u", *raw, min, max);
+	*ret_value = *raw;
+	return 0;
+}
+
+static int take_power(const struct reader *reader, const char *where, const uint32_t *raw,
+		      uint32_t min, uint32_t max, uint32_t *ret_value)
+{
+	if (raw && (*raw & (*raw - 1)) != 0)
+		return bad(reader, where, "%u is not a power of two", *raw);
+	return take_uint(reader, where, raw, min, max, ret_value);
+}
+
+static int take_number(const struct reader *reader, const char *where, const double *raw,
+		       double min, double max, double *ret_value)
+{
+	if (!raw)
+		return 0;
+	if (!isfinite(*raw) || *raw < min || *raw > max)
+		return bad(reader, where, "%g is not in %g to %g", *raw, min, max);
+	*ret_value = *raw;
+	return 0;
+}
+
+static int take_duration(const struct reader *reader, const char *where, const char *raw,
+			 uint64_t min_ns, uint64_t max_ns, uint64_t *ret_ns)
+{
+	uint64_t ns;
+
+	if (!raw)
+		return 0;
+	if (moat_clock_parse_duration(raw, &ns) < 0)
+		return bad(reader, where, "\"%s\" is no duration (say 90s, 5m or 1.5h)", raw);
+	if (ns < min_ns || ns > max_ns)
+		return bad(reader, where, "\"%s\" is not in %g s to %g s", raw,
+			   (double)min_ns / (double)MOAT_NS_PER_S,
+			   (double)max_ns / (double)MOAT_NS_PER_S);
+	*ret_ns = ns;
+	return 0;
+}
+
+static int take_prefix(const struct reader *reader, const char *where, const char *raw,
+		       struct moat_prefix *ret_prefix)
+{
+	struct moat_prefix prefix;
+	int r = moat_prefix_parse(raw, &prefix);
+
+	if (r == -EDOM)
+		return bad(reader, where, "\"%s\" has bits set behind the prefix", raw);
+	if (r < 0 || prefix.family == MOAT_FAMILY_ANY)
+		return bad(reader, where, "\"%s\" is no prefix (say 192.0.2.0/24 or 2001:db8::/32)",
+			   raw);
+	*ret_prefix = prefix;
+	return 0;
+}
+
+/* Appends a list of prefixes to what `list` has. */
+static int take_prefixes(const struct reader *reader, const char *where, char *const *raw,
+			 unsigned int count, struct moat_config_prefixes *list)
+{
+	struct moat_prefix *grown;
+	char item[WHERE_LEN];
+
+	if (count == 0)
+		return 0;
+	grown = reallocarray(list->prefixes, list->count + count, sizeof(*grown));
+	if (!grown)
+		return no_memory(reader);
+	list->prefixes = grown;
+	for (unsigned int i = 0; i < count; i++) {
+		int r;
+
+		snprintf(item, sizeof(item), "%s.%u", where, i);
+		r = take_prefix(reader, item, raw[i], &grown[list->count]);
+		if (r < 0)
+			return r;
+		list->count++;
+	}
+	return 0;
+}
+
+static int take_path(const struct reader *reader, const char *where, const char *raw, char **path)
+{
+	char *copy;
+
+	if (!raw)
+		return 0;
+	if (raw[0] != '/')
+		return bad(reader, where, "\"%s\" is no absolute path", raw);
+	copy = strdup(raw);
+	if (!copy)
+		return no_memory(reader);
+	free(*path);
+	*path = copy;
+	return 0;
+}
+
+static int check_port_exists(const struct reader *reader, const char *where, const char *name)
+{
+	if (!(reader->flags & MOAT_CONFIG_CHECK_PORTS) || if_nametoindex(name) != 0)
+		return 0;
+	return bad(reader, where, "there is no interface \"%s\" (see: ip link)", name);
+}
+
+static int take_port(const struct reader *reader, unsigned int index,
+		     const struct moat_raw_port *raw, struct moat_config *config)
+{
+	struct moat_config_port *port = &config->ports[config->port_count];
+	char where[WHERE_LEN];
+
+	snprintf(where, sizeof(where), "ports.%u.name", index);
+	if (strpbrk(raw->name, "/ \t\n:") || strcmp(raw->name, ".") == 0 ||
+	    strcmp(raw->name, "..") == 0)
+		return bad(reader, where, "\"%s\" is no interface name", raw->name);
+	for (size_t i = 0; i < config->port_count; i++) {
+		if (strcmp(config->ports[i].name, raw->name) == 0)
+			return bad(reader, where, "port \"%s\" is listed twice", raw->name);
+	}
+	snprintf(port->name, sizeof(port->name), "%s", raw->name);
+	port->role = (enum moat_port_role)raw->role;
+	port->generic = raw->mode == 1;
+	if (raw->peer)
+		snprintf(port->peer, sizeof(port->peer), "%s", raw->peer);
+	config->port_count++;
+	return check_port_exists(reader, where, raw->name);
+}
+
+static const struct moat_config_port *port_named(const struct moat_config *config, const char *name)
+{
+	for (size_t i = 0; i < config->port_count; i++) {
+		if (strcmp(config->ports[i].name, name) == 0)
+			return &config->ports[i];
+	}
+	return NULL;
+}
+
+/* The two ports of a wire name each other. */
+static int check_peer(const struct reader *reader, unsigned int index,
+		      const struct moat_config *config)
+{
+	const struct moat_config_port *port = &config->ports[index];
+	const struct moat_config_port *peer = port_named(config, port->peer);
+	char where[WHERE_LEN];
+
+	snprintf(where, sizeof(where), "ports.%u.peer", index);
+	if (port->role != MOAT_ROLE_WIRE)
+		return port->peer[0] ? bad(reader, where, "only a port with role wire has a peer")
+				     : 0;
+	if (!port->peer[0])
+		return bad(reader, where, "a wire needs the port on its other side as \"peer\"");
+	if (!peer || peer == port || peer->role != MOAT_ROLE_WIRE)
+		return bad(reader, where, "\"%s\" is no other port with role wire", port->peer);
+	if (strcmp(peer->peer, port->name) != 0)
+		return bad(reader, where, "\"%s\" has another peer, \"%s\"", peer->name, peer->peer);
+	return 0;
+}
+
+static int take_ports(const struct reader *reader, const struct moat_raw_config *raw,
+		      struct moat_config *config)
+{
+	int r = 0;
+
+	if (raw->ports_count == 0)
+		return bad(reader, "ports", "at least one port is needed");
+	if (raw->ports_count > MOAT_PORTS_MAX)
+		return bad(reader, "ports", "%u ports, but %d at most", raw->ports_count,
+			   MOAT_PORTS_MAX);
+	for (unsigned int i = 0; r == 0 && i < raw->ports_count; i++)
+		r = take_port(reader, i, &raw->ports[i], config);
+	for (unsigned int i = 0; r == 0 && i < raw->ports_count; i++)
+		r = check_peer(reader, i, config);
+	return r;
+}
+
+static int take_gate(const struct reader *reader, const struct moat_raw_gate *raw,
+		     struct moat_config *config)
+{
+	int r;
+
+	if (!raw)
+		return 0;
+	r = take_power(reader, "gate.cells", raw->cells, 1024, 1u << 20, &config->gate_cells);
+	if (r == 0)
+		r = take_uint(reader, "gate.nodes", raw->nodes, 1024, 1u << 22, &config->gate_nodes);
+	if (r == 0)
+		r = take_uint(reader, "gate.sample_pass", raw->sample_pass, 0, 1u << 24,
+			      &config->sample_pass);
+	if (r == 0)
+		r = take_uint(reader, "gate.sample_drop", raw->sample_drop, 0, 1u << 24,
+			      &config->sample_drop);
+	return r;
+}
+
+static int take_rates(const struct reader *reader, const char *where,
+		      const struct moat_raw_rates *raw, double rates[4])
+{
+	static const char *const kinds[] = { "syn", "udp", "icmp", "amplification" };
+	const double *const values[] = { raw ? raw->syn : NULL, raw ? raw->udp : NULL,
+					 raw ? raw->icmp : NULL, raw ? raw->amplification : NULL };
+	char item[WHERE_LEN];
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < MOAT_ARRAY_SIZE(kinds); i++) {
+		snprintf(item, sizeof(item), "%s.%s", where, kinds[i]);
+		r = take_number(reader, item, values[i], 0, 1e9, &rates[i]);
+	}
+	return r;
+}
+
+static int take_protected(const struct reader *reader, const struct moat_raw_detect *raw,
+			  struct moat_detect_config *detect)
+{
+	char where[WHERE_LEN];
+
+	if (raw->protected_count > MOAT_PROTECTED_MAX)
+		return bad(reader, "detect.protected", "%u prefixes, but %d at most",
+			   raw->protected_count, MOAT_PROTECTED_MAX);
+	for (unsigned int i = 0; i < raw->protected_count; i++) {
+		int r;
+
+		snprintf(where, sizeof(where), "detect.protected.%u", i);
+		r = take_prefix(reader, where, raw->protected_prefixes[i],
+				&detect->protected_prefixes[i]);
+		if (r < 0)
+			return r;
+		detect->protected_count++;
+	}
+	return 0;
+}
+
+static int take_detect(const struct reader *reader, const struct moat_raw_detect *raw,
+		       struct moat_detect_config *detect)
+{
+	int r;
+
+	if (!raw)
+		return 0;
+	r = take_protected(reader, raw, detect);
+	if (r == 0)
+		r = take_duration(reader, "detect.learn", raw->learn, 2 * MOAT_NS_PER_S,
+				  7 * 86400 * MOAT_NS_PER_S, &detect->learn_ns);
+	if (r == 0)
+		r = take_rates(reader, "detect.floor", raw->floor, detect->floor_pps);
+	if (r == 0)
+		r = take_rates(reader, "detect.guard", raw->guard, detect->guard_pps);
+	if (r == 0)
+		r = take_number(reader, "detect.scan_targets", raw->scan_targets, 1, 1e6,
+				&detect->scan_targets);
+	if (r == 0)
+		r = take_number(reader, "detect.sensitivity", raw->sensitivity, 0.01, 100,
+				&detect->sensitivity);
+	if (r == 0)
+		r = take_duration(reader, "detect.close_after", raw->close_after, MOAT_NS_PER_S,
+				  3600 * MOAT_NS_PER_S, &detect->close_ns);
+	if (r == 0)
+		r = take_number(reader, "detect.collateral_max", raw->collateral_max, 0, 1,
+				&detect->collateral_max);
+	if (r == 0)
+		r = take_uint(reader, "detect.hosts", raw->hosts, 1024, 1u << 22, &detect->hosts);
+	if (r == 0)
+		r = take_uint(reader, "detect.clusters", raw->clusters, 1, 64, &detect->clusters);
+	if (r == 0 && raw->seed)
+		detect->seed = *raw->seed;
+	return r;
+}
+
+static int take_respond(const struct reader *reader, const struct moat_raw_respond *raw,
+			struct moat_config *config)
+{
+	int r;
+
+	if (!raw)
+		return 0;
+	config->respond.mode = (enum moat_respond_mode)raw->mode;
+	r = take_uint(reader, "respond.max_rules", raw->max_rules, 1, MOAT_RESPOND_RULES_MAX,
+		      &config->respond.max_rules);
+	if (r == 0)
+		r = take_duration(reader, "respond.hold", raw->hold, MOAT_NS_PER_S,
+				  86400 * MOAT_NS_PER_S, &config->respond.hold_ns);
+	if (r == 0 && raw->allow_count > RESPOND_ALLOW_MAX)
+		r = bad(reader, "respond.allow",
+			"%u prefixes, but %d at most (lists.allow takes more)", raw->allow_count,
+			RESPOND_ALLOW_MAX);
+	if (r == 0)
+		r = take_prefixes(reader, "respond.allow", raw->allow, raw->allow_count,
+				  &config->respond_allow);
+	return r;
+}
+
+static int take_files(const struct reader *reader, const struct moat_raw_lists *raw,
+		      struct moat_config *config)
+{
+	char where[WHERE_LEN];
+
+	if (raw->files_count == 0)
+		return 0;
+	config->list_files = calloc(raw->files_count, sizeof(*config->list_files));
+	if (!config->list_files)
+		return no_memory(reader);
+	config->list_file_count = raw->files_count;
+	for (unsigned int i = 0; i < raw->files_count; i++) {
+		int r;
+
+		snprintf(where, sizeof(where), "lists.files.%u", i);
+		r = take_path(reader, where, raw->files[i], &config->list_files[i]);
+		if (r == 0 && access(raw->files[i], R_OK) < 0)
+			r = bad(reader, where, "%s: %s", raw->files[i], strerror(errno));
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int take_lists(const struct reader *reader, const struct moat_raw_lists *raw,
+		      struct moat_config *config)
+{
+	int r;
+
+	if (!raw)
+		return 0;
+	r = take_prefixes(reader, "lists.allow", raw->allow, raw->allow_count, &config->list_allow);
+	if (r == 0)
+		r = take_prefixes(reader, "lists.deny", raw->deny, raw->deny_count,
+				  &config->list_deny);
+	if (r == 0)
+		r = take_files(reader, raw, config);
+	return r;
+}
+
+static int take_events(const struct reader *reader, const struct moat_raw_events *raw,
+		       struct moat_config *config)
+{
+	int r;
+
+	if (!raw)
+		return 0;
+	if (raw->path && strcmp(raw->path, "none") == 0) {
+		free(config->events_path);
+		config->events_path = NULL;
+		r = 0;
+	} else {
+		r = take_path(reader, "events.path", raw->path, &config->events_path);
+	}
+	if (r == 0)
+		r = take_uint(reader, "events.queue", raw->queue, 64, 1u << 20,
+			      &config->events_queue);
+	return r;
+}
+
+static int take_all(const struct reader *reader, const struct moat_raw_config *raw,
+		    struct moat_config *config)
+{
+	int r = take_path(reader, "run_dir", raw->run_dir, &config->run_dir);
+
+	if (r == 0)
+		r = take_path(reader, "state_dir", raw->state_dir, &config->state_dir);
+	if (r == 0)
+		r = take_path(reader, "pin_dir", raw->pin_dir, &config->pin_dir);
+	if (r == 0 && raw->log_level)
+		config->log_level = (enum moat_log_level)raw->log_level;
+	if (r == 0)
+		r = take_ports(reader, raw, config);
+	if (r == 0)
+		r = take_gate(reader, raw->gate, config);
+	if (r == 0)
+		r = take_detect(reader, raw->detect, &config->detect);
+	if (r == 0)
+		r = take_respond(reader, raw->respond, config);
+	if (r == 0)
+		r = take_lists(reader, raw->lists, config);
+	if (r == 0)
+		r = take_events(reader, raw->events, config);
+	return r;
+}
+
+/* The responder may name none of either list. */
+static int join_allowed(struct moat_config *config)
+{
+	struct moat_config_prefixes *joined = &config->allow_sources;
+	size_t count = config->respond_allow.count + config->list_allow.count;
+
+	if (count == 0)
+		return 0;
+	joined->prefixes = calloc(count, sizeof(*joined->prefixes));
+	if (!joined->prefixes)
+		return -ENOMEM;
+	for (size_t i = 0; i < config->respond_allow.count; i++)
+		joined->prefixes[joined->count++] = config->respond_allow.prefixes[i];
+	for (size_t i = 0; i < config->list_allow.count; i++)
+		joined->prefixes[joined->count++] = config->list_allow.prefixes[i];
+	config->respond.allow = joined->prefixes;
+	config->respond.allow_count = joined->count;
+	return 0;
+}
+
+int moat_config_default(struct moat_config **ret_config)
+{
+	moat_cleanup(moat_config_free_cleanup) struct moat_config *config = calloc(1,
+										   sizeof(*config));
+
+	if (!config)
+		return -ENOMEM;
+	config->run_dir = strdup(MOAT_RUN_DIR_DEFAULT);
+	config->state_dir = strdup(MOAT_STATE_DIR_DEFAULT);
+	config->pin_dir = strdup(MOAT_GATE_PIN_DEFAULT);
+	config->events_path = strdup(MOAT_EVENTS_DEFAULT);
+	if (!config->run_dir || !config->state_dir || !config->pin_dir || !config->events_path)
+		return -ENOMEM;
+	config->log_level = MOAT_LOG_INFO;
+	config->sample_pass = 64;
+	config->sample_drop = 1024;
+	config->detect = moat_detect_config_default();
+	config->respond.mode = MOAT_RESPOND_OBSERVE;
+	config->respond.max_rules = 64;
+	config->respond.hold_ns = 60 * MOAT_NS_PER_S;
+	config->events_queue = 8192;
+	*ret_config = moat_take_ptr(config);
+	return 0;
+}
+
+int moat_config_parse(const char *path, const char *text, size_t length, unsigned int flags,
+		      struct moat_config **ret_config, struct moat_error *error)
+{
+	moat_cleanup(moat_config_free_cleanup) struct moat_config *config = NULL;
+	moat_cleanup(moat_marks_free_cleanup) struct moat_marks *marks = NULL;
+	moat_cleanup(moat_raw_config_free_cleanup) struct moat_raw_config *raw = NULL;
+	static const struct moat_raw_config empty;
+	struct reader reader = { .path = path, .error = error, .flags = flags };
+	int r;
+
+	r = moat_marks_new(path, text, length, &marks, error);
+	if (r == 0)
+		r = moat_raw_config_load(path, text, length, marks, &raw, error);
+	if (r < 0)
+		return r;
+	reader.marks = marks;
+	if (moat_config_default(&config) < 0)
+		return no_memory(&reader);
+	r = take_all(&reader, raw ? raw : &empty, config);
+	if (r < 0)
+		return r;
+	config->path = strdup(path);
+	if (!config->path || join_allowed(config) < 0)
+		return no_memory(&reader);
+	*ret_config = moat_take_ptr(config);
+	return 0;
+}
+
+int moat_config_load(const char *path, unsigned int flags, struct moat_config **ret_config,
+		     struct moat_error *error)
+{
+	moat_auto_fclose FILE *file = fopen(path, "re");
+	moat_auto_free char *text = malloc(MOAT_CONFIG_BYTES_MAX + 1);
+	struct stat facts;
+	size_t length;
+
+	if (!file)
+		return moat_error_set(error, -errno, "%s: %s", path, strerror(errno));
+	if (!text)
+		return moat_error_set(error, -ENOMEM, "%s: out of memory", path);
+	if (fstat(fileno(file), &facts) == 0 && S_ISDIR(facts.st_mode))
+		return moat_error_set(error, -EISDIR, "%s: is a directory", path);
+	length = fread(text, 1, MOAT_CONFIG_BYTES_MAX + 1, file);
+	if (ferror(file))
+		return moat_error_set(error, -EIO, "%s: can't be read", path);
+	if (length > MOAT_CONFIG_BYTES_MAX)
+		return moat_error_set(error, -EFBIG,
+				      "%s: larger than %u bytes (long lists go to lists.files)",
+				      path, MOAT_CONFIG_BYTES_MAX);
+	return moat_config_parse(path, text, length, flags, ret_config, error);
+}
+
+void moat_config_free(struct moat_config *config)
+{
+	if (!config)
+		return;
+	for (size_t i = 0; i < config->list_file_count; i++)
+		free(config->list_files[i]);
+	free(config->list_files);
+	free(config->allow_sources.prefixes);
+	free(config->respond_allow.prefixes);
+	free(config->list_allow.prefixes);
+	free(config->list_deny.prefixes);
+	free(config->events_path);
+	free(config->pin_dir);
+	free(config->state_dir);
+	free(config->run_dir);
+	free(config->path);
+	free(config);
+}
+
+void moat_config_free_cleanup(struct moat_config **config)
+{
+	moat_config_free(*config);
+}

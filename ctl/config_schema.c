@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * libcyaml's schema of the configuration file, and its complaints as one sentence with a place.
+ *
+ * libcyaml reports through a log function: first what is wrong, then a backtrace of the mappings and
+ * sequences it was in, innermost first. Its places are those of the last token read, which for an unknown
+ * or missing key is another line than the operator wants, so the path is looked up in the marks.
+ */
+#include "ctl/config_schema.h"
+
+#include <cyaml/cyaml.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctl/respond.h"
+#include "dataplane/base/log.h"
+#include "dataplane/gate.h"
+
+#define OPT CYAML_FLAG_OPTIONAL
+#define OPT_PTR (CYAML_FLAG_OPTIONAL | CYAML_FLAG_POINTER)
+#define ENUM (CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT)
+
+static const cyaml_strval_t roles[] = {
+	{ "gateway", MOAT_ROLE_GATEWAY },
+	{ "wire", MOAT_ROLE_WIRE },
+	{ "mirror", MOAT_ROLE_MIRROR },
+};
+static const cyaml_strval_t port_modes[] = { { "auto", 0 }, { "generic", 1 } };
+static const cyaml_strval_t respond_modes[] = {
+	{ "observe", MOAT_RESPOND_OBSERVE },
+	{ "enforce", MOAT_RESPOND_ENFORCE },
+};
+static const cyaml_strval_t log_levels[] = {
+	{ "error", MOAT_LOG_ERROR },
+	{ "warning", MOAT_LOG_WARNING },
+	{ "info", MOAT_LOG_INFO },
+	{ "debug", MOAT_LOG_DEBUG },
+};
+
+static const cyaml_schema_value_t string_entry = {
+	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, 4095),
+};
+
+static const cyaml_schema_field_t port_fields[] = {
+	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct moat_raw_port, name, 1, 15),
+	CYAML_FIELD_ENUM("role", ENUM, struct moat_raw_port, role, roles, CYAML_ARRAY_LEN(roles)),
+	CYAML_FIELD_STRING_PTR("peer", OPT_PTR, struct moat_raw_port, peer, 1, 15),
+	CYAML_FIELD_ENUM("mode", ENUM, struct moat_raw_port, mode, port_modes,
+			 CYAML_ARRAY_LEN(port_modes)),
+	CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t port_entry = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct moat_raw_port, port_fields),
+};
+
+static const cyaml_schema_field_t gate_fields[] = {
+	CYAML_FIELD_UINT_PTR("cells", OPT_PTR, struct moat_raw_gate, cells),
+	CYAML_FIELD_UINT_PTR("nodes", OPT_PTR, struct moat_raw_gate, nodes),
+	CYAML_FIELD_UINT_PTR("sample_pass", OPT_PTR, struct moat_raw_gate, sample_pass),
+	CYAML_FIELD_UINT_PTR("sample_drop", OPT_PTR, struct moat_raw_gate, sample_drop),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t rates_fields[] = {
+	CYAML_FIELD_FLOAT_PTR("syn", OPT_PTR, struct moat_raw_rates, syn),
+	CYAML_FIELD_FLOAT_PTR("udp", OPT_PTR, struct moat_raw_rates, udp),
+	CYAML_FIELD_FLOAT_PTR("icmp", OPT_PTR, struct moat_raw_rates, icmp),
+	CYAML_FIELD_FLOAT_PTR("amplification", OPT_PTR, struct moat_raw_rates, amplification),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t detect_fields[] = {
+	CYAML_FIELD_SEQUENCE_COUNT("protected", OPT_PTR, struct moat_raw_detect, protected_prefixes,
+				   protected_count, &string_entry, 0, CYAML_UNLIMITED),
+	CYAML_FIELD_STRING_PTR("learn", OPT_PTR, struct moat_raw_detect, learn, 1, 31),
+	CYAML_FIELD_MAPPING_PTR("floor", OPT_PTR, struct moat_raw_detect, floor, rates_fields),
+	CYAML_FIELD_MAPPING_PTR("guard", OPT_PTR, struct moat_raw_detect, guard, rates_fields),
+	CYAML_FIELD_FLOAT_PTR("scan_targets", OPT_PTR, struct moat_raw_detect, scan_targets),
+	CYAML_FIELD_FLOAT_PTR("sensitivity", OPT_PTR, struct moat_raw_detect, sensitivity),
+	CYAML_FIELD_STRING_PTR("close_after", OPT_PTR, struct moat_raw_detect, close_after, 1, 31),
+	CYAML_FIELD_FLOAT_PTR("collateral_max", OPT_PTR, struct moat_raw_detect, collateral_max),
+	CYAML_FIELD_UINT_PTR("hosts", OPT_PTR, struct moat_raw_detect, hosts),
+	CYAML_FIELD_UINT_PTR("clusters", OPT_PTR, struct moat_raw_detect, clusters),
+	CYAML_FIELD_UINT_PTR("seed", OPT_PTR, struct moat_raw_detect, seed),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t respond_fields[] = {
+	CYAML_FIELD_ENUM("mode", ENUM, struct moat_raw_respond, mode, respond_modes,
+			 CYAML_ARRAY_LEN(respond_modes)),
+	CYAML_FIELD_UINT_PTR("max_rules", OPT_PTR, struct moat_raw_respond, max_rules),
+	CYAML_FIELD_STRING_PTR("hold", OPT_PTR, struct moat_raw_respond, hold, 1, 31),
+	CYAML_FIELD_SEQUENCE("allow", OPT_PTR, struct moat_raw_respond, allow, &string_entry, 0,
+			     CYAML_UNLIMITED),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t lists_fields[] = {
+	CYAML_FIELD_SEQUENCE("allow", OPT_PTR, struct moat_raw_lists, allow, &string_entry, 0,
+			     CYAML_UNLIMITED),
+	CYAML_FIELD_SEQUENCE("deny", OPT_PTR, struct moat_raw_lists, deny, &string_entry, 0,
+			     CYAML_UNLIMITED),
+	CYAML_FIELD_SEQUENCE("files", OPT_PTR, struct moat_raw_lists, files, &string_entry, 0,
+			     CYAML_UNLIMITED),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t events_fields[] = {
+	CYAML_FIELD_STRING_PTR("path", OPT_PTR, struct moat_raw_events, path, 1, 4095),
+	CYAML_FIELD_UINT_PTR("queue", OPT_PTR, struct moat_raw_events, queue),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t config_fields[] = {
+	CYAML_FIELD_STRING_PTR("run_dir", OPT_PTR, struct moat_raw_config, run_dir, 1, 4095),
+	CYAML_FIELD_STRING_PTR("state_dir", OPT_PTR, struct moat_raw_config, state_dir, 1, 4095),
+	CYAML_FIELD_STRING_PTR("pin_dir", OPT_PTR, struct moat_raw_config, pin_dir, 1, 4095),
+	CYAML_FIELD_ENUM("log_level", ENUM, struct moat_raw_config, log_level, log_levels,
+			 CYAML_ARRAY_LEN(log_levels)),
+	CYAML_FIELD_SEQUENCE("ports", OPT_PTR, struct moat_raw_config, ports, &port_entry, 0,
+			     CYAML_UNLIMITED),
+	CYAML_FIELD_MAPPING_PTR("gate", OPT_PTR, struct moat_raw_config, gate, gate_fields),
+	CYAML_FIELD_MAPPING_PTR("detect", OPT_PTR, struct moat_raw_config, detect, detect_fields),
+	CYAML_FIELD_MAPPING_PTR("respond", OPT_PTR, struct moat_raw_config, respond, respond_fields),
+	CYAML_FIELD_MAPPING_PTR("lists", OPT_PTR, struct moat_raw_config, lists, lists_fields),
+	CYAML_FIELD_MAPPING_PTR("events", OPT_PTR, struct moat_raw_config, events, events_fields),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t config_schema = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct moat_raw_config, config_fields),
+};
+
+#define COMPLAINT_LEN 256
+
+/* What libcyaml said: the complaint, the first place of its backtrace, and the path, "ports.0.role". */
+struct complaint {
+	char what[COMPLAINT_LEN];
+	char where[COMPLAINT_LEN];
+	struct moat_mark mark;
+	bool has_mark;
+};
+
+static void prepend(struct complaint *complaint, const char *word)
+{
+	char joined[2 * COMPLAINT_LEN];
+
+	snprintf(joined, sizeof(joined), "%s%s%s", word, complaint->where[0] ? "." : "",
+		 complaint->where);
+	snprintf(complaint->where, sizeof(complaint->where), "%.*s", COMPLAINT_LEN - 1, joined);
+}
+
+static void take_line(struct complaint *complaint, const char *line)
+{
+	const char *place = strstr(line, "(line: ");
+	char word[64];
+	unsigned int index;
+
+	if (!complaint->what[0]) {
+		const char *what = strncmp(line, "Load: ", 6) == 0 ? line + 6 : line;
+
+		snprintf(complaint->what, sizeof(complaint->what), "%.*s", (int)strcspn(what, "\n"),
+			 what);
+		return;
+	}
+	if (place && !complaint->has_mark) {
+		complaint->has_mark = sscanf(place, "(line: %zu, column: %zu)",
+					     &complaint->mark.line, &complaint->mark.column) == 2;
+	}
+	if (sscanf(line, " in mapping field '%63[^']'", word) == 1) {
+		prepend(complaint, word);
+	} else if (sscanf(line, " in sequence entry '%u'", &index) == 1 && index > 0) {
+		snprintf(word, sizeof(word), "%u", index - 1); /* libcyaml counts from 1 */
+		prepend(complaint, word);
+	}
+}
+
+__attribute__((format(printf, 3, 0))) static void log_line(cyaml_log_t level, void *ctx,
+							   const char *format, va_list args)
+{
+	char line[2 * COMPLAINT_LEN];
+
+	if (level < CYAML_LOG_ERROR)
+		return;
+	vsnprintf(line, sizeof(line), format, args);
+	take_line(ctx, line);
+}
+
+/* Cuts the last word off a path. */
+static void to_parent(char *where)
+{
+	char *dot = strrchr(where, '.');
+
+	*(dot ? dot : where) = '\0';
+}
+
+static int complain(const char *path, struct complaint *complaint, const struct moat_marks *marks,
+		    struct moat_error *error)
+{
+	static const char unknown[] = "Unexpected key: ",
+			  missing[] = "Missing required mapping field: ";
+	struct moat_mark mark = complaint->mark;
+	char *what = complaint->what;
+
+	if (strncmp(what, unknown, strlen(unknown)) == 0) {
+		char where[2 * COMPLAINT_LEN];
+		const char *key = what + strlen(unknown);
+
+		snprintf(where, sizeof(where), "%s%s%s", complaint->where,
+			 complaint->where[0] ? "." : "", key);
+		mark = moat_marks_key(marks, where);
+		return moat_error_set(error, -EINVAL, "%s:%zu:%zu: unknown key \"%s\"%s%s", path,
+				      mark.line, mark.column, key,
+				      complaint->where[0] ? " in " : "", complaint->where);
+	}
+	if (strncmp(what, missing, strlen(missing)) == 0) {
+		to_parent(complaint->where);
+		mark = moat_marks_value(marks, complaint->where);
+		return moat_error_set(error, -EINVAL, "%s:%zu:%zu: \"%s\" is missing in %s", path,
+				      mark.line, mark.column, what + strlen(missing),
+				      complaint->where);
+	}
+	if (!complaint->has_mark)
+		mark = moat_marks_value(marks, complaint->where);
+	if (!complaint->where[0])
+		return moat_error_set(error, -EINVAL, "%s:%zu:%zu: %s", path, mark.line,
+				      mark.column, what);
+	return moat_error_set(error, -EINVAL, "%s:%zu:%zu: %s: %s", path, mark.line, mark.column,
+			      complaint->where, what);
+}
+
+static cyaml_config_t cyaml_options(struct complaint *complaint)
+{
+	return (cyaml_config_t){
+		.log_fn = log_line,
+		.log_ctx = complaint,
+		.log_level = CYAML_LOG_ERROR,
+		.mem_fn = cyaml_mem,
+		/* A name used twice by reference helps nobody find the value that counts. */
+		.flags = CYAML_CFG_NO_ALIAS,
+	};
+}
+
+int moat_raw_config_load(const char *path, const char *text, size_t length,
+			 const struct moat_marks *marks, struct moat_raw_config **ret_raw,
+			 struct moat_error *error)
+{
+	struct complaint complaint = { 0 };
+	cyaml_config_t options = cyaml_options(&complaint);
+	struct moat_raw_config *raw = NULL;
+	cyaml_err_t r;
+
+	r = cyaml_load_data((const uint8_t *)text, length, &options, &config_schema,
+			    (cyaml_data_t **)&raw, NULL);
+	if (r == CYAML_ERR_OOM)
+		return moat_error_set(error, -ENOMEM, "%s: out of memory", path);
+	if (r != CYAML_OK) {
+		if (!complaint.what[0])
+			snprintf(complaint.what, sizeof(complaint.what), "%s", cyaml_strerror(r));
+		return complain(path, &complaint, marks, error);
+	}
+	*ret_raw = raw;
+	return 0;
+}
+
+void moat_raw_config_free(struct moat_raw_config *raw)
+{
+	cyaml_config_t options = cyaml_options(NULL);
+
+	options.log_fn = NULL;
+	cyaml_free(&options, &config_schema, raw, 0);
+}
+
+void moat_raw_config_free_cleanup(struct moat_raw_config **raw)
+{
+	moat_raw_config_free(*raw);
+}

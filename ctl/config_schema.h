@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The file as libcyaml reads it: names and types only. NULL is "not said"; ctl/config.c gives defaults and
+ * checks what the values mean. */
+#ifndef MOAT_CTL_CONFIG_SCHEMA_H
+#define MOAT_CTL_CONFIG_SCHEMA_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ctl/config_marks.h"
+#include "dataplane/base/error.h"
+
+struct moat_raw_port {
+	char *name;
+	int role;
+	char *peer;
+	int mode; /* 0 auto, 1 generic */
+};
+
+struct moat_raw_gate {
+	uint32_t *cells, *nodes, *sample_pass, *sample_drop;
+};
+
+/* In the order of enum moat_finding_kind. */
+struct moat_raw_rates {
+	double *syn, *udp, *icmp, *amplification;
+};
+
+struct moat_raw_strings {
+	char **items;
+	unsigned int count;
+};
+
+struct moat_raw_detect {
+	char **protected_prefixes;
+	unsigned int protected_count;
+	char *learn;
+	struct moat_raw_rates *floor, *guard;
+	double *scan_targets, *sensitivity;
+	char *close_after;
+	double *collateral_max;
+	uint32_t *hosts, *clusters;
+	uint64_t *seed;
+};
+
+struct moat_raw_respond {
+	int mode; /* enum moat_respond_mode */
+	uint32_t *max_rules;
+	char *hold;
+	char **allow;
+	unsigned int allow_count;
+};
+
+struct moat_raw_lists {
+	char **allow;
+	unsigned int allow_count;
+	char **deny;
+	unsigned int deny_count;
+	char **files;
+	unsigned int files_count;
+};
+
+struct moat_raw_events {
+	char *path;
+	uint32_t *queue;
+};
+
+struct moat_raw_config {
+	char *run_dir, *state_dir, *pin_dir;
+	int log_level; /* 0 is "not said", else enum moat_log_level */
+	struct moat_raw_port *ports;
+	unsigned int ports_count;
+	struct moat_raw_gate *gate;
+	struct moat_raw_detect *detect;
+	struct moat_raw_respond *respond;
+	struct moat_raw_lists *lists;
+	struct moat_raw_events *events;
+};
+
+/* 0 with *ret_raw NULL for an empty document; -EINVAL with the place; -ENOMEM. */
+int moat_raw_config_load(const char *path, const char *text, size_t length,
+			 const struct moat_marks *marks, struct moat_raw_config **ret_raw,
+			 struct moat_error *error);
+void moat_raw_config_free(struct moat_raw_config *raw);
+void moat_raw_config_free_cleanup(struct moat_raw_config **raw);
+
+#endif
