@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Two rule sets: `live` is what the gate has; `own` is the part of it that the configuration didn't ask
+ * for, and which is saved. A draft is a copy of both.
+ */
+#include "ctl/rulebook.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dataplane/base/cleanup.h"
+#include "dataplane/base/clock.h"
+#include "dataplane/rule.h"
+
+struct pair {
+	struct moat_ruleset *live;
+	struct moat_ruleset *own;
+};
+
+struct moat_rulebook {
+	char *state_path;
+	struct pair now;
+	struct pair draft; /* NULLs: none */
+	struct moat_rule_change *changes;
+	size_t change_count, change_room;
+};
+
+static void pair_clear(struct pair *pair)
+{
+	moat_ruleset_free(pair->live);
+	moat_ruleset_free(pair->own);
+	*pair = (struct pair){ 0 };
+}
+
+int moat_rulebook_new(const char *state_path, struct moat_rulebook **ret_rulebook,
+		      struct moat_error *error)
+{
+	struct moat_rulebook *rulebook = calloc(1, sizeof(*rulebook));
+	int r = rulebook ? 0 : -ENOMEM;
+
+	if (r == 0 && !(rulebook->state_path = strdup(state_path)))
+		r = -ENOMEM;
+	if (r == 0)
+		r = moat_ruleset_new(&rulebook->now.live);
+	if (r == 0)
+		r = moat_ruleset_new(&rulebook->now.own);
+	if (r < 0) {
+		moat_rulebook_free(rulebook);
+		return moat_error_set(error, r, "rules: out of memory");
+	}
+	r = moat_ruleset_restore(rulebook->now.own, state_path, error);
+	if (r < 0 && r != -ENOENT) {
+		moat_rulebook_free(rulebook);
+		return r;
+	}
+	*ret_rulebook = rulebook;
+	return 0;
+}
+
+void moat_rulebook_free(struct moat_rulebook *rulebook)
+{
+	if (!rulebook)
+		return;
+	pair_clear(&rulebook->draft);
+	pair_clear(&rulebook->now);
+	free(rulebook->changes);
+	free(rulebook->state_path);
+	free(rulebook);
+}
+
+void moat_rulebook_drop(struct moat_rulebook *rulebook)
+{
+	pair_clear(&rulebook->draft);
+	rulebook->change_count = 0;
+}
+
+bool moat_rulebook_is_changed(const struct moat_rulebook *rulebook)
+{
+	return rulebook->draft.live != NULL;
+}
+
+static int begin(struct moat_rulebook *rulebook)
+{
+	int r;
+
+	if (rulebook->draft.live)
+		return 0;
+	r = moat_ruleset_copy(rulebook->now.live, &rulebook->draft.live);
+	if (r == 0)
+		r = moat_ruleset_copy(rulebook->now.own, &rulebook->draft.own);
+	rulebook->change_count = 0;
+	if (r < 0)
+		moat_rulebook_drop(rulebook);
+	return r;
+}
+
+/* Without memory for it a change goes unreported, but it is made. */
+static void note(struct moat_rulebook *rulebook, enum moat_rule_change_kind kind,
+		 const struct moat_rule *rule, const char *why)
+{
+	struct moat_rule_change *change;
+
+	if (rulebook->change_count == rulebook->change_room) {
+		size_t room = rulebook->change_room ? 2 * rulebook->change_room : 16;
+		struct moat_rule_change *grown = reallocarray(rulebook->changes, room,
+							      sizeof(*grown));
+
+		if (!grown)
+			return;
+		rulebook->changes = grown;
+		rulebook->change_room = room;
+	}
+	change = &rulebook->changes[rulebook->change_count++];
+	*change = (struct moat_rule_change){ .kind = kind, .rule = *rule };
+	snprintf(change->why, sizeof(change->why), "%s", why ? why : "");
+}
+
+static int add_prefixes(struct moat_ruleset *set, enum moat_list list,
+			const struct moat_prefix *prefixes, size_t count, struct moat_error *error)
+{
+	for (size_t i = 0; i < count; i++) {
+		int r = moat_ruleset_list_add(set, list, &prefixes[i]);
+
+		if (r == MOAT_RULESET_FULL)
+			return moat_error_set(error, -ENOSPC, "lists: more than %d prefixes",
+					      MOAT_PREFIXES_MAX);
+		if (r < 0)
+			return moat_error_set(error, r, "lists: %s", strerror(-r));
+	}
+	return 0;
+}
+
+/* respond.allow: sources that the responder's rules let pass, though not the deny list. */
+static int add_respond_allow(struct moat_ruleset *set, const struct moat_config *config,
+			     struct moat_error *error)
+{
+	for (size_t i = 0; i < config->respond_allow.count; i++) {
+		struct moat_rule rule = moat_rule_default();
+		int r;
+
+		rule.match.src = config->respond_allow.prefixes[i];
+		rule.action = MOAT_ACTION_PASS;
+		rule.priority = MOAT_RESPOND_ALLOW_PRIORITY;
+		snprintf(rule.owner, sizeof(rule.owner), "%s", MOAT_OWNER_CONFIG);
+		snprintf(rule.comment, sizeof(rule.comment), "respond.allow");
+		r = moat_ruleset_add(set, &rule, NULL);
+		if (r == MOAT_RULESET_FULL)
+			return moat_error_set(error, -ENOSPC, "respond.allow: more than %d rules",
+					      MOAT_RULES_MAX);
+		if (r < 0)
+			return moat_error_set(error, r, "respond.allow: %s", strerror(-r));
+	}
+	return 0;
+}
+
+static int add_files(struct moat_ruleset *set, const struct moat_config *config,
+		     struct moat_error *error)
+{
+	struct moat_ruleset_load_report report;
+
+	for (size_t i = 0; i < config->list_file_count; i++) {
+		int r = moat_ruleset_load(set, config->list_files[i], MOAT_OWNER_CONFIG,
+					  moat_clock_monotonic_ns(), &report, error);
+
+		if (r == MOAT_RULESET_FULL)
+			return moat_error_set(error, -ENOSPC,
+					      "%s: more than %d rules or %d prefixes",
+					      config->list_files[i], MOAT_RULES_MAX,
+					      MOAT_PREFIXES_MAX);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Rules that stand keep their ids; what the configuration says now in the same words is left out. */
+static int add_own(struct moat_ruleset *set, const struct moat_ruleset *own,
+		   struct moat_error *error)
+{
+	size_t count;
+	const struct moat_rule *rules = moat_ruleset_rules(own, &count);
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && r != MOAT_RULESET_FULL && i < count; i++)
+		r = moat_ruleset_add(set, &rules[i], NULL);
+	if (r == MOAT_RULESET_FULL)
+		return moat_error_set(error, -ENOSPC, "more than %d rules with those that stand",
+				      MOAT_RULES_MAX);
+	if (r < 0)
+		return moat_error_set(error, r, "rules: %s", strerror(-r));
+	for (int list = MOAT_LIST_ALLOW; r >= 0 && list <= MOAT_LIST_DENY; list++) {
+		const struct moat_prefix *prefixes = moat_ruleset_prefixes(own, (enum moat_list)list,
+									   &count);
+
+		r = add_prefixes(set, (enum moat_list)list, prefixes, count, error);
+	}
+	return r < 0 ? r : 0;
+}
+
+int moat_rulebook_configure(struct moat_rulebook *rulebook, const struct moat_config *config,
+			    struct moat_error *error)
+{
+	moat_cleanup(moat_ruleset_free_cleanup) struct moat_ruleset *live = NULL;
+	moat_cleanup(moat_ruleset_free_cleanup) struct moat_ruleset *own = NULL;
+	int r;
+
+	moat_rulebook_drop(rulebook);
+	r = moat_ruleset_new(&live);
+	if (r == 0)
+		r = moat_ruleset_copy(rulebook->now.own, &own);
+	if (r < 0)
+		return moat_error_set(error, r, "rules: out of memory");
+	/* The standing rules first, so that they keep their ids and slots. */
+	r = add_own(live, own, error);
+	if (r == 0)
+		r = add_prefixes(live, MOAT_LIST_ALLOW, config->list_allow.prefixes,
+				 config->list_allow.count, error);
+	if (r == 0)
+		r = add_prefixes(live, MOAT_LIST_DENY, config->list_deny.prefixes,
+				 config->list_deny.count, error);
+	if (r == 0)
+		r = add_respond_allow(live, config, error);
+	if (r == 0)
+		r = add_files(live, config, error);
+	if (r < 0)
+		return r;
+	rulebook->draft.live = moat_take_ptr(live);
+	rulebook->draft.own = moat_take_ptr(own);
+	return 0;
+}
+
+int moat_rulebook_add(struct moat_rulebook *rulebook, const struct moat_rule *rule, uint32_t *ret_id)
+{
+	const struct moat_rule *added;
+	uint32_t id = 0;
+	int r = begin(rulebook);
+
+	if (r < 0)
+		return r;
+	r = moat_ruleset_add(rulebook->draft.live, rule, &id);
+	if ((r == 0 || r == MOAT_RULESET_EXISTS) && ret_id)
+		*ret_id = id;
+	if (r != 0)
+		return r;
+	added = moat_ruleset_find(rulebook->draft.live, id);
+	r = moat_ruleset_add(rulebook->draft.own, added, NULL);
+	if (r != 0) {
+		moat_ruleset_del(rulebook->draft.live, id);
+		return r;
+	}
+	note(rulebook, MOAT_RULE_ADDED, added, NULL);
+	return 0;
+}
+
+int moat_rulebook_del(struct moat_rulebook *rulebook, uint32_t id, const char *why)
+{
+	const struct moat_rule *rule;
+	int r = begin(rulebook);
+
+	if (r < 0)
+		return r;
+	rule = moat_ruleset_find(rulebook->draft.live, id);
+	if (!rule)
+		return -ENOENT;
+	if (strcmp(rule->owner, MOAT_OWNER_CONFIG) == 0)
+		return -EPERM;
+	note(rulebook, MOAT_RULE_REMOVED, rule, why);
+	moat_ruleset_del(rulebook->draft.own, id);
+	return moat_ruleset_del(rulebook->draft.live, id);
+}
+
+int moat_rulebook_renew(struct moat_rulebook *rulebook, uint32_t id, uint64_t expires_ns)
+{
+	int r = begin(rulebook);
+
+	if (r == 0)
+		r = moat_ruleset_renew(rulebook->draft.live, id, expires_ns);
+	if (r < 0)
+		return r;
+	moat_ruleset_renew(rulebook->draft.own, id, expires_ns);
+	note(rulebook, MOAT_RULE_RENEWED, moat_ruleset_find(rulebook->draft.live, id), NULL);
+	return 0;
+}
+
+int moat_rulebook_list_add(struct moat_rulebook *rulebook, enum moat_list list,
+			   const struct moat_prefix *prefix)
+{
+	int r = begin(rulebook);
+
+	if (r == 0)
+		r = moat_ruleset_list_add(rulebook->draft.live, list, prefix);
+	if (r == 0)
+		r = moat_ruleset_list_add(rulebook->draft.own, list, prefix);
+	return r;
+}
+
+int moat_rulebook_list_del(struct moat_rulebook *rulebook, enum moat_list list,
+			   const struct moat_prefix *prefix)
+{
+	int r = begin(rulebook);
+
+	if (r < 0)
+		return r;
+	r = moat_ruleset_list_del(rulebook->draft.own, list, prefix);
+	if (r == 0)
+		return moat_ruleset_list_del(rulebook->draft.live, list, prefix);
+	if (moat_ruleset_list_del(rulebook->draft.live, list, prefix) == 0) {
+		moat_ruleset_list_add(rulebook->draft.live, list, prefix);
+		return -EPERM;
+	}
+	return -ENOENT;
+}
+
+/* Gives `own` the rules of the draft that it hasn't, under the same ids: it read the same file and numbered
+ * them by itself. */
+static int take_ids(struct moat_rulebook *rulebook, struct moat_ruleset *own)
+{
+	size_t count;
+	const struct moat_rule *rules = moat_ruleset_rules(own, &count);
+
+	for (size_t i = count; i-- > 0; rules = moat_ruleset_rules(own, &count)) {
+		if (!moat_ruleset_find(rulebook->draft.own, rules[i].id))
+			moat_ruleset_del(own, rules[i].id);
+	}
+	rules = moat_ruleset_rules(rulebook->draft.live, &count);
+	for (size_t i = 0; i < count; i++) {
+		int r;
+
+		if (moat_ruleset_find(rulebook->now.live, rules[i].id) ||
+		    moat_ruleset_find(own, rules[i].id))
+			continue;
+		r = moat_ruleset_add(own, &rules[i], NULL);
+		if (r < 0 || r == MOAT_RULESET_FULL)
+			return r < 0 ? r : -ENOSPC;
+		note(rulebook, MOAT_RULE_ADDED, &rules[i], "loaded");
+	}
+	return 0;
+}
+
+int moat_rulebook_load(struct moat_rulebook *rulebook, const char *path, uint64_t now_ns,
+		       struct moat_ruleset_load_report *ret_report, struct moat_error *error)
+{
+	moat_cleanup(moat_ruleset_free_cleanup) struct moat_ruleset *own = NULL;
+	struct moat_ruleset_load_report report;
+	int r = begin(rulebook);
+
+	if (r == 0)
+		r = moat_ruleset_copy(rulebook->draft.own, &own);
+	if (r < 0)
+		return moat_error_set(error, r, "rules: out of memory");
+	r = moat_ruleset_load(rulebook->draft.live, path, MOAT_OWNER_OPERATOR, now_ns, ret_report,
+			      error);
+	if (r == 0)
+		r = moat_ruleset_load(own, path, MOAT_OWNER_OPERATOR, now_ns, &report, error);
+	if (r == 0 && take_ids(rulebook, own) < 0)
+		r = moat_error_set(error, -ENOMEM, "rules: out of memory");
+	if (r == MOAT_RULESET_FULL)
+		r = moat_error_set(error, -ENOSPC, "more than %d rules or %d prefixes",
+				   MOAT_RULES_MAX, MOAT_PREFIXES_MAX);
+	if (r < 0) {
+		moat_rulebook_drop(rulebook);
+		return r;
+	}
+	moat_ruleset_free(rulebook->draft.own);
+	rulebook->draft.own = moat_take_ptr(own);
+	return 0;
+}
+
+size_t moat_rulebook_expire(struct moat_rulebook *rulebook, uint64_t now_ns)
+{
+	size_t count, expired = 0;
+	const struct moat_rule *rules = moat_ruleset_rules(moat_rulebook_newest(rulebook), &count);
+
+	for (size_t i = 0; i < count; i++)
+		expired += rules[i].expires_ns && rules[i].expires_ns <= now_ns;
+	if (expired == 0 || begin(rulebook) < 0)
+		return 0;
+	rules = moat_ruleset_rules(rulebook->draft.live, &count);
+	for (size_t i = 0; i < count; i++) {
+		if (rules[i].expires_ns && rules[i].expires_ns <= now_ns)
+			note(rulebook, MOAT_RULE_EXPIRED, &rules[i], NULL);
+	}
+	moat_ruleset_expire(rulebook->draft.live, now_ns);
+	moat_ruleset_expire(rulebook->draft.own, now_ns);
+	return expired;
+}
+
+int moat_rulebook_apply(struct moat_rulebook *rulebook, moat_rulebook_commit_fn commit,
+			void *userdata, int *ret_save_error, struct moat_error *error)
+{
+	int r;
+
+	if (!rulebook->draft.live)
+		return 0;
+	r = commit(userdata, rulebook->draft.live, error);
+	if (r != 0) {
+		moat_rulebook_drop(rulebook);
+		return r < 0 ? r : -ENOSPC;
+	}
+	pair_clear(&rulebook->now);
+	rulebook->now = rulebook->draft;
+	rulebook->draft = (struct pair){ 0 };
+	r = moat_ruleset_save(rulebook->now.own, rulebook->state_path, error);
+	if (ret_save_error)
+		*ret_save_error = r;
+	return 0;
+}
+
+const struct moat_rule_change *moat_rulebook_changes(const struct moat_rulebook *rulebook,
+						     size_t *ret_count)
+{
+	*ret_count = rulebook->change_count;
+	return rulebook->changes;
+}
+
+const struct moat_ruleset *moat_rulebook_live(const struct moat_rulebook *rulebook)
+{
+	return rulebook->now.live;
+}
+
+const struct moat_ruleset *moat_rulebook_newest(const struct moat_rulebook *rulebook)
+{
+	return rulebook->draft.live ? rulebook->draft.live : rulebook->now.live;
+}
