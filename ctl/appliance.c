@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Set-up, the way of a finding into the gate, and tear-down. */
+#include "ctl/appliance.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "ctl/appliance_priv.h"
+#include "ctl/dirs.h"
+#include "dataplane/base/addr.h"
+#include "dataplane/base/cleanup.h"
+#include "dataplane/base/clock.h"
+#include "dataplane/base/log.h"
+
+#define TICK_US 1000000ULL
+/* Findings taken before the loop looks at anything else. */
+#define FINDINGS_AT_ONCE 64
+
+/* ---- small things that the neighbours share ----------------------------------------------------- */
+
+bool moat_appliance_has_gateway(const struct moat_config *config)
+{
+	return (moat_appliance_modes(config) & MOAT_MODE_GATEWAY) != 0;
+}
+
+uint32_t moat_appliance_modes(const struct moat_config *config)
+{
+	static const uint32_t modes[] = {
+		[MOAT_ROLE_GATEWAY] = MOAT_MODE_GATEWAY,
+		[MOAT_ROLE_WIRE] = MOAT_MODE_WIRE,
+		[MOAT_ROLE_MIRROR] = MOAT_MODE_MIRROR,
+	};
+	uint32_t seen = 0;
+
+	for (size_t i = 0; i < config->port_count; i++)
+		seen |= modes[config->ports[i].role];
+	return seen;
+}
+
+struct moat_event_context moat_appliance_context(const struct moat_appliance *appliance)
+{
+	size_t count;
+	const struct moat_gate_port_info *ports = moat_gate_ports(appliance->gate, &count);
+
+	return moat_event_context_now(ports, count);
+}
+
+uint64_t moat_appliance_hits(const struct moat_appliance *appliance, const struct moat_rule *rule)
+{
+	uint64_t hits = 0;
+
+	if (moat_appliance_has_gateway(appliance->config))
+		hits += moat_gate_hits(appliance->gate, rule->slot);
+	if (appliance->wire.policy)
+		hits += moat_policy_hits(appliance->wire.policy, rule->slot);
+	return hits;
+}
+
+void moat_appliance_emit(struct moat_appliance *appliance, json_t *event)
+{
+	moat_auto_free char *line = NULL;
+
+	if (!event)
+		return;
+	line = json_dumps(event, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_ENSURE_ASCII);
+	if (line && appliance->sink)
+		moat_sink_write(appliance->sink, line);
+	if (appliance->control)
+		moat_control_publish(appliance->control, event);
+	if (json_array_size(appliance->events) == MOAT_EVENTS_KEPT)
+		json_array_remove(appliance->events, 0);
+	json_array_append_new(appliance->events, event);
+}
+
+/* ---- rules --------------------------------------------------------------------------------------- */
+
+static int commit(void *userdata, const struct moat_ruleset *set, struct moat_error *error)
+{
+	struct moat_appliance *appliance = userdata;
+	uint64_t begin_ns = moat_clock_monotonic_ns();
+	int r = 0;
+
+	if (moat_appliance_has_gateway(appliance->config))
+		r = moat_gate_commit(appliance->gate, set, error);
+	if (r == 0 && appliance->wire.policy)
+		r = moat_policy_commit(appliance->wire.policy, set, error);
+	if (r == MOAT_TABLES_NO_NODES)
+		r = moat_error_set(
+			error, -ENOSPC,
+			"the prefixes need more table nodes than there are: raise gate.nodes, run \"moat "
+			"gate detach\" and start moatd again");
+	if (r == 0) {
+		appliance->commits++;
+		appliance->commit_last_ns = moat_clock_monotonic_ns() - begin_ns;
+	} else {
+		appliance->commits_failed++;
+	}
+	return r;
+}
+
+static void tell_change(struct moat_appliance *appliance, const struct moat_event_context *context,
+			const struct moat_rule_change *change, uint64_t mono_ns)
+{
+	static const char *const words[] = {
+		[MOAT_RULE_ADDED] = "added",
+		[MOAT_RULE_RENEWED] = "renewed",
+		[MOAT_RULE_REMOVED] = "removed",
+		[MOAT_RULE_EXPIRED] = "expired",
+	};
+	const struct moat_finding *finding = moat_findings_get(appliance->findings,
+							       change->rule.finding);
+	struct moat_event_rule event = {
+		.change = words[change->kind],
+		.rule = &change->rule,
+		.why = change->why[0] ? change->why : NULL,
+		.mono_ns = mono_ns,
+		.first_ns = change->kind == MOAT_RULE_ADDED && finding ? finding->first_ns : 0,
+	};
+
+	moat_appliance_emit(appliance, moat_event_rule(context, &event));
+}
+
+int moat_appliance_apply(struct moat_appliance *appliance, struct moat_error *error)
+{
+	const struct moat_rule_change *changes;
+	struct moat_event_context context;
+	struct moat_error ours = { .text = "" };
+	int save_error = 0, r;
+	uint64_t mono_ns;
+	size_t count;
+
+	if (!moat_rulebook_is_changed(appliance->rulebook))
+		return 0;
+	r = moat_rulebook_apply(appliance->rulebook, commit, appliance, &save_error, &ours);
+	if (r < 0)
+		return moat_error_set(error, r, "%s", ours.text[0] ? ours.text : strerror(-r));
+	mono_ns = moat_clock_monotonic_ns();
+	if (save_error < 0)
+		moat_log(MOAT_LOG_WARNING, "rules are in force but not saved: %s", ours.text);
+	context = moat_appliance_context(appliance);
+	changes = moat_rulebook_changes(appliance->rulebook, &count);
+	for (size_t i = 0; i < count; i++)
+		tell_change(appliance, &context, &changes[i], mono_ns);
+	return 0;
+}
+
+/* Commits what the responder or the clock asked for; there is nobody to hand an error to. */
+static void apply_or_log(struct moat_appliance *appliance)
+{
+	struct moat_error error = { .text = "" };
+
+	if (moat_appliance_apply(appliance, &error) < 0)
+		moat_log(MOAT_LOG_ERROR, "rules: %s; those before stay in force", error.text);
+}
+
+/* ---- the responder's hands ----------------------------------------------------------------------- */
+
+static int respond_add(void *userdata, const struct moat_rule *rule, uint32_t *ret_id)
+{
+	struct moat_appliance *appliance = userdata;
+
+	return moat_rulebook_add(appliance->rulebook, rule, ret_id);
+}
+
+static const struct moat_rule *respond_find(void *userdata, uint32_t id)
+{
+	struct moat_appliance *appliance = userdata;
+
+	return moat_ruleset_find(moat_rulebook_newest(appliance->rulebook), id);
+}
+
+static void respond_renew(void *userdata, uint32_t id, uint64_t expires_ns)
+{
+	struct moat_appliance *appliance = userdata;
+
+	moat_rulebook_renew(appliance->rulebook, id, expires_ns);
+}
+
+static void respond_del(void *userdata, uint32_t id, const char *why)
+{
+	struct moat_appliance *appliance = userdata;
+
+	moat_rulebook_del(appliance->rulebook, id, why);
+}
+
+static const struct moat_respond_ops respond_ops = {
+	.add = respond_add,
+	.find = respond_find,
+	.renew = respond_renew,
+	.del = respond_del,
+};
+
+/* ---- findings ------------------------------------------------------------------------------------ */
+
+static void tell_finding(struct moat_appliance *appliance, const struct moat_event_context *context,
+			 const struct moat_finding *finding)
+{
+	uint32_t id;
+	bool blocked = appliance->config->respond.mode == MOAT_RESPOND_ENFORCE &&
+		       moat_respond_rules_of(appliance->respond, finding->id, &id, 1) > 0;
+
+	if (finding->state != MOAT_FINDING_UPDATE)
+		moat_log(finding->state == MOAT_FINDING_OPEN ? MOAT_LOG_WARNING : MOAT_LOG_INFO,
+			 "finding %llu %s: %s", (unsigned long long)finding->id,
+			 moat_finding_state_name(finding->state), finding->sentence);
+	moat_appliance_emit(appliance, moat_event_finding(context, finding, blocked));
+}
+
+static size_t take_findings(struct moat_appliance *appliance, struct moat_finding *batch, size_t max)
+{
+	size_t count = 0;
+
+	while (count < max && moat_detection_pop(appliance->detection, &batch[count])) {
+		moat_findings_put(appliance->findings, &batch[count]);
+		moat_respond_finding(appliance->respond, &batch[count], moat_clock_monotonic_ns());
+		count++;
+	}
+	return count;
+}
+
+/* The rule goes in before anything is written about it. */
+static int on_findings(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+	struct moat_appliance *appliance = userdata;
+	moat_auto_free struct moat_finding *batch = calloc(FINDINGS_AT_ONCE, sizeof(*batch));
+	struct moat_event_context context;
+	size_t count;
+
+	if (!batch)
+		return 0;
+	do {
+		count = take_findings(appliance, batch, FINDINGS_AT_ONCE);
+		apply_or_log(appliance);
+		context = moat_appliance_context(appliance);
+		for (size_t i = 0; i < count; i++)
+			tell_finding(appliance, &context, &batch[i]);
+	} while (count == FINDINGS_AT_ONCE);
+	return 0;
+}
+
+/* ---- once a second ------------------------------------------------------------------------------- */
+
+static void check_workers(struct moat_appliance *appliance)
+{
+	for (size_t i = 0; i < appliance->wire.worker_count && !appliance->worker_lost; i++) {
+		int error = 0;
+
+		if (!moat_worker_is_done(appliance->wire.workers[i], &error))
+			continue;
+		appliance->worker_lost = true;
+		moat_log(MOAT_LOG_ERROR, "the worker of queue %u lost its port (%s): restart moatd",
+			 appliance->wire.places[i].queue, strerror(-error));
+	}
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct moat_appliance *appliance = userdata;
+
+	if (moat_rulebook_expire(appliance->rulebook, moat_clock_monotonic_ns()) > 0)
+		apply_or_log(appliance);
+	check_workers(appliance);
+	sd_event_source_set_time(source, usec + TICK_US);
+	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+	return 0;
+}
+
+/* ---- set-up -------------------------------------------------------------------------------------- */
+
+static int make_dirs(const struct moat_config *config, struct moat_error *error)
+{
+	int r = moat_dirs_make(config->run_dir, 0755);
+
+	if (r < 0)
+		return moat_error_set(error, r, "run_dir %s: %s", config->run_dir, strerror(-r));
+	r = moat_dirs_make(config->state_dir, 0750);
+	if (r < 0)
+		return moat_error_set(error, r, "state_dir %s: %s", config->state_dir, strerror(-r));
+	return 0;
+}
+
+static int open_gate(struct moat_appliance *appliance, struct moat_error *error)
+{
+	const struct moat_config *config = appliance->config;
+	struct moat_gate_options options = {
+		.pin_path = config->pin_dir,
+		.cells = config->gate_cells,
+		.nodes = config->gate_nodes,
+		.sample_pass = config->sample_pass,
+		.sample_drop = config->sample_drop,
+	};
+
+	return moat_gate_open(&options, &appliance->gate, error);
+}
+
+static int open_rules(struct moat_appliance *appliance, struct moat_error *error)
+{
+	char path[4096];
+	int r;
+
+	snprintf(path, sizeof(path), "%s/rules", appliance->config->state_dir);
+	r = moat_rulebook_new(path, &appliance->rulebook, error);
+	if (r < 0)
+		return r;
+	return moat_rulebook_configure(appliance->rulebook, appliance->config, error);
+}
+
+/* Attaches the ports of the configuration, then takes the gate off those that it has no more. */
+static int attach_ports(struct moat_appliance *appliance, struct moat_error *error)
+{
+	const struct moat_config *config = appliance->config;
+
+	for (size_t i = 0; i < config->port_count; i++) {
+		struct moat_gate_port_options options = {
+			.name = config->ports[i].name,
+			.role = config->ports[i].role,
+			.generic = config->ports[i].generic,
+		};
+		struct moat_gate_port_info info;
+		int r = moat_gate_attach(appliance->gate, &options, &info, error);
+
+		if (r < 0)
+			return r;
+		moat_log(MOAT_LOG_INFO, "port %s: %s mode%s%s%s", info.name,
+			 info.native ? "native" : "generic", info.adopted ? ", adopted" : "",
+			 info.fallback[0] ? ": " : "", info.fallback);
+	}
+	return 0;
+}
+
+static int open_tables(struct moat_appliance *appliance, struct moat_error *error)
+{
+	int r = moat_respond_new(&appliance->config->respond, &respond_ops, appliance,
+				 &appliance->respond);
+
+	if (r == 0)
+		r = moat_findings_new(&appliance->findings);
+	if (r == 0 && !(appliance->events = json_array()))
+		r = -ENOMEM;
+	return r < 0 ? moat_error_set(error, r, "out of memory") : 0;
+}
+
+static int open_detection(struct moat_appliance *appliance, struct moat_error *error)
+{
+	struct moat_detection_options options = {
+		.detect = appliance->config->detect,
+		.gate = appliance->gate,
+		.policy = appliance->wire.policy,
+		.workers = appliance->wire.workers,
+		.worker_count = appliance->wire.worker_count,
+	};
+	int r;
+
+	options.detect.mode = moat_appliance_modes(appliance->config);
+	r = moat_detection_new(&options, &appliance->detection, error);
+	if (r == 0)
+		r = moat_top_new(appliance->gate, moat_appliance_has_gateway(appliance->config),
+				 &appliance->wire, &appliance->top);
+	return r;
+}
+
+static int add_sources(struct moat_appliance *appliance, struct moat_error *error)
+{
+	char path[4096];
+	uint64_t now_us;
+	int r;
+
+	snprintf(path, sizeof(path), "%s/control.sock", appliance->config->run_dir);
+	r = moat_control_new(appliance->loop, path, moat_appliance_call, appliance,
+			     &appliance->control, error);
+	if (r < 0)
+		return r;
+	r = sd_event_add_io(appliance->loop, &appliance->finding_source,
+			    moat_detection_fd(appliance->detection), EPOLLIN, on_findings,
+			    appliance);
+	/* A finding's way into the gate waits for no client. */
+	if (r >= 0)
+		r = sd_event_source_set_priority(appliance->finding_source,
+						 SD_EVENT_PRIORITY_IMPORTANT);
+	if (r >= 0)
+		r = sd_event_now(appliance->loop, CLOCK_MONOTONIC, &now_us);
+	if (r >= 0)
+		r = sd_event_add_time(appliance->loop, &appliance->timer_source, CLOCK_MONOTONIC,
+				      now_us + TICK_US, 10000, on_timer, appliance);
+	return r < 0 ? moat_error_set(error, r, "event loop: %s", strerror(-r)) : 0;
+}
+
+static int open_all(struct moat_appliance *appliance, struct moat_error *error)
+{
+	const struct moat_config *config = appliance->config;
+	int r = make_dirs(config, error);
+
+	if (r == 0)
+		r = moat_dirs_lock(config->run_dir, &appliance->lock_fd, error);
+	if (r == 0 && config->events_path)
+		r = moat_sink_new(config->events_path, config->events_queue, &appliance->sink,
+				  error);
+	if (r == 0)
+		r = open_tables(appliance, error);
+	if (r == 0)
+		r = open_rules(appliance, error);
+	if (r == 0)
+		r = open_gate(appliance, error);
+	/* The rules stand before the first port is attached: no packet sees a gate without them. */
+	if (r == 0)
+		r = moat_appliance_has_gateway(config) ? moat_appliance_apply(appliance, error) : 0;
+	if (r == 0)
+		r = attach_ports(appliance, error);
+	if (r == 0)
+		r = moat_wire_init(&appliance->wire, appliance->gate, config, error);
+	if (r == 0)
+		r = moat_appliance_apply(appliance, error);
+	if (r == 0)
+		r = moat_wire_start(&appliance->wire, error);
+	if (r == 0)
+		r = open_detection(appliance, error);
+	if (r == 0)
+		r = add_sources(appliance, error);
+	return r;
+}
+
+int moat_appliance_new(sd_event *loop, struct moat_config *config,
+		       struct moat_appliance **ret_appliance, struct moat_error *error)
+{
+	struct moat_appliance *appliance = calloc(1, sizeof(*appliance));
+	struct moat_event_context context;
+	int r;
+
+	if (!appliance)
+		return moat_error_set(error, -ENOMEM, "out of memory");
+	appliance->loop = sd_event_ref(loop);
+	appliance->config = config;
+	appliance->lock_fd = -1;
+	appliance->started_ns = moat_clock_monotonic_ns();
+	r = open_all(appliance, error);
+	if (r < 0) {
+		appliance->config = NULL; /* stays the caller's */
+		moat_appliance_free(appliance);
+		return r;
+	}
+	context = moat_appliance_context(appliance);
+	moat_appliance_emit(appliance,
+			    moat_event_moatd(&context, "started",
+					     json_pack("{s:s}", "version", MOAT_VERSION)));
+	*ret_appliance = appliance;
+	return 0;
+}
+
+void moat_appliance_free(struct moat_appliance *appliance)
+{
+	if (!appliance)
+		return;
+	if (appliance->control) {
+		struct moat_event_context context = moat_appliance_context(appliance);
+
+		moat_appliance_emit(appliance, moat_event_moatd(&context, "stopped", NULL));
+	}
+	sd_event_source_disable_unref(appliance->timer_source);
+	sd_event_source_disable_unref(appliance->finding_source);
+	moat_control_free(appliance->control);
+	moat_top_free(appliance->top);
+	moat_detection_free(appliance->detection);
+	moat_wire_deinit(&appliance->wire);
+	moat_gate_close(appliance->gate);
+	moat_respond_free(appliance->respond);
+	moat_rulebook_free(appliance->rulebook);
+	moat_findings_free(appliance->findings);
+	moat_sink_free(appliance->sink);
+	json_decref(appliance->events);
+	if (appliance->lock_fd >= 0)
+		close(appliance->lock_fd);
+	moat_config_free(appliance->config);
+	sd_event_unref(appliance->loop);
+	free(appliance);
+}
+
+void moat_appliance_reopen(struct moat_appliance *appliance)
+{
+	if (appliance->sink)
+		moat_sink_reopen(appliance->sink);
+}

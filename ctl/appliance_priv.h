@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The appliance's inside, for the files that show it (report.c), act on it (methods.c) and change it
+ * (reload.c). */
+#ifndef MOAT_CTL_APPLIANCE_PRIV_H
+#define MOAT_CTL_APPLIANCE_PRIV_H
+
+#include <jansson.h>
+
+#include "ctl/appliance.h"
+#include "ctl/control.h"
+#include "ctl/detection.h"
+#include "ctl/event.h"
+#include "ctl/findings.h"
+#include "ctl/respond.h"
+#include "ctl/rulebook.h"
+#include "ctl/sink.h"
+#include "ctl/top.h"
+#include "ctl/wire.h"
+
+/* Events that `moat events` shows without -f. */
+#define MOAT_EVENTS_KEPT 256
+
+struct moat_appliance {
+	sd_event *loop;
+	struct moat_config *config;
+	int lock_fd;
+	struct moat_gate *gate;
+	struct moat_wire wire;
+	struct moat_rulebook *rulebook;
+	struct moat_respond *respond;
+	struct moat_findings *findings;
+	struct moat_detection *detection;
+	struct moat_sink *sink; /* NULL: no event file */
+	struct moat_control *control;
+	struct moat_top *top;
+	sd_event_source *finding_source;
+	sd_event_source *timer_source;
+	json_t *events; /* an array, newest last */
+	uint64_t started_ns;
+	uint64_t commits, commits_failed;
+	uint64_t commit_last_ns; /* how long the last one took */
+	bool worker_lost;        /* said already */
+};
+
+/* Puts the rulebook's draft in force and tells of every change. 0, also without a draft. */
+int moat_appliance_apply(struct moat_appliance *appliance, struct moat_error *error);
+
+/* Hands an event to the file, the followers and the memory of the latest. Stolen; NULL is ignored. */
+void moat_appliance_emit(struct moat_appliance *appliance, json_t *event);
+
+struct moat_event_context moat_appliance_context(const struct moat_appliance *appliance);
+
+bool moat_appliance_has_gateway(const struct moat_config *config);
+
+/* Of struct moat_detect_config: what the ports of a configuration let detectors see. */
+uint32_t moat_appliance_modes(const struct moat_config *config);
+
+/* Packets that a rule matched since it stands. */
+uint64_t moat_appliance_hits(const struct moat_appliance *appliance, const struct moat_rule *rule);
+
+/* The method handler of the control socket (methods.c). */
+int moat_appliance_call(void *userdata, struct moat_control_call *call, json_t **ret_result,
+			struct moat_error *error);
+
+/* All that `moat status` shows (report.c). NULL without memory. */
+json_t *moat_appliance_status(struct moat_appliance *appliance);
+
+#endif

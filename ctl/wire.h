@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The workers of wire and mirror ports: one a receive queue, each with an AF_XDP socket. */
+#ifndef MOAT_CTL_WIRE_H
+#define MOAT_CTL_WIRE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ctl/config.h"
+#include "dataplane/gate.h"
+#include "dataplane/policy.h"
+#include "dataplane/worker.h"
+
+struct moat_wire {
+	struct moat_policy *policy;
+	struct moat_worker **workers;
+	size_t worker_count;
+	struct {
+		uint32_t port; /* index */
+		uint32_t queue;
+		bool zerocopy;
+	} *places; /* of each worker */
+};
+
+/* Receive queues of an interface, at least 1. */
+uint32_t moat_wire_queues(const char *interface);
+
+/* Opens a socket and a worker for each queue of the gate's wire and mirror ports, none of them running.
+ * Without such ports the wire is empty. 0 or a negative errno; nothing is left open on failure. */
+int moat_wire_init(struct moat_wire *wire, struct moat_gate *gate, const struct moat_config *config,
+		   struct moat_error *error);
+/* Starts all workers. A failure leaves some running: deinit stops them. */
+int moat_wire_start(struct moat_wire *wire, struct moat_error *error);
+/* Stops all, then closes. A zeroed wire is a valid argument. */
+void moat_wire_deinit(struct moat_wire *wire);
+
+#endif
