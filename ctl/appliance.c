@@ -14,6 +14,7 @@
 #include "dataplane/base/cleanup.h"
 #include "dataplane/base/clock.h"
 #include "dataplane/base/log.h"
+#include "dataplane/tables.h"
 
 #define TICK_US 1000000ULL
 /* Findings taken before the loop looks at anything else. */
@@ -94,7 +95,8 @@ static int commit(void *userdata, const struct moat_ruleset *set, struct moat_er
 			"gate detach\" and start moatd again");
 	if (r == 0) {
 		appliance->commits++;
-		appliance->commit_last_ns = moat_clock_monotonic_ns() - begin_ns;
+		appliance->commit_done_ns = moat_clock_monotonic_ns();
+		appliance->commit_last_ns = appliance->commit_done_ns - begin_ns;
 	} else {
 		appliance->commits_failed++;
 	}
@@ -123,36 +125,54 @@ static void tell_change(struct moat_appliance *appliance, const struct moat_even
 	moat_appliance_emit(appliance, moat_event_rule(context, &event));
 }
 
-int moat_appliance_apply(struct moat_appliance *appliance, struct moat_error *error)
+/* Commits the draft. 0 with *ret_mono_ns when it took effect, 0 if there was no draft. */
+static int put_in_force(struct moat_appliance *appliance, uint64_t *ret_mono_ns,
+			struct moat_error *error)
 {
-	const struct moat_rule_change *changes;
-	struct moat_event_context context;
 	struct moat_error ours = { .text = "" };
 	int save_error = 0, r;
-	uint64_t mono_ns;
-	size_t count;
 
+	*ret_mono_ns = 0;
 	if (!moat_rulebook_is_changed(appliance->rulebook))
 		return 0;
 	r = moat_rulebook_apply(appliance->rulebook, commit, appliance, &save_error, &ours);
 	if (r < 0)
 		return moat_error_set(error, r, "%s", ours.text[0] ? ours.text : strerror(-r));
-	mono_ns = moat_clock_monotonic_ns();
+	*ret_mono_ns = appliance->commit_done_ns;
 	if (save_error < 0)
 		moat_log(MOAT_LOG_WARNING, "rules are in force but not saved: %s", ours.text);
-	context = moat_appliance_context(appliance);
-	changes = moat_rulebook_changes(appliance->rulebook, &count);
-	for (size_t i = 0; i < count; i++)
-		tell_change(appliance, &context, &changes[i], mono_ns);
 	return 0;
 }
 
-/* Commits what the responder or the clock asked for; there is nobody to hand an error to. */
-static void apply_or_log(struct moat_appliance *appliance)
+static void tell_changes(struct moat_appliance *appliance, uint64_t mono_ns)
+{
+	struct moat_event_context context = moat_appliance_context(appliance);
+	const struct moat_rule_change *changes;
+	size_t count;
+
+	if (mono_ns == 0)
+		return;
+	changes = moat_rulebook_changes(appliance->rulebook, &count);
+	for (size_t i = 0; i < count; i++)
+		tell_change(appliance, &context, &changes[i], mono_ns);
+}
+
+int moat_appliance_apply(struct moat_appliance *appliance, struct moat_error *error)
+{
+	uint64_t mono_ns;
+	int r = put_in_force(appliance, &mono_ns, error);
+
+	if (r == 0)
+		tell_changes(appliance, mono_ns);
+	return r;
+}
+
+/* What the responder or the clock asked for; there is nobody to hand an error to. */
+static void put_or_log(struct moat_appliance *appliance, uint64_t *ret_mono_ns)
 {
 	struct moat_error error = { .text = "" };
 
-	if (moat_appliance_apply(appliance, &error) < 0)
+	if (put_in_force(appliance, ret_mono_ns, &error) < 0)
 		moat_log(MOAT_LOG_ERROR, "rules: %s; those before stay in force", error.text);
 }
 
@@ -227,16 +247,18 @@ static int on_findings(sd_event_source *source, int fd, uint32_t events, void *u
 	struct moat_appliance *appliance = userdata;
 	moat_auto_free struct moat_finding *batch = calloc(FINDINGS_AT_ONCE, sizeof(*batch));
 	struct moat_event_context context;
+	uint64_t mono_ns;
 	size_t count;
 
 	if (!batch)
 		return 0;
 	do {
 		count = take_findings(appliance, batch, FINDINGS_AT_ONCE);
-		apply_or_log(appliance);
+		put_or_log(appliance, &mono_ns);
 		context = moat_appliance_context(appliance);
 		for (size_t i = 0; i < count; i++)
 			tell_finding(appliance, &context, &batch[i]);
+		tell_changes(appliance, mono_ns);
 	} while (count == FINDINGS_AT_ONCE);
 	return 0;
 }
@@ -259,9 +281,12 @@ static void check_workers(struct moat_appliance *appliance)
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct moat_appliance *appliance = userdata;
+	uint64_t mono_ns;
 
-	if (moat_rulebook_expire(appliance->rulebook, moat_clock_monotonic_ns()) > 0)
-		apply_or_log(appliance);
+	if (moat_rulebook_expire(appliance->rulebook, moat_clock_monotonic_ns()) > 0) {
+		put_or_log(appliance, &mono_ns);
+		tell_changes(appliance, mono_ns);
+	}
 	check_workers(appliance);
 	sd_event_source_set_time(source, usec + TICK_US);
 	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);

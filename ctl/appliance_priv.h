@@ -38,7 +38,8 @@ struct moat_appliance {
 	json_t *events; /* an array, newest last */
 	uint64_t started_ns;
 	uint64_t commits, commits_failed;
-	uint64_t commit_last_ns; /* how long the last one took */
+	uint64_t commit_last_ns; /* how long the last one took ... */
+	uint64_t commit_done_ns; /* ... and when it was in force, CLOCK_MONOTONIC */
 	bool worker_lost;        /* said already */
 };
 

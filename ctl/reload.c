@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * SIGHUP: a new configuration, all or nothing. What can fail is done first and can be undone; what changes
+ * the running appliance can't fail.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "ctl/appliance_priv.h"
+#include "dataplane/base/cleanup.h"
+#include "dataplane/base/log.h"
+
+static const struct moat_config_port *port_named(const struct moat_config *config, const char *name)
+{
+	for (size_t i = 0; i < config->port_count; i++) {
+		if (strcmp(config->ports[i].name, name) == 0)
+			return &config->ports[i];
+	}
+	return NULL;
+}
+
+/* A wire's sockets and workers are made at the start. */
+static bool same_wires(const struct moat_config *before, const struct moat_config *after)
+{
+	for (size_t i = 0; i < after->port_count; i++) {
+		const struct moat_config_port *new = &after->ports[i],
+					      *old = port_named(before, new->name);
+
+		if (old ? old->role != new->role || old->generic != new->generic ||
+				    strcmp(old->peer, new->peer) != 0
+			: new->role != MOAT_ROLE_GATEWAY)
+			return false;
+	}
+	for (size_t i = 0; i < before->port_count; i++) {
+		const struct moat_config_port *old = &before->ports[i];
+
+		if (old->role != MOAT_ROLE_GATEWAY && !port_named(after, old->name))
+			return false;
+	}
+	return true;
+}
+
+/* What a running moatd can't change, NULL if there is nothing of it. */
+static const char *fixed_difference(const struct moat_config *before,
+				    const struct moat_config *after)
+{
+	if (strcmp(before->run_dir, after->run_dir) != 0)
+		return "run_dir";
+	if (strcmp(before->state_dir, after->state_dir) != 0)
+		return "state_dir";
+	if (strcmp(before->pin_dir, after->pin_dir) != 0)
+		return "pin_dir";
+	if (before->gate_cells != after->gate_cells || before->gate_nodes != after->gate_nodes)
+		return "gate.cells or gate.nodes";
+	if (before->detect.hosts != after->detect.hosts ||
+	    before->detect.clusters != after->detect.clusters ||
+	    before->detect.seed != after->detect.seed)
+		return "detect.hosts, clusters or seed";
+	if (!same_wires(before, after))
+		return "a port's role, peer or mode";
+	return NULL;
+}
+
+static int open_sink(const struct moat_appliance *appliance, const struct moat_config *config,
+		     bool *ret_same, struct moat_sink **ret_sink, struct moat_error *error)
+{
+	const char *old = appliance->config->events_path, *new = config->events_path;
+
+	*ret_same = old && new ? strcmp(old, new) == 0 &&
+					 appliance->config->events_queue == config->events_queue
+			       : old == new;
+	return *ret_same || !new ? 0 : moat_sink_new(new, config->events_queue, ret_sink, error);
+}
+
+/* Takes the gate off the ports of `from` that `keep` hasn't. */
+static void release_ports(struct moat_appliance *appliance, const struct moat_config *from,
+			  const struct moat_config *keep)
+{
+	for (size_t i = 0; i < from->port_count; i++) {
+		struct moat_error error = { .text = "" };
+
+		if (port_named(keep, from->ports[i].name))
+			continue;
+		if (moat_gate_release(appliance->gate, from->ports[i].name, &error) < 0 &&
+		    error.text[0])
+			moat_log(MOAT_LOG_WARNING, "%s", error.text);
+	}
+}
+
+static int attach_new_ports(struct moat_appliance *appliance, const struct moat_config *config,
+			    struct moat_error *error)
+{
+	for (size_t i = 0; i < config->port_count; i++) {
+		struct moat_gate_port_options options = {
+			.name = config->ports[i].name,
+			.role = config->ports[i].role,
+			.generic = config->ports[i].generic,
+		};
+		struct moat_gate_port_info info;
+		int r;
+
+		if (port_named(appliance->config, options.name))
+			continue;
+		r = moat_gate_attach(appliance->gate, &options, &info, error);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* From here on nothing fails. */
+static void adopt(struct moat_appliance *appliance, struct moat_config *config,
+		  struct moat_sink *sink, bool same_sink)
+{
+	struct moat_detect_config detect = config->detect;
+	struct moat_config *before = appliance->config;
+
+	release_ports(appliance, before, config);
+	moat_gate_set_sampling(appliance->gate, config->sample_pass, config->sample_drop);
+	detect.mode = moat_appliance_modes(config);
+	moat_detection_configure(appliance->detection, &detect);
+	moat_respond_configure(appliance->respond, &config->respond);
+	if (!same_sink) {
+		moat_sink_free(appliance->sink);
+		appliance->sink = sink;
+	}
+	moat_log_set_level(config->log_level);
+	appliance->config = config;
+	moat_config_free(before);
+}
+
+int moat_appliance_reload(struct moat_appliance *appliance, struct moat_error *error)
+{
+	moat_cleanup(moat_config_free_cleanup) struct moat_config *config = NULL;
+	struct moat_event_context context;
+	struct moat_sink *sink = NULL;
+	bool same_sink = true;
+	const char *fixed;
+	int r = moat_config_load(appliance->config->path, MOAT_CONFIG_CHECK_PORTS, &config, error);
+
+	if (r < 0)
+		return r;
+	fixed = fixed_difference(appliance->config, config);
+	if (fixed)
+		return moat_error_set(error, -EINVAL,
+				      "%s: %s can't change while moatd runs: restart it",
+				      config->path, fixed);
+	r = moat_rulebook_configure(appliance->rulebook, config, error);
+	if (r == 0)
+		r = open_sink(appliance, config, &same_sink, &sink, error);
+	if (r == 0)
+		r = attach_new_ports(appliance, config, error);
+	if (r == 0)
+		r = moat_appliance_apply(appliance, error);
+	if (r < 0) {
+		moat_rulebook_drop(appliance->rulebook);
+		release_ports(appliance, config, appliance->config);
+		moat_sink_free(sink);
+		return r;
+	}
+	adopt(appliance, moat_take_ptr(config), sink, same_sink);
+	context = moat_appliance_context(appliance);
+	moat_appliance_emit(appliance, moat_event_moatd(&context, "reloaded", NULL));
+	return 0;
+}
