@@ -210,6 +210,21 @@ static int check_peer(const struct reader *reader, unsigned int index,
 	return 0;
 }
 
+/* Both judges number their windows by clocks of their own, and one detection thread follows one. */
+static int check_one_kind(const struct reader *reader, unsigned int index,
+			  const struct moat_config *config)
+{
+	bool has_gateway = config->ports[0].role == MOAT_ROLE_GATEWAY;
+	char where[WHERE_LEN];
+
+	if ((config->ports[index].role == MOAT_ROLE_GATEWAY) == has_gateway)
+		return 0;
+	snprintf(where, sizeof(where), "ports.%u.role", index);
+	return bad(reader, where,
+		   "gateway ports, and wire or mirror ports, need a moatd each (with run_dir, "
+		   "state_dir and pin_dir of its own)");
+}
+
 static int take_ports(const struct reader *reader, const struct moat_raw_config *raw,
 		      struct moat_config *config)
 {
@@ -224,6 +239,8 @@ static int take_ports(const struct reader *reader, const struct moat_raw_config 
 		r = take_port(reader, i, &raw->ports[i], config);
 	for (unsigned int i = 0; r == 0 && i < raw->ports_count; i++)
 		r = check_peer(reader, i, config);
+	for (unsigned int i = 0; r == 0 && i < raw->ports_count; i++)
+		r = check_one_kind(reader, i, config);
 	return r;
 }
 

@@ -9,6 +9,9 @@
 #include "dataplane/base/clock.h"
 #include "dataplane/rule.h"
 
+/* Each takes microseconds. */
+#define LOOKS 32
+
 static json_t *number(uint64_t value)
 {
 	return json_integer((json_int_t)value);
@@ -20,28 +23,49 @@ static json_t *counter(const struct moat_counter *value)
 			 (json_int_t)value->bytes);
 }
 
-/* Adds "in", the reasons that counted anything, and whether they balance. The sum is read while packets
- * go on, CPU by CPU; reasons first and `in` last or the other way round, a difference stays that is no
- * loss. The reader of the counters takes each CPU's in one piece, so here they must be equal. */
-static void add_reasons(json_t *into, const struct moat_counter *in,
-			const struct moat_counter *reasons)
+static bool is_balanced(const struct moat_counter *in, const struct moat_counter *reasons)
 {
-	json_t *all = json_object();
 	uint64_t packets = 0, bytes = 0;
 
 	for (uint32_t i = 0; i < MOAT_REASON_COUNT; i++) {
 		packets += reasons[i].packets;
 		bytes += reasons[i].bytes;
-		if (reasons[i].packets)
-			json_object_set_new(all, moat_reason_name(i), counter(&reasons[i]));
 	}
-	json_object_set_new(into, "in", counter(in));
-	json_object_set_new(into, "reasons", all);
-	json_object_set_new(into, "out",
-			    json_pack("{s:I,s:I}", "packets", (json_int_t)packets, "bytes",
-				      (json_int_t)bytes));
-	json_object_set_new(into, "balanced",
-			    json_boolean(in->packets == packets && in->bytes == bytes));
+	return in->packets == packets && in->bytes == bytes;
+}
+
+/* Adds what came in, what became of it by reason, and whether the two agree. */
+static void add_reasons(json_t *into, const struct moat_counter *in,
+			const struct moat_counter *reasons)
+{
+	json_t *packets = json_object(), *bytes = json_object();
+
+	for (uint32_t i = 0; i < MOAT_REASON_COUNT; i++) {
+		if (!reasons[i].packets)
+			continue;
+		json_object_set_new(packets, moat_reason_name(i), number(reasons[i].packets));
+		json_object_set_new(bytes, moat_reason_name(i), number(reasons[i].bytes));
+	}
+	json_object_set_new(into, "received", number(in->packets));
+	json_object_set_new(into, "reasons", packets);
+	json_object_set_new(into, "received_bytes", number(in->bytes));
+	json_object_set_new(into, "reasons_bytes", bytes);
+	json_object_set_new(into, "balanced", json_boolean(is_balanced(in, reasons)));
+}
+
+/* The gate counts on while its counters are read: a packet between its "in" and its reason shows as a
+ * difference that the next look doesn't have. */
+static int read_port(const struct moat_appliance *appliance, uint32_t port,
+		     struct moat_gate_counters *ret_counters)
+{
+	int r = 0;
+
+	for (int look = 0; r == 0 && look < LOOKS; look++) {
+		r = moat_gate_counters(appliance->gate, port, ret_counters);
+		if (r == 0 && is_balanced(&ret_counters->in, ret_counters->reasons))
+			break;
+	}
+	return r;
 }
 
 static const char *role_name(enum moat_port_role role)
@@ -65,7 +89,7 @@ static json_t *port_of(const struct moat_appliance *appliance,
 				 info->ifindex, "xdp", info->native ? "native" : "generic",
 				 "fallback", info->fallback, "adopted", info->adopted);
 
-	if (!port || moat_gate_counters(appliance->gate, info->index, &counters) < 0)
+	if (!port || read_port(appliance, info->index, &counters) < 0)
 		return port;
 	add_reasons(port, &counters.in, counters.reasons);
 	json_object_set_new(port, "samples", number(counters.samples));
@@ -97,8 +121,8 @@ static json_t *worker_of(const struct moat_appliance *appliance, size_t index)
 		return NULL;
 	moat_worker_counters(appliance->wire.workers[index], &counters);
 	add_reasons(worker, &counters.in, counters.reasons);
-	json_object_set_new(worker, "received", counter(&counters.port.received));
-	json_object_set_new(worker, "sent", counter(&counters.port.sent));
+	json_object_set_new(worker, "rx", counter(&counters.port.received));
+	json_object_set_new(worker, "tx", counter(&counters.port.sent));
 	json_object_set_new(worker, "rx_ring_full", number(counters.port.rx_ring_full));
 	json_object_set_new(worker, "rx_no_buffer", number(counters.port.rx_no_buffer));
 	json_object_set_new(worker, "tx_ring_full", number(counters.port.tx_ring_full));

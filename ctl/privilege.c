@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Capabilities through libcap-ng. */
+#include "ctl/privilege.h"
+
+#include <cap-ng.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "dataplane/base/cleanup.h"
+
+/* BPF: maps and programs; PERFMON: pointers in them; NET_ADMIN: attaching to interfaces. */
+static const unsigned int needed[] = { CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON };
+/* Beside those: AF_XDP sockets; and files of others, for root in a directory that isn't root's. */
+static const unsigned int kept[] = { CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON, CAP_NET_RAW,
+				     CAP_DAC_OVERRIDE };
+
+static void append(char *text, size_t size, const char *name)
+{
+	size_t length = strlen(text);
+
+	snprintf(text + length, size - length, "%sCAP_", length ? ", " : "");
+	for (length = strlen(text); *name && length + 1 < size; name++)
+		text[length++] = (char)(*name >= 'a' && *name <= 'z' ? *name - 'a' + 'A' : *name);
+	text[length] = '\0';
+}
+
+int moat_privilege_check(bool needs_sockets, struct moat_error *error)
+{
+	char missing[128] = "";
+
+	capng_get_caps_process();
+	for (size_t i = 0; i < MOAT_ARRAY_SIZE(needed); i++) {
+		if (!capng_have_capability(CAPNG_EFFECTIVE, needed[i]))
+			append(missing, sizeof(missing), capng_capability_to_name(needed[i]));
+	}
+	if (needs_sockets && !capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_RAW))
+		append(missing, sizeof(missing), "net_raw");
+	if (!missing[0])
+		return 0;
+	return moat_error_set(error, -EPERM,
+			      "missing privilege: %s (start moatd as root or by its systemd unit)",
+			      missing);
+}
+
+void moat_privilege_raise_limits(void)
+{
+	const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
+
+	(void)setrlimit(RLIMIT_MEMLOCK, &unlimited);
+}
+
+int moat_privilege_drop(struct moat_error *error)
+{
+	int r;
+
+	capng_clear(CAPNG_SELECT_BOTH);
+	for (size_t i = 0; i < MOAT_ARRAY_SIZE(kept); i++)
+		capng_update(CAPNG_ADD,
+			     (capng_type_t)(CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET),
+			     kept[i]);
+	/* The bounding set needs CAP_SETPCAP, which a restricted root may lack: then the rest must do. */
+	r = capng_apply(CAPNG_SELECT_BOTH);
+	if (r < 0)
+		r = capng_apply(CAPNG_SELECT_CAPS);
+	return r < 0 ? moat_error_set(error, -EPERM, "capabilities can't be dropped") : 0;
+}

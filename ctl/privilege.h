@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What moatd needs to be allowed, and giving up the rest. */
+#ifndef MOAT_CTL_PRIVILEGE_H
+#define MOAT_CTL_PRIVILEGE_H
+
+#include <stdbool.h>
+
+#include "dataplane/base/error.h"
+
+/* -EPERM with the names of the capabilities that are missing; `needs_sockets`: for AF_XDP too. */
+int moat_privilege_check(bool needs_sockets, struct moat_error *error);
+
+/* AF_XDP memory is charged to RLIMIT_MEMLOCK: lifts it. A failure shows when the memory is asked for. */
+void moat_privilege_raise_limits(void);
+
+/* Keeps what reloads need (BPF, NET_ADMIN, PERFMON, NET_RAW, and file access by root's rules) and drops all other
+ * capabilities, from the bounding set as well. */
+int moat_privilege_drop(struct moat_error *error);
+
+#endif
