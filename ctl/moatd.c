@@ -125,11 +125,12 @@ static int set_up(const char *path, sd_event *loop, struct moat_appliance **ret_
 	if (r < 0)
 		return r;
 	moat_privilege_raise_limits();
-	r = moat_appliance_new(loop, config, ret_appliance, error);
-	if (r < 0)
-		return r;
-	moat_take_ptr(config);
-	return moat_privilege_drop(error);
+	r = moat_privilege_drop(error);
+	if (r == 0)
+		r = moat_appliance_new(loop, config, ret_appliance, error);
+	if (r == 0)
+		moat_take_ptr(config);
+	return r;
 }
 
 static int run(const char *path)

@@ -13,8 +13,8 @@ int moat_privilege_check(bool needs_sockets, struct moat_error *error);
 /* AF_XDP memory is charged to RLIMIT_MEMLOCK: lifts it. A failure shows when the memory is asked for. */
 void moat_privilege_raise_limits(void);
 
-/* Keeps what reloads need (BPF, NET_ADMIN, PERFMON, NET_RAW, and file access by root's rules) and drops all other
- * capabilities, from the bounding set as well. */
+/* Keeps what the gate and reloads need and drops all other capabilities, from the bounding set as well.
+ * Capabilities are a thread's own: to be called before the first is made. */
 int moat_privilege_drop(struct moat_error *error);
 
 #endif
