@@ -26,16 +26,19 @@ static int connect_error(const char *path, int code, struct moat_error *error)
 	switch (code) {
 	case -ENOENT:
 	case -ECONNREFUSED:
-		return moat_error_set(error, code,
-				      "moatd is not running (no socket at %s): start it with \"systemctl start moatd\" "
-				      "or \"moatd --config FILE\", or name its socket with --socket",
-				      path);
+		return moat_error_set(
+			error, code,
+			"moatd is not running (no socket at %s): start it with \"systemctl start moatd\" "
+			"or \"moatd --config FILE\", or name its socket with --socket",
+			path);
 	case -EACCES:
 	case -EPERM:
-		return moat_error_set(error, code,
-				      "not permitted to talk to moatd at %s: be root or a member of the group moat",
-				      path);
-	default: return moat_error_set(error, code, "%s: %s", path, strerror(-code));
+		return moat_error_set(
+			error, code,
+			"not permitted to talk to moatd at %s: be root or a member of the group moat",
+			path);
+	default:
+		return moat_error_set(error, code, "%s: %s", path, strerror(-code));
 	}
 }
 
@@ -101,7 +104,8 @@ static int send_line(struct moat_client *client, const char *line, int fd, struc
 		if (n < 0 && errno == EPIPE)
 			return 0;
 		if (n < 0)
-			return moat_error_set(error, -errno, "moatd can't be asked: %s", strerror(errno));
+			return moat_error_set(error, -errno, "moatd can't be asked: %s",
+					      strerror(errno));
 		buffer.iov_base = (char *)buffer.iov_base + n;
 		buffer.iov_len -= (size_t)n;
 		message.msg_controllen = 0;
@@ -135,7 +139,9 @@ static int read_message(struct moat_client *client, json_t **ret_message, struct
 			client->length -= used;
 			memmove(client->buffer, end + 1, client->length);
 			*ret_message = message;
-			return message ? 0 : moat_error_set(error, -EBADMSG, "moatd's answer is no JSON");
+			return message ? 0
+				       : moat_error_set(error, -EBADMSG,
+							"moatd's answer is no JSON");
 		}
 		if (client->length == client->room && grow(client) < 0)
 			return moat_error_set(error, -ENOMEM, "moatd's answer is too long");
@@ -143,7 +149,8 @@ static int read_message(struct moat_client *client, json_t **ret_message, struct
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return moat_error_set(error, -errno, "moatd doesn't answer: %s", strerror(errno));
+			return moat_error_set(error, -errno, "moatd doesn't answer: %s",
+					      strerror(errno));
 		if (n == 0)
 			return moat_error_set(error, -EPIPE, "moatd has closed the connection");
 		client->length += (size_t)n;
@@ -164,8 +171,8 @@ static int take_answer(json_t *message, json_t **ret_result, struct moat_error *
 	return 0;
 }
 
-int moat_client_call(struct moat_client *client, const char *method, json_t *params, int fd, json_t **ret_result,
-		     struct moat_error *error)
+int moat_client_call(struct moat_client *client, const char *method, json_t *params, int fd,
+		     json_t **ret_result, struct moat_error *error)
 {
 	json_t *request = json_pack("{s:i,s:s,s:o}", "id", 1, "method", method, "params",
 				    params ? params : json_object());

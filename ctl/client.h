@@ -16,8 +16,8 @@ void moat_client_free_cleanup(struct moat_client **client);
 
 /* Sends a request (`params` is stolen and may be NULL; `fd` goes along unless -1) and waits for its answer.
  * 0 with *ret_result, the caller's; -EREMOTEIO with moatd's own sentence; or a negative errno. */
-int moat_client_call(struct moat_client *client, const char *method, json_t *params, int fd, json_t **ret_result,
-		     struct moat_error *error);
+int moat_client_call(struct moat_client *client, const char *method, json_t *params, int fd,
+		     json_t **ret_result, struct moat_error *error);
 
 /* Waits for the next event of a followed request. -EPIPE: moatd has gone. */
 int moat_client_event(struct moat_client *client, json_t **ret_event, struct moat_error *error);

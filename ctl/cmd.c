@@ -8,8 +8,8 @@
 
 #include "dataplane/base/cleanup.h"
 
-int moat_cmd_call(const struct moat_cmd *cmd, const char *method, json_t *params, int fd, json_t **ret_result,
-		  struct moat_error *error)
+int moat_cmd_call(const struct moat_cmd *cmd, const char *method, json_t *params, int fd,
+		  json_t **ret_result, struct moat_error *error)
 {
 	moat_cleanup(moat_client_free_cleanup) struct moat_client *client = NULL;
 
@@ -17,7 +17,8 @@ int moat_cmd_call(const struct moat_cmd *cmd, const char *method, json_t *params
 		json_decref(params);
 		return MOAT_EXIT_FAILED;
 	}
-	return moat_client_call(client, method, params, fd, ret_result, error) < 0 ? MOAT_EXIT_FAILED : MOAT_EXIT_OK;
+	return moat_client_call(client, method, params, fd, ret_result, error) < 0 ? MOAT_EXIT_FAILED
+										   : MOAT_EXIT_OK;
 }
 
 void moat_cmd_print_json(const json_t *value)

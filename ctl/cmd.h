@@ -15,13 +15,13 @@
 struct moat_cmd {
 	const char *socket;
 	bool json;
-	bool follow;	     /* events -f */
-	bool realtime;	     /* replay */
+	bool follow;         /* events -f */
+	bool realtime;       /* replay */
 	const char *config;  /* replay; NULL: defaults */
 	const char *pin_dir; /* gate detach */
 	double interval;     /* top, seconds */
-	long count;	     /* top: looks, 0 is endless; events: the latest so many, -1 is all */
-	char **args;	     /* words behind the command */
+	long count;          /* top: looks, 0 is endless; events: the latest so many, -1 is all */
+	char **args;         /* words behind the command */
 	int arg_count;
 };
 
@@ -42,8 +42,8 @@ int moat_cmd_reload(const struct moat_cmd *cmd, struct moat_error *error);
 #define MOAT_EXIT_USAGE 2
 
 /* Connects, calls, disconnects. MOAT_EXIT_OK or MOAT_EXIT_FAILED. `params` is stolen. */
-int moat_cmd_call(const struct moat_cmd *cmd, const char *method, json_t *params, int fd, json_t **ret_result,
-		  struct moat_error *error);
+int moat_cmd_call(const struct moat_cmd *cmd, const char *method, json_t *params, int fd,
+		  json_t **ret_result, struct moat_error *error);
 
 /* One object on one line. */
 void moat_cmd_print_json(const json_t *value);

@@ -10,8 +10,8 @@ static void print_rule(const json_t *event)
 {
 	double rule_ms = moat_json_number(event, "moat.rule_ms");
 
-	printf("rule %.0f %s: %s", moat_json_number(event, "moat.id"), moat_json_text(event, "moat.change"),
-	       moat_json_text(event, "moat.rule"));
+	printf("rule %.0f %s: %s", moat_json_number(event, "moat.id"),
+	       moat_json_text(event, "moat.change"), moat_json_text(event, "moat.rule"));
 	if (rule_ms > 0)
 		printf(" (%.0f ms after the first packets)", rule_ms);
 	if (moat_json_text(event, "moat.why")[0])
@@ -24,7 +24,8 @@ static void print_finding(const json_t *event)
 	bool is_open = strcmp(state, "open") == 0;
 
 	moat_term_print(stdout, is_open ? MOAT_STYLE_BAD : MOAT_STYLE_PLAIN, "finding %.0f %s: %s",
-			moat_json_number(event, "moat.id"), state, moat_json_text(event, "moat.sentence"));
+			moat_json_number(event, "moat.id"), state,
+			moat_json_text(event, "moat.sentence"));
 }
 
 void moat_cmd_print_event(const json_t *event)
@@ -38,7 +39,8 @@ void moat_cmd_print_event(const json_t *event)
 	else if (strcmp(object, "rule") == 0)
 		print_rule(event);
 	else
-		printf("%s %s%s%s", object, moat_json_text(event, "moat.change"), entry[0] ? ": " : "", entry);
+		printf("%s %s%s%s", object, moat_json_text(event, "moat.change"),
+		       entry[0] ? ": " : "", entry);
 	putchar('\n');
 	fflush(stdout);
 }
@@ -68,7 +70,7 @@ int moat_cmd_events(const struct moat_cmd *cmd, struct moat_error *error)
 	r = moat_client_call(client, "events", params, -1, &result, error);
 	if (r < 0)
 		return MOAT_EXIT_FAILED;
-	json_array_foreach (moat_json_at(result, "events"), i, event)
+	json_array_foreach(moat_json_at(result, "events"), i, event)
 		print_one(cmd, event);
 	json_decref(result);
 	/* A reader that has gone ends this by SIGPIPE. */

@@ -28,15 +28,15 @@ static void print_rules(const json_t *rules)
 	size_t i;
 
 	moat_table_init(&table, headers);
-	json_array_foreach (rules, i, rule) {
+	json_array_foreach(rules, i, rule) {
 		char id[16], hits[MOAT_TERM_TEXT_LEN], expires[MOAT_TERM_TEXT_LEN] = "never";
 
 		snprintf(id, sizeof(id), "%.0f", moat_json_number(rule, "id"));
 		if (!json_is_null(moat_json_at(rule, "expires_s")))
 			moat_term_duration(moat_json_number(rule, "expires_s"), expires);
 		moat_table_add(&table, MOAT_STYLE_PLAIN, id, moat_json_text(rule, "owner"),
-			       moat_term_grouped((uint64_t)moat_json_number(rule, "hits"), hits), expires,
-			       moat_json_text(rule, "rule"));
+			       moat_term_grouped((uint64_t)moat_json_number(rule, "hits"), hits),
+			       expires, moat_json_text(rule, "rule"));
 	}
 	if (table.row_count)
 		moat_table_print(&table, stdout, "");
@@ -49,11 +49,13 @@ static void print_list(const json_t *result, const char *name)
 	json_t *list = moat_json_at(result, name), *prefix;
 	size_t i;
 
-	json_array_foreach (moat_json_at(list, "prefixes"), i, prefix)
+	json_array_foreach(moat_json_at(list, "prefixes"), i, prefix)
 		printf("%s %s\n", name, json_string_value(prefix));
 	if (moat_json_flag(list, "truncated"))
 		printf("… and %.0f more: %s\n",
-		       moat_json_number(list, "count") - (double)json_array_size(moat_json_at(list, "prefixes")), name);
+		       moat_json_number(list, "count") -
+			       (double)json_array_size(moat_json_at(list, "prefixes")),
+		       name);
 }
 
 static int list(const struct moat_cmd *cmd, struct moat_error *error)
@@ -86,9 +88,11 @@ static char *join(char *const *words, int count)
 	if (!out)
 		return NULL;
 	for (int i = 0; i < count; i++) {
-		bool quote = count > 1 && (strchr(words[i], ' ') || !words[i][0]) && words[i][0] != '"';
+		bool quote = count > 1 && (strchr(words[i], ' ') || !words[i][0]) &&
+			     words[i][0] != '"';
 
-		fprintf(out, "%s%s%s%s", i ? " " : "", quote ? "\"" : "", words[i], quote ? "\"" : "");
+		fprintf(out, "%s%s%s%s", i ? " " : "", quote ? "\"" : "", words[i],
+			quote ? "\"" : "");
 	}
 	if (fclose(out) != 0) {
 		free(text);
@@ -104,14 +108,17 @@ static int add(const struct moat_cmd *cmd, struct moat_error *error)
 	int r;
 
 	if (cmd->arg_count < 2 || !text)
-		return usage(error, "moat rules add takes a rule, as in: moat rules add drop src 192.0.2.0/24 for 10m");
+		return usage(
+			error,
+			"moat rules add takes a rule, as in: moat rules add drop src 192.0.2.0/24 for 10m");
 	r = moat_cmd_call(cmd, "rules.add", json_pack("{s:s}", "rule", text), -1, &result, error);
 	if (r != MOAT_EXIT_OK)
 		return r;
 	if (cmd->json)
 		moat_cmd_print_json(result);
 	else if (moat_json_at(result, "id"))
-		printf("rule %.0f: %s\n", moat_json_number(result, "id"), moat_json_text(result, "rule"));
+		printf("rule %.0f: %s\n", moat_json_number(result, "id"),
+		       moat_json_text(result, "rule"));
 	else
 		printf("%s\n", moat_json_text(result, "entry"));
 	json_decref(result);
@@ -137,8 +144,10 @@ static int del(const struct moat_cmd *cmd, struct moat_error *error)
 	int r;
 
 	if (cmd->arg_count < 2)
-		return usage(error, "moat rules del takes a rule's number (moat rules list shows it), \"allow PREFIX\" or "
-				    "\"deny PREFIX\"");
+		return usage(
+			error,
+			"moat rules del takes a rule's number (moat rules list shows it), \"allow PREFIX\" or "
+			"\"deny PREFIX\"");
 	r = moat_cmd_call(cmd, "rules.del", target(cmd), -1, &result, error);
 	if (r == MOAT_EXIT_OK && cmd->json)
 		moat_cmd_print_json(result);
@@ -154,7 +163,7 @@ static int del(const struct moat_cmd *cmd, struct moat_error *error)
 static int copy_to_memory(int from, int *ret_fd, struct moat_error *error)
 {
 	moat_auto_close int fd = memfd_create("rules", MFD_CLOEXEC);
-	char buffer[65536];
+	char buffer[16384];
 	ssize_t n;
 
 	if (fd < 0)
@@ -199,8 +208,9 @@ static int load(const struct moat_cmd *cmd, struct moat_error *error)
 	if (open_rules(path, &fd, error) < 0)
 		return MOAT_EXIT_FAILED;
 	r = moat_cmd_call(cmd, "rules.load",
-			  json_pack("{s:s}", "name", strcmp(path, "-") == 0 ? "standard input" : path), fd, &result,
-			  error);
+			  json_pack("{s:s}", "name",
+				    strcmp(path, "-") == 0 ? "standard input" : path),
+			  fd, &result, error);
 	if (r != MOAT_EXIT_OK)
 		return r;
 	if (cmd->json)

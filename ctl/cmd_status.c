@@ -17,7 +17,7 @@ static struct sums sums_of(const json_t *set)
 	const char *name;
 	json_t *value;
 
-	json_object_foreach (moat_json_at(set, "reasons"), name, value) {
+	json_object_foreach(moat_json_at(set, "reasons"), name, value) {
 		if (strncmp(name, "drop", 4) == 0)
 			sums.dropped += json_number_value(value);
 		else
@@ -32,8 +32,8 @@ static void print_head(const json_t *status)
 
 	moat_term_print(stdout, MOAT_STYLE_BOLD, "moat %s", moat_json_text(status, "version"));
 	printf("  up %s, pid %.0f, configuration %s\n\n",
-	       moat_term_duration(moat_json_number(status, "uptime_s"), uptime), moat_json_number(status, "pid"),
-	       moat_json_text(status, "config"));
+	       moat_term_duration(moat_json_number(status, "uptime_s"), uptime),
+	       moat_json_number(status, "pid"), moat_json_text(status, "config"));
 }
 
 static void add_port(struct moat_table *table, const json_t *port)
@@ -43,27 +43,29 @@ static void add_port(struct moat_table *table, const json_t *port)
 	char received[MOAT_TERM_TEXT_LEN], bytes[MOAT_TERM_TEXT_LEN], passed[MOAT_TERM_TEXT_LEN],
 		dropped[MOAT_TERM_TEXT_LEN];
 
-	moat_table_add(table, balanced ? MOAT_STYLE_PLAIN : MOAT_STYLE_BAD, moat_json_text(port, "name"),
-		       moat_json_text(port, "role"), moat_json_text(port, "xdp"),
+	moat_table_add(table, balanced ? MOAT_STYLE_PLAIN : MOAT_STYLE_BAD,
+		       moat_json_text(port, "name"), moat_json_text(port, "role"),
+		       moat_json_text(port, "xdp"),
 		       moat_term_scaled(moat_json_number(port, "received"), received),
 		       moat_term_bytes(moat_json_number(port, "received_bytes"), bytes),
-		       moat_term_scaled(sums.passed, passed), moat_term_scaled(sums.dropped, dropped),
-		       balanced ? "in = out" : "in != out");
+		       moat_term_scaled(sums.passed, passed),
+		       moat_term_scaled(sums.dropped, dropped), balanced ? "in = out" : "in != out");
 }
 
 static void print_ports(const json_t *status)
 {
-	static const char *const headers[] = { "PORT",	  "ROLE",	"XDP",	       ">PACKETS", ">BYTES",
-					       ">PASSED", ">DROPPED", "COUNTERS", NULL };
+	static const char *const headers[] = { "PORT",     "ROLE",     "XDP",
+					       ">PACKETS", ">BYTES",   ">PASSED",
+					       ">DROPPED", "COUNTERS", NULL };
 	moat_auto_table table;
 	size_t i;
 	json_t *port;
 
 	moat_table_init(&table, headers);
-	json_array_foreach (moat_json_at(status, "ports"), i, port)
+	json_array_foreach(moat_json_at(status, "ports"), i, port)
 		add_port(&table, port);
 	moat_table_print(&table, stdout, "");
-	json_array_foreach (moat_json_at(status, "ports"), i, port) {
+	json_array_foreach(moat_json_at(status, "ports"), i, port) {
 		if (moat_json_text(port, "fallback")[0])
 			printf("  %s runs in generic mode: %s\n", moat_json_text(port, "name"),
 			       moat_json_text(port, "fallback"));
@@ -75,11 +77,13 @@ static void add_reasons(struct moat_table *table, const char *where, const json_
 	const char *name;
 	json_t *value;
 
-	json_object_foreach (moat_json_at(set, "reasons"), name, value) {
+	json_object_foreach(moat_json_at(set, "reasons"), name, value) {
 		char packets[MOAT_TERM_TEXT_LEN], bytes[MOAT_TERM_TEXT_LEN], path[64];
 
 		snprintf(path, sizeof(path), "reasons_bytes.%s", name);
-		moat_table_add(table, strncmp(name, "drop", 4) == 0 ? MOAT_STYLE_WARN : MOAT_STYLE_PLAIN, where, name,
+		moat_table_add(table,
+			       strncmp(name, "drop", 4) == 0 ? MOAT_STYLE_WARN : MOAT_STYLE_PLAIN,
+			       where, name,
 			       moat_term_grouped((uint64_t)json_number_value(value), packets),
 			       moat_term_bytes(moat_json_number(set, path), bytes));
 	}
@@ -94,9 +98,9 @@ static void print_reasons(const json_t *status)
 	json_t *set;
 
 	moat_table_init(&table, headers);
-	json_array_foreach (moat_json_at(status, "ports"), i, set)
+	json_array_foreach(moat_json_at(status, "ports"), i, set)
 		add_reasons(&table, moat_json_text(set, "name"), set);
-	json_array_foreach (moat_json_at(status, "workers"), i, set) {
+	json_array_foreach(moat_json_at(status, "workers"), i, set) {
 		snprintf(where, sizeof(where), "worker %.0f/%.0f", moat_json_number(set, "port"),
 			 moat_json_number(set, "queue"));
 		add_reasons(&table, where, set);
@@ -112,13 +116,14 @@ static void print_detectors(const json_t *status)
 	size_t i;
 	json_t *detector;
 
-	json_array_foreach (moat_json_at(status, "detect.detectors"), i, detector) {
+	json_array_foreach(moat_json_at(status, "detect.detectors"), i, detector) {
 		bool active = moat_json_flag(detector, "active");
 
 		printf("            ");
 		moat_term_print(stdout, active ? MOAT_STYLE_GOOD : MOAT_STYLE_DIM, "%-8s",
 				active ? "active" : "inactive");
-		printf("  %s: %s\n", moat_json_text(detector, "name"), moat_json_text(detector, "title"));
+		printf("  %s: %s\n", moat_json_text(detector, "name"),
+		       moat_json_text(detector, "title"));
 	}
 }
 
@@ -128,12 +133,14 @@ static void print_detection(const json_t *status)
 
 	printf("\nDetection   ");
 	if (learning)
-		moat_term_print(stdout, MOAT_STYLE_WARN, "learning %.0f %%", 100 * moat_json_number(status, "detect.learned"));
+		moat_term_print(stdout, MOAT_STYLE_WARN, "learning %.0f %%",
+				100 * moat_json_number(status, "detect.learned"));
 	else
 		moat_term_print(stdout, MOAT_STYLE_GOOD, "active");
 	printf(", %.0f hosts, %.0f clusters, %.0f known sources, %.0f findings so far, window judged in %.1f ms\n",
 	       moat_json_number(status, "detect.hosts"), moat_json_number(status, "detect.clusters"),
-	       moat_json_number(status, "detect.known_sources"), moat_json_number(status, "detect.findings_opened"),
+	       moat_json_number(status, "detect.known_sources"),
+	       moat_json_number(status, "detect.findings_opened"),
 	       moat_json_number(status, "detect.tick_us") / 1000);
 	print_detectors(status);
 }

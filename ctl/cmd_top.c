@@ -30,7 +30,7 @@ static double dropped_of(const json_t *port)
 	const char *name;
 	json_t *value;
 
-	json_object_foreach (moat_json_at(port, "reasons"), name, value) {
+	json_object_foreach(moat_json_at(port, "reasons"), name, value) {
 		if (strncmp(name, "drop", 4) == 0)
 			dropped += json_number_value(value);
 	}
@@ -42,7 +42,7 @@ static const json_t *same_port(const json_t *look, const char *name)
 	json_t *port;
 	size_t i;
 
-	json_array_foreach (moat_json_at(look, "ports"), i, port) {
+	json_array_foreach(moat_json_at(look, "ports"), i, port) {
 		if (strcmp(moat_json_text(port, "name"), name) == 0)
 			return port;
 	}
@@ -51,32 +51,38 @@ static const json_t *same_port(const json_t *look, const char *name)
 
 static void print_ports(const json_t *look, const json_t *before)
 {
-	static const char *const headers[] = { "PORT", ">PACKETS/S", ">MBIT/S", ">DROPPED/S", ">DROPPED", NULL };
-	double seconds = (moat_json_number(look, "mono_ns") - moat_json_number(before, "mono_ns")) / 1e9;
+	static const char *const headers[] = { "PORT",       ">PACKETS/S", ">MBIT/S",
+					       ">DROPPED/S", ">DROPPED",   NULL };
+	double seconds = (moat_json_number(look, "mono_ns") - moat_json_number(before, "mono_ns")) /
+			 1e9;
 	moat_auto_table table;
 	json_t *port;
 	size_t i;
 
 	moat_table_init(&table, headers);
-	json_array_foreach (moat_json_at(look, "ports"), i, port) {
+	json_array_foreach(moat_json_at(look, "ports"), i, port) {
 		const json_t *old = same_port(before, moat_json_text(port, "name"));
-		double pps = rate(moat_json_number(port, "received"), moat_json_number(old, "received"), seconds);
-		double bps = rate(moat_json_number(port, "received_bytes"), moat_json_number(old, "received_bytes"),
-				  seconds);
+		double pps = rate(moat_json_number(port, "received"),
+				  moat_json_number(old, "received"), seconds);
+		double bps = rate(moat_json_number(port, "received_bytes"),
+				  moat_json_number(old, "received_bytes"), seconds);
 		double drops = rate(dropped_of(port), dropped_of(old), seconds);
-		char packets[MOAT_TERM_TEXT_LEN], bits[MOAT_TERM_TEXT_LEN], dropped[MOAT_TERM_TEXT_LEN], share[16];
+		char packets[MOAT_TERM_TEXT_LEN], bits[MOAT_TERM_TEXT_LEN],
+			dropped[MOAT_TERM_TEXT_LEN], share[16];
 
 		snprintf(share, sizeof(share), "%.1f %%", pps > 0 ? 100 * drops / pps : 0);
-		moat_table_add(&table, drops > 0 ? MOAT_STYLE_WARN : MOAT_STYLE_PLAIN, moat_json_text(port, "name"),
-			       moat_term_scaled(pps, packets), moat_term_scaled(bps * 8e-6, bits),
-			       moat_term_scaled(drops, dropped), share);
+		moat_table_add(&table, drops > 0 ? MOAT_STYLE_WARN : MOAT_STYLE_PLAIN,
+			       moat_json_text(port, "name"), moat_term_scaled(pps, packets),
+			       moat_term_scaled(bps * 8e-6, bits), moat_term_scaled(drops, dropped),
+			       share);
 	}
 	moat_table_print(&table, stdout, "");
 }
 
 static void print_hosts(const json_t *look, const char *side, const char *title)
 {
-	const char *headers[] = { title, ">PACKETS/S", ">MBIT/S", ">DROPPED/S", ">SYN/S", ">UDP/S", ">ICMP/S", NULL };
+	const char *headers[] = { title,    ">PACKETS/S", ">MBIT/S", ">DROPPED/S",
+				  ">SYN/S", ">UDP/S",     ">ICMP/S", NULL };
 	moat_auto_table table;
 	json_t *host;
 	size_t i;
@@ -84,14 +90,15 @@ static void print_hosts(const json_t *look, const char *side, const char *title)
 	if (json_array_size(moat_json_at(look, side)) == 0)
 		return;
 	moat_table_init(&table, headers);
-	json_array_foreach (moat_json_at(look, side), i, host) {
+	json_array_foreach(moat_json_at(look, side), i, host) {
 		char texts[6][MOAT_TERM_TEXT_LEN];
-		static const char *const fields[] = { "pps", "mbps", "dropped_pps", "syn_pps", "udp_pps", "icmp_pps" };
+		static const char *const fields[] = { "pps",     "mbps",    "dropped_pps",
+						      "syn_pps", "udp_pps", "icmp_pps" };
 
 		for (size_t f = 0; f < MOAT_ARRAY_SIZE(fields); f++)
 			moat_term_scaled(moat_json_number(host, fields[f]), texts[f]);
-		moat_table_add(&table, MOAT_STYLE_PLAIN, moat_json_text(host, "addr"), texts[0], texts[1], texts[2],
-			       texts[3], texts[4], texts[5]);
+		moat_table_add(&table, MOAT_STYLE_PLAIN, moat_json_text(host, "addr"), texts[0],
+			       texts[1], texts[2], texts[3], texts[4], texts[5]);
 	}
 	putchar('\n');
 	moat_table_print(&table, stdout, "");
@@ -110,7 +117,8 @@ static void print_look(const json_t *look, const json_t *before, bool clear)
 		printf("  detection active");
 	printf(", %s, %.0f hosts, %.0f findings open, %.0f rules by the responder\n\n",
 	       moat_json_text(look, "respond.mode"), moat_json_number(look, "detect.hosts"),
-	       moat_json_number(look, "detect.findings_open"), moat_json_number(look, "respond.standing"));
+	       moat_json_number(look, "detect.findings_open"),
+	       moat_json_number(look, "respond.standing"));
 	print_ports(look, before);
 	print_hosts(look, "to", "TO");
 	print_hosts(look, "from", "FROM");
@@ -145,7 +153,8 @@ int moat_cmd_top(const struct moat_cmd *cmd, struct moat_error *error)
 			wait_for(cmd->interval);
 		if (stopped)
 			break;
-		r = moat_client_call(client, "top", json_pack("{s:i}", "hosts", HOSTS), -1, &now, error);
+		r = moat_client_call(client, "top", json_pack("{s:i}", "hosts", HOSTS), -1, &now,
+				     error);
 		if (r == 0 && look > 0 && cmd->json)
 			moat_cmd_print_json(now);
 		else if (r == 0 && look > 0)

@@ -71,7 +71,7 @@ static const struct {
 	{ "events", moat_cmd_events, 0 },     { "rules", moat_cmd_rules, -1 },
 	{ "replay", moat_cmd_replay, -1 },    { "reload", moat_cmd_reload, 0 },
 	{ "doctor", moat_cmd_doctor, 0 },     { "gate", moat_cmd_gate, -1 },
-	{ "version", show_version, 0 },	      { "help", show_help, 0 },
+	{ "version", show_version, 0 },       { "help", show_help, 0 },
 };
 
 static int wrong(const char *what, const char *word)
@@ -118,28 +118,51 @@ static int take_interval(const char *text, double *ret_seconds)
 static int take_option(int option, struct moat_cmd *cmd, enum moat_color_mode *color, bool *help)
 {
 	switch (option) {
-	case OPT_JSON: cmd->json = true; return 0;
-	case OPT_SOCKET: cmd->socket = optarg; return 0;
-	case OPT_COLOR: return take_color(optarg, color);
-	case OPT_CONFIG: cmd->config = optarg; return 0;
-	case OPT_REALTIME: cmd->realtime = true; return 0;
-	case OPT_PIN_DIR: cmd->pin_dir = optarg; return 0;
-	case 'f': cmd->follow = true; return 0;
-	case 'n': return take_count(optarg, &cmd->count);
-	case 'i': return take_interval(optarg, &cmd->interval);
-	case 'h': *help = true; return 0;
-	default: return MOAT_EXIT_USAGE;
+	case OPT_JSON:
+		cmd->json = true;
+		return 0;
+	case OPT_SOCKET:
+		cmd->socket = optarg;
+		return 0;
+	case OPT_COLOR:
+		return take_color(optarg, color);
+	case OPT_CONFIG:
+		cmd->config = optarg;
+		return 0;
+	case OPT_REALTIME:
+		cmd->realtime = true;
+		return 0;
+	case OPT_PIN_DIR:
+		cmd->pin_dir = optarg;
+		return 0;
+	case 'f':
+		cmd->follow = true;
+		return 0;
+	case 'n':
+		return take_count(optarg, &cmd->count);
+	case 'i':
+		return take_interval(optarg, &cmd->interval);
+	case 'h':
+		*help = true;
+		return 0;
+	default:
+		return MOAT_EXIT_USAGE;
 	}
 }
 
 static int parse_options(int argc, char **argv, struct moat_cmd *cmd, bool *help)
 {
 	static const struct option known[] = {
-		{ "json", no_argument, NULL, OPT_JSON },	{ "socket", required_argument, NULL, OPT_SOCKET },
-		{ "color", required_argument, NULL, OPT_COLOR }, { "config", required_argument, NULL, OPT_CONFIG },
-		{ "realtime", no_argument, NULL, OPT_REALTIME }, { "pin-dir", required_argument, NULL, OPT_PIN_DIR },
-		{ "follow", no_argument, NULL, 'f' },		{ "count", required_argument, NULL, 'n' },
-		{ "interval", required_argument, NULL, 'i' },	{ "help", no_argument, NULL, 'h' },
+		{ "json", no_argument, NULL, OPT_JSON },
+		{ "socket", required_argument, NULL, OPT_SOCKET },
+		{ "color", required_argument, NULL, OPT_COLOR },
+		{ "config", required_argument, NULL, OPT_CONFIG },
+		{ "realtime", no_argument, NULL, OPT_REALTIME },
+		{ "pin-dir", required_argument, NULL, OPT_PIN_DIR },
+		{ "follow", no_argument, NULL, 'f' },
+		{ "count", required_argument, NULL, 'n' },
+		{ "interval", required_argument, NULL, 'i' },
+		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
 	enum moat_color_mode color = MOAT_COLOR_AUTO;

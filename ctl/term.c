@@ -24,7 +24,8 @@ void moat_term_set_color(enum moat_color_mode mode, FILE *file)
 
 static const char *style_begin(enum moat_style style)
 {
-	static const char *const codes[] = { "", "\033[1m", "\033[2m", "\033[32m", "\033[33m", "\033[31m" };
+	static const char *const codes[] = { "",         "\033[1m",  "\033[2m",
+					     "\033[32m", "\033[33m", "\033[31m" };
 
 	return use_color ? codes[style] : "";
 }
@@ -75,7 +76,8 @@ const char *moat_term_grouped(uint64_t value, char ret_text[MOAT_TERM_TEXT_LEN])
 	return ret_text;
 }
 
-static const char *scaled(double value, double step, const char *const *units, size_t unit_count, char *ret_text)
+static const char *scaled(double value, double step, const char *const *units, size_t unit_count,
+			  char *ret_text)
 {
 	size_t unit = 0;
 
@@ -84,10 +86,13 @@ static const char *scaled(double value, double step, const char *const *units, s
 		unit++;
 	}
 	if (unit == 0)
-		snprintf(ret_text, MOAT_TERM_TEXT_LEN, "%.*f%s", value < 10 && value > 0 && value != floor(value) ? 1 : 0,
-			 value, units[0]);
+		snprintf(ret_text, MOAT_TERM_TEXT_LEN, "%.*f%s",
+			 value < 10 && value > 0 && value != floor(value) ? 1 : 0, value, units[0]);
 	else
-		snprintf(ret_text, MOAT_TERM_TEXT_LEN, "%.*f%s", fabs(value) < 9.995 ? 2 : fabs(value) < 99.95 ? 1 : 0,
+		snprintf(ret_text, MOAT_TERM_TEXT_LEN, "%.*f%s",
+			 fabs(value) < 9.995   ? 2
+			 : fabs(value) < 99.95 ? 1
+					       : 0,
 			 value, units[unit]);
 	return ret_text;
 }
@@ -115,7 +120,8 @@ const char *moat_term_duration(double seconds, char ret_text[MOAT_TERM_TEXT_LEN]
 	else if (s < 60)
 		snprintf(ret_text, MOAT_TERM_TEXT_LEN, "%u s", (unsigned int)s);
 	else if (s < 3600)
-		snprintf(ret_text, MOAT_TERM_TEXT_LEN, "%u min %u s", (unsigned int)(s / 60), (unsigned int)(s % 60));
+		snprintf(ret_text, MOAT_TERM_TEXT_LEN, "%u min %u s", (unsigned int)(s / 60),
+			 (unsigned int)(s % 60));
 	else if (s < 86400)
 		snprintf(ret_text, MOAT_TERM_TEXT_LEN, "%u h %u min", (unsigned int)(s / 3600),
 			 (unsigned int)(s / 60 % 60));
@@ -222,8 +228,8 @@ static void print_wrapped(FILE *file, const char *text, size_t room, size_t marg
 	print_clean(file, text, strlen(text));
 }
 
-static void print_row(const struct moat_table *table, FILE *file, const char *indent, const size_t *widths,
-		      char *const *cells, bool is_header)
+static void print_row(const struct moat_table *table, FILE *file, const char *indent,
+		      const size_t *widths, char *const *cells, bool is_header)
 {
 	size_t margin = strlen(indent);
 
@@ -259,7 +265,8 @@ void moat_table_print(const struct moat_table *table, FILE *file, const char *in
 	fprintf(file, "%s\n", style_end(MOAT_STYLE_DIM));
 	for (size_t r = 0; r < table->row_count; r++) {
 		fputs(style_begin(table->styles[r]), file);
-		print_row(table, file, indent, widths, table->cells + r * table->column_count, false);
+		print_row(table, file, indent, widths, table->cells + r * table->column_count,
+			  false);
 		fprintf(file, "%s\n", style_end(table->styles[r]));
 	}
 }

@@ -12,16 +12,27 @@
 #define MOAT_TERM_TEXT_LEN 32
 #define MOAT_TABLE_COLUMNS 10
 
-enum moat_color_mode { MOAT_COLOR_AUTO, MOAT_COLOR_ALWAYS, MOAT_COLOR_NEVER };
+enum moat_color_mode {
+	MOAT_COLOR_AUTO,
+	MOAT_COLOR_ALWAYS,
+	MOAT_COLOR_NEVER
+};
 
-enum moat_style { MOAT_STYLE_PLAIN, MOAT_STYLE_BOLD, MOAT_STYLE_DIM, MOAT_STYLE_GOOD, MOAT_STYLE_WARN, MOAT_STYLE_BAD };
+enum moat_style {
+	MOAT_STYLE_PLAIN,
+	MOAT_STYLE_BOLD,
+	MOAT_STYLE_DIM,
+	MOAT_STYLE_GOOD,
+	MOAT_STYLE_WARN,
+	MOAT_STYLE_BAD
+};
 
 /* Whether styles show on `file`: AUTO asks whether it is a terminal and NO_COLOR isn't set. */
 void moat_term_set_color(enum moat_color_mode mode, FILE *file);
 
 /* Prints in a style. Control characters in the text come out as '?'. */
-__attribute__((format(printf, 3, 4))) void moat_term_print(FILE *file, enum moat_style style, const char *format,
-							   ...);
+__attribute__((format(printf, 3, 4))) void moat_term_print(FILE *file, enum moat_style style,
+							   const char *format, ...);
 
 /* "1,234,567"; "1.23 M"; "4.5 GB"; "2 h 13 min". Return ret_text. */
 const char *moat_term_grouped(uint64_t value, char ret_text[MOAT_TERM_TEXT_LEN]);
@@ -34,8 +45,8 @@ const char *moat_term_duration(double seconds, char ret_text[MOAT_TERM_TEXT_LEN]
 struct moat_table {
 	size_t column_count;
 	const char *headers[MOAT_TABLE_COLUMNS]; /* borrowed; one that begins with '>' is right-aligned */
-	char **cells;				 /* rows one after the other, owned */
-	enum moat_style *styles;		 /* of each row */
+	char **cells;                            /* rows one after the other, owned */
+	enum moat_style *styles;                 /* of each row */
 	size_t row_count;
 };
 
