@@ -33,7 +33,7 @@ static void print_probes(const struct moat_probe *probes, size_t count, const ch
 	static const enum moat_style styles[] = { MOAT_STYLE_PLAIN, MOAT_STYLE_WARN,
 						  MOAT_STYLE_BAD };
 	const char *headers[] = { title, "", "FOUND", "MOAT", NULL };
-	moat_auto_table table;
+	moat_auto_table table = { 0 };
 
 	moat_table_init(&table, headers);
 	for (size_t i = 0; i < count; i++)

@@ -13,6 +13,14 @@ static enum moat_style style_of(const json_t *finding)
 								       : MOAT_STYLE_BAD;
 }
 
+/* An update is one more word on a finding that is open. */
+static const char *state_of(const json_t *finding)
+{
+	const char *state = moat_json_text(finding, "state");
+
+	return strcmp(state, "update") == 0 ? "open" : state;
+}
+
 /* "2026-01-31T08:00:00.123456+0000" as "08:00:00.123". */
 static const char *clock_of(const char *timestamp, char ret_text[16])
 {
@@ -26,7 +34,7 @@ void moat_cmd_print_findings(const json_t *findings)
 {
 	static const char *const headers[] = { ">ID",     "STATE",   "FROM", ">PEAK PPS",
 					       ">MBIT/S", "FINDING", NULL };
-	moat_auto_table table;
+	moat_auto_table table = { 0 };
 	json_t *finding;
 	size_t i;
 
@@ -40,7 +48,7 @@ void moat_cmd_print_findings(const json_t *findings)
 			first[16];
 
 		snprintf(id, sizeof(id), "%.0f", moat_json_number(finding, "id"));
-		moat_table_add(&table, style_of(finding), id, moat_json_text(finding, "state"),
+		moat_table_add(&table, style_of(finding), id, state_of(finding),
 			       clock_of(moat_json_text(finding, "first"), first),
 			       moat_term_scaled(moat_json_number(finding, "peak_pps"), pps),
 			       moat_term_scaled(moat_json_number(finding, "mbps"), mbps),
@@ -53,7 +61,7 @@ static void print_drivers(const json_t *finding)
 {
 	static const char *const headers[] = { "FEATURE", ">NORMAL UP TO", ">SEEN", ">DEVIATION",
 					       NULL };
-	moat_auto_table table;
+	moat_auto_table table = { 0 };
 	json_t *driver;
 	size_t i;
 
@@ -93,7 +101,7 @@ static void print_evidence(const json_t *finding)
 {
 	static const char *const headers[] = { "TIME", "SOURCE", "DESTINATION", "PROTO", "FLAGS",
 					       ">LEN", ">TTL",   "VERDICT",     NULL };
-	moat_auto_table table;
+	moat_auto_table table = { 0 };
 	json_t *packet;
 	size_t i;
 
@@ -120,7 +128,7 @@ static void print_proposals(const json_t *finding)
 {
 	static const char *const headers[] = { ">OF ATTACK", ">OF NORMAL",
 					       "RULE THAT WOULD STOP IT", NULL };
-	moat_auto_table table;
+	moat_auto_table table = { 0 };
 	json_t *proposal;
 	size_t i;
 
@@ -150,7 +158,7 @@ static void print_proposals(const json_t *finding)
 static void print_rules(const json_t *rules)
 {
 	static const char *const headers[] = { ">ID", ">HITS", "RULE IN FORCE", NULL };
-	moat_auto_table table;
+	moat_auto_table table = { 0 };
 	json_t *rule;
 	size_t i;
 
@@ -176,7 +184,7 @@ void moat_cmd_print_finding(const json_t *finding, const json_t *rules)
 
 	moat_term_print(stdout, style_of(finding), "Finding %.0f: %s\n",
 			moat_json_number(finding, "id"), moat_json_text(finding, "sentence"));
-	printf("  %s %s, technique %s, score %.1f%s\n", moat_json_text(finding, "state"),
+	printf("  %s %s, technique %s, score %.1f%s\n", state_of(finding),
 	       moat_json_text(finding, "title"), moat_json_text(finding, "technique"),
 	       moat_json_number(finding, "score"),
 	       moat_json_flag(finding, "by_guard") ? ", by the absolute-rate guard alone" : "");

@@ -82,7 +82,7 @@ static json_t *result_of(const struct moat_cmd *cmd, const struct moat_replay_re
 static void print_rules(const json_t *findings)
 {
 	static const char *const headers[] = { ">ID", ">OF ATTACK", "RULE", NULL };
-	moat_auto_table table;
+	moat_auto_table table = { 0 };
 	json_t *finding;
 	size_t i;
 

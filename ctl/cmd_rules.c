@@ -23,7 +23,7 @@ static int usage(struct moat_error *error, const char *text)
 static void print_rules(const json_t *rules)
 {
 	static const char *const headers[] = { ">ID", "OWNER", ">HITS", ">ENDS IN", "RULE", NULL };
-	moat_auto_table table;
+	moat_auto_table table = { 0 };
 	json_t *rule;
 	size_t i;
 

@@ -57,7 +57,7 @@ static void print_ports(const json_t *status)
 	static const char *const headers[] = { "PORT",     "ROLE",     "XDP",
 					       ">PACKETS", ">BYTES",   ">PASSED",
 					       ">DROPPED", "COUNTERS", NULL };
-	moat_auto_table table;
+	moat_auto_table table = { 0 };
 	size_t i;
 	json_t *port;
 
@@ -92,7 +92,7 @@ static void add_reasons(struct moat_table *table, const char *where, const json_
 static void print_reasons(const json_t *status)
 {
 	static const char *const headers[] = { "WHERE", "REASON", ">PACKETS", ">BYTES", NULL };
-	moat_auto_table table;
+	moat_auto_table table = { 0 };
 	char where[64];
 	size_t i;
 	json_t *set;

@@ -55,7 +55,7 @@ static void print_ports(const json_t *look, const json_t *before)
 					       ">DROPPED/S", ">DROPPED",   NULL };
 	double seconds = (moat_json_number(look, "mono_ns") - moat_json_number(before, "mono_ns")) /
 			 1e9;
-	moat_auto_table table;
+	moat_auto_table table = { 0 };
 	json_t *port;
 	size_t i;
 
@@ -83,7 +83,7 @@ static void print_hosts(const json_t *look, const char *side, const char *title)
 {
 	const char *headers[] = { title,    ">PACKETS/S", ">MBIT/S", ">DROPPED/S",
 				  ">SYN/S", ">UDP/S",     ">ICMP/S", NULL };
-	moat_auto_table table;
+	moat_auto_table table = { 0 };
 	json_t *host;
 	size_t i;
 
