@@ -3,6 +3,7 @@
 #include "ctl/client.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -53,7 +54,7 @@ int moat_client_connect(const char *path, struct moat_client **ret_client, struc
 		return moat_error_set(error, -errno, "socket: %s", strerror(errno));
 	if (strlen(path) >= sizeof(address.sun_path))
 		return moat_error_set(error, -ENAMETOOLONG, "%s: too long for a socket", path);
-	strcpy(address.sun_path, path);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		return connect_error(path, -errno, error);
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));

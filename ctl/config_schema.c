@@ -154,11 +154,31 @@ static void prepend(struct complaint *complaint, const char *word)
 	snprintf(complaint->where, sizeof(complaint->where), "%.*s", COMPLAINT_LEN - 1, joined);
 }
 
+/* The number behind `word` in a line, 0 if it isn't there. */
+static size_t number_after(const char *line, const char *word)
+{
+	const char *at = strstr(line, word);
+
+	return at ? strtoul(at + strlen(word), NULL, 10) : 0;
+}
+
+/* What stands in quotes behind `word`, false if it isn't there. */
+static bool quoted_after(const char *line, const char *word, char ret_text[64])
+{
+	const char *at = strstr(line, word);
+	size_t length;
+
+	if (!at)
+		return false;
+	at += strlen(word);
+	length = strcspn(at, "'");
+	snprintf(ret_text, 64, "%.*s", (int)(length < 64 ? length : 63), at);
+	return true;
+}
+
 static void take_line(struct complaint *complaint, const char *line)
 {
-	const char *place = strstr(line, "(line: ");
 	char word[64];
-	unsigned int index;
 
 	if (!complaint->what[0]) {
 		const char *what = strncmp(line, "Load: ", 6) == 0 ? line + 6 : line;
@@ -167,14 +187,16 @@ static void take_line(struct complaint *complaint, const char *line)
 			 what);
 		return;
 	}
-	if (place && !complaint->has_mark) {
-		complaint->has_mark = sscanf(place, "(line: %zu, column: %zu)",
-					     &complaint->mark.line, &complaint->mark.column) == 2;
+	if (!complaint->has_mark) {
+		complaint->mark.line = number_after(line, "(line: ");
+		complaint->mark.column = number_after(line, ", column: ");
+		complaint->has_mark = complaint->mark.line > 0 && complaint->mark.column > 0;
 	}
-	if (sscanf(line, " in mapping field '%63[^']'", word) == 1) {
+	if (quoted_after(line, " in mapping field '", word)) {
 		prepend(complaint, word);
-	} else if (sscanf(line, " in sequence entry '%u'", &index) == 1 && index > 0) {
-		snprintf(word, sizeof(word), "%u", index - 1); /* libcyaml counts from 1 */
+	} else if (quoted_after(line, " in sequence entry '", word)) {
+		/* libcyaml counts from 1 */
+		snprintf(word, sizeof(word), "%zu", number_after(line, " in sequence entry '") - 1);
 		prepend(complaint, word);
 	}
 }

@@ -112,7 +112,9 @@ static bool client_send(struct client *client, char *message)
 		client_drop(client);
 		return false;
 	}
-	memcpy(grown + client->output_length, message, length);
+	/* bytes for the socket, never a string */
+	for (size_t i = 0; i < length; i++)
+		grown[client->output_length + i] = message[i];
 	client->output = grown;
 	client->output_length += length;
 	free(message);
@@ -362,7 +364,7 @@ static int listen_on(struct moat_control *control, const char *path)
 
 	if (strlen(path) >= sizeof(address.sun_path))
 		return -ENAMETOOLONG;
-	strcpy(address.sun_path, path);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
 	r = clear_stale(&address);
 	if (r < 0)
 		return r;

@@ -63,7 +63,7 @@ void moat_findings_put(struct moat_findings *findings, const struct moat_finding
 		place = findings->kept[at];
 		findings->count--;
 		memmove(&findings->kept[at], &findings->kept[at + 1],
-			(findings->count - at) * sizeof(place));
+			(findings->count - at) * sizeof(findings->kept[0]));
 	} else {
 		place = malloc(sizeof(*place));
 	}
@@ -73,7 +73,7 @@ void moat_findings_put(struct moat_findings *findings, const struct moat_finding
 	for (at = 0; at < findings->count && findings->kept[at]->id > finding->id; at++)
 		;
 	memmove(&findings->kept[at + 1], &findings->kept[at],
-		(findings->count - at) * sizeof(place));
+		(findings->count - at) * sizeof(findings->kept[0]));
 	findings->kept[at] = place;
 	findings->count++;
 }

@@ -37,14 +37,27 @@ static void use(struct moat_probe *probe, const char *text)
 	snprintf(probe->use, sizeof(probe->use), "%s", text);
 }
 
+/* The number that a file of /proc holds, -1 if it can't be read. */
+static long number_in(const char *path)
+{
+	moat_auto_fclose FILE *file = fopen(path, "re");
+	char line[32];
+
+	if (!file || !fgets(line, sizeof(line), file))
+		return -1;
+	return strtol(line, NULL, 10);
+}
+
 static void probe_kernel(struct moat_probe *probe)
 {
 	struct utsname facts;
-	unsigned int major = 0, minor = 0;
+	unsigned long major, minor;
+	char *end;
 	bool recent;
 
 	uname(&facts);
-	sscanf(facts.release, "%u.%u", &major, &minor);
+	major = strtoul(facts.release, &end, 10);
+	minor = *end == '.' ? strtoul(end + 1, NULL, 10) : 0;
 	/* 5.17 brought bpf_loop, 6.1 is the oldest that is tested */
 	recent = major > 6 || (major == 6 && minor >= 1);
 	found(probe, recent ? MOAT_PROBE_GOOD : MOAT_PROBE_MISSING, "%.64s %.32s", facts.release,
@@ -105,14 +118,10 @@ static void probe_xdp(struct moat_probe *probe)
 
 static void probe_jit(struct moat_probe *probe)
 {
-	moat_auto_fclose FILE *file = fopen("/proc/sys/net/core/bpf_jit_enable", "re");
-	int value = -1;
-	bool on;
-
-	if (file && fscanf(file, "%d", &value) != 1)
-		value = -1;
+	long value = number_in("/proc/sys/net/core/bpf_jit_enable");
 	/* Only root may read it, and another network namespace hasn't got it. */
-	on = value != 0;
+	bool on = value != 0;
+
 	found(probe, on ? MOAT_PROBE_GOOD : MOAT_PROBE_INSTEAD,
 	      value < 0 ? "not readable here"
 	      : on      ? "on"
@@ -170,12 +179,10 @@ static void probe_memlock(struct moat_probe *probe)
 
 static void probe_hugepages(struct moat_probe *probe)
 {
-	moat_auto_fclose FILE *file = fopen("/proc/sys/vm/nr_hugepages", "re");
-	unsigned long count = 0;
+	long count = number_in("/proc/sys/vm/nr_hugepages");
 
-	if (file && fscanf(file, "%lu", &count) != 1)
-		count = 0;
-	found(probe, count ? MOAT_PROBE_GOOD : MOAT_PROBE_INSTEAD, "%lu reserved", count);
+	found(probe, count > 0 ? MOAT_PROBE_GOOD : MOAT_PROBE_INSTEAD, "%ld reserved",
+	      count > 0 ? count : 0);
 	use(probe, "not needed: ordinary pages, transparent huge pages where the kernel gives them");
 }
 
