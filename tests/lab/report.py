@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import shutil
 import sys
 
@@ -110,7 +111,8 @@ def rules(results, out=sys.stdout):
     for result in results:
         if result.rule:
             cost = f"; expected collateral {result.collateral}" if result.collateral else ""
-            out.write(f"  {result.attack.name:10} {result.rule}{cost}\n")
+            rule = re.sub(r" (priority|for|comment) .*", "", result.rule)
+            out.write(f"  {result.attack.name:10} {rule}{cost}\n")
 
 
 def facts_line(bottleneck):

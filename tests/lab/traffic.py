@@ -187,9 +187,9 @@ def bulk_flow(lab):
 
 
 def dns_burst(lab):
-    """1,600 questions a second for three seconds from eight resolvers' addresses."""
+    """800 questions a second, 13 times the everyday, for three seconds from eight resolvers' addresses."""
     children = [lab.spawn("cli", ["dnsperf", "-s", DNS, "-a", f"198.19.40.{n + 1}", "-d", lab.path("queries"), "-l", "3",
-                                  "-c", "4", "-Q", "200", "-t", "1"], f"step-dns{n}", cpu=CLIENT_CPUS) for n in range(8)]
+                                  "-c", "4", "-Q", "100", "-t", "1"], f"step-dns{n}", cpu=CLIENT_CPUS) for n in range(8)]
 
     def judge(logs):
         done = [int(match.group(1)) for log in logs if (match := re.search(r"Queries completed:\s+(\d+)", log))]
