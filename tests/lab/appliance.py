@@ -117,6 +117,12 @@ class Moat:
         self.lab.stop(self.child, signal.SIGTERM, grace=5)
 
 
+def dropped_by_gate(status):
+    """Packets that the gate has dropped on all ports, by its own account."""
+    return sum(count for port in status.get("ports", []) for reason, count in port.get("reasons", {}).items()
+               if reason.startswith("drop_"))
+
+
 def balance(status):
     """Every counter set of `moat status` in which what came in isn't what went out, as text; [] if all agree."""
     wrong = []

@@ -89,9 +89,13 @@ class Result:
     sent: int = 0
     passed: int = 0
     ring_lost: int = 0
+    lost: int = 0  # legitimate packets, whole run
     rate_kpps: float = 0.0
     dropped_ratio: float = None  # of the packets sent once the rule stood
     legit_ok_ratio: float = None  # of the requests begun once the rule stood
+    new_ok_ratio: float = None  # of those from addresses never seen before
+    legit_lost_ratio: float = None  # of the legitimate packets once the rule stood: the measured collateral
+    gate_dropped: int = None  # by the gate's own account
     served: dict = field(default_factory=dict)  # before, during, after
     kinds: dict = field(default_factory=dict)  # served during, by kind and second
     false_findings: int = 0
@@ -117,6 +121,11 @@ def fill(result, clients, series, window, stood):
         if last > stood else {}
     good, tried = clients.success(stood, last)
     result.legit_ok_ratio = good / tried if tried else None
+    good, tried = clients.success(stood, last, "new")
+    result.new_ok_ratio = good / tried if tried else None
+    clean = series.total(series.sent_clean, stood, last)
+    result.legit_lost_ratio = max(0.0, 1 - series.total(series.passed_clean, stood, last) / clean) if clean else None
+    result.lost = max(0, series.total(series.sent_clean) - series.total(series.passed_clean))
     # A packet lost in the veth's ring never met the gate: its loss is no merit of the gate's.
     met = 1 - result.ring_lost / result.sent if result.sent else 0
     sent = series.total(series.sent_marked, stood, last) * met

@@ -4,6 +4,7 @@ import time
 
 import attacks
 import traffic
+from appliance import dropped_by_gate
 from measure import Result, fill, now, rate
 
 SECOND = 1_000_000_000
@@ -127,7 +128,9 @@ class Phases:
         return outcome
 
     def attack(self, attack, clients, moat, off):
+        dropped = dropped_by_gate(moat.ask("status"))
         result, series, window = self._attack(attack, clients, attack.title, 2.5, 3, moat)
+        result.gate_dropped = dropped_by_gate(moat.ask("status")) - dropped
         begin, first, last, end = window
         moat.refresh()
         self._name(result, moat, first, last)
@@ -159,7 +162,7 @@ class Phases:
         proposals = [proposal for event in moat.events if event.get("object") == "finding" and event["id"] in ids
                      for proposal in event.get("proposals", [])[:1]]
         if proposals and proposals[-1].get("collateral") is not None:
-            result.collateral = f"{proposals[-1]['collateral']:.1%} of the host's normal traffic"
+            result.collateral = f"{100 * proposals[-1]['collateral']:.1f} % of the host's normal packets"
 
     @staticmethod
     def _judge(result, off):
@@ -172,6 +175,9 @@ class Phases:
             faults.append(f"the rule took {result.rule_ms:.0f} ms, more than 1,000")
         if result.false_findings:
             faults.append(f"{result.false_findings} false findings: {result.findings}")
+        ours = result.sent - result.passed - result.ring_lost + result.lost
+        if abs(ours - result.gate_dropped) > 100 + 0.005 * result.sent:
+            faults.append(f"the gate says that it dropped {result.gate_dropped:,}, the lab counted {ours:,}")
         if result.attack.live:
             if off and result.served["during"] < 2 * off.served["during"]:
                 faults.append(f"goodput {result.served['during']:.0f}/s is less than twice the {off.served['during']:.0f}/s "

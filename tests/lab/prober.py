@@ -5,7 +5,10 @@
 Runs in the clients' namespace. Open loop: a slow server doesn't slow the clients down. Appends one line a
 request to FILE, in order of completion: START_NS KIND OK END_NS (CLOCK_MONOTONIC, OK 1 or 0).
 
-    prober.py FILE WEB WEB6 DNS [HTTP DNS PING requests a second]
+    prober.py FILE WEB WEB6 DNS
+
+KIND is http, http6, dns or ping from addresses that come again and again, or `new`: HTTP or DNS from an address
+never seen before, which is what a defence that prefers the sources it knows is paid with.
 """
 import asyncio
 import random
@@ -18,6 +21,7 @@ import time
 SOURCES = [f"198.18.{i}.{10 + i}" for i in range(64)]
 SOURCES6 = [f"2001:db8:c::{i + 1:x}" for i in range(16)]
 NAMES = ("www", "api", "mail", "static", "login", "img-cache", "a", "edge-7")
+RATES = {"http": 100, "dns": 60, "ping": 10, "new": 10}  # requests a second
 HTTP_TIMEOUT, DNS_TIMEOUT, PING_TIMEOUT = 2.0, 1.0, 1.0
 
 
@@ -130,7 +134,7 @@ async def repeat(rate, make, tasks):
         task.add_done_callback(tasks.discard)
 
 
-async def main(path, web, web6, resolver, rates):
+async def main(path, web, web6, resolver):
     stop, tasks = asyncio.Event(), set()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -141,9 +145,16 @@ async def main(path, web, web6, resolver, rates):
                 return attempt(log, "http6", http(web6, random.choice(SOURCES6)), HTTP_TIMEOUT)
             return attempt(log, "http", http(web, random.choice(SOURCES)), HTTP_TIMEOUT)
 
-        makers = (one_http, lambda: attempt(log, "dns", dns(resolver, random.choice(SOURCES)), DNS_TIMEOUT),
-                  lambda: attempt(log, "ping", pinger.ping(), PING_TIMEOUT))
-        loops = [asyncio.ensure_future(repeat(rate, make, tasks)) for rate, make in zip(rates, makers) if rate > 0]
+        def newcomer():
+            source = f"198.19.{random.randrange(128, 256)}.{random.randrange(1, 255)}"
+            if random.random() < 0.5:
+                return attempt(log, "new", http(web, source), HTTP_TIMEOUT)
+            return attempt(log, "new", dns(resolver, source), DNS_TIMEOUT)
+
+        makers = {"http": one_http, "new": newcomer,
+                  "dns": lambda: attempt(log, "dns", dns(resolver, random.choice(SOURCES)), DNS_TIMEOUT),
+                  "ping": lambda: attempt(log, "ping", pinger.ping(), PING_TIMEOUT)}
+        loops = [asyncio.ensure_future(repeat(rate, makers[kind], tasks)) for kind, rate in RATES.items()]
         while not stop.is_set():
             log.flush()
             try:
@@ -158,6 +169,6 @@ async def main(path, web, web6, resolver, rates):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) not in (5, 8):
+    if len(sys.argv) != 5:
         sys.exit(__doc__)
-    asyncio.run(main(*sys.argv[1:5], [float(value) for value in sys.argv[5:8]] or [100.0, 60.0, 10.0]))
+    asyncio.run(main(*sys.argv[1:]))

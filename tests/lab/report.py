@@ -88,14 +88,14 @@ def table(results, contrast, facts, out=sys.stdout):
         lines.append(f"{result.attack.title:30}{result.rate_kpps:>6.0f}{milliseconds(result.detected_ms):>9}"
                      f"{milliseconds(result.rule_ms):>8}{count(result.sent):>9}"
                      + paint(f"{percent(result.dropped_ratio, 2):>9}", colour) + f"  {curve(result)}")
-    lines += ["", paint(f"{'clients: requests/s':30}{'before':>7}{'during':>8}{'after':>7}{'ok %':>7}"
-                        f"     {'without moat':18}{'with moat'}", "dim")]
+    lines += ["", paint(f"{'clients: requests/s':30}{'before':>7}{'during':>8}{'after':>7}{'ok %':>7}{'new %':>7}"
+                        f"   {'without moat':18}{'with moat'}", "dim")]
     for result in results:
         off, on = share(contrast.get(result.attack.name)), share(result)
         served = result.served or {"before": 0, "during": 0, "after": 0}
         colour = "bad" if result.faults else "good"
         lines.append(f"{result.attack.title:30}{served['before']:>7.0f}{served['during']:>8.0f}{served['after']:>7.0f}"
-                     f"{percent(result.legit_ok_ratio):>7}     "
+                     f"{percent(result.legit_ok_ratio):>7}{percent(result.new_ok_ratio):>7}   "
                      + (f"{paint(bar(off), 'bad')}{percent(off, 0):>4} %" if off is not None else f"{'–':>14}  ") + "  "
                      + (f"{paint(bar(on), colour)}{percent(on, 0):>4} %" if on is not None else ""))
     out.write("\n".join(lines) + "\n")
@@ -110,7 +110,8 @@ def rules(results, out=sys.stdout):
     """The rules in full, and what they are expected to cost."""
     for result in results:
         if result.rule:
-            cost = f"; expected collateral {result.collateral}" if result.collateral else ""
+            cost = f"; collateral expected {result.collateral}" if result.collateral else "; collateral"
+            cost += f", measured {percent(result.legit_lost_ratio)} % of packets"
             rule = re.sub(r" (priority|for|comment) .*", "", result.rule)
             out.write(f"  {result.attack.name:10} {rule}{cost}\n")
 
@@ -157,6 +158,8 @@ def json_lines(results, contrast, quiet, out=sys.stdout):
             _line(name, "false_findings", "findings", result.false_findings, 0, result.false_findings == 0),
             _line(name, "goodput", "requests/s", _rounded(during, 1), _rounded(2 * off_during, 1) if live and off else None,
                   during >= 2 * off_during if live and off else None, _rounded(off_during, 1)),
+            _line(name, "newcomers_ok_ratio", "share", _rounded(result.new_ok_ratio)),
+            _line(name, "legit_lost_ratio", "share", _rounded(result.legit_lost_ratio, 6)),
             _line(name, "sent", "packets", result.sent), _line(name, "rate", "kpps", _rounded(result.rate_kpps, 1)),
         ]
     for name, off in contrast.items():

@@ -32,7 +32,7 @@ class FakeClients:
         return {"http": sum(1 for i in range(100) if start <= i * 100 * MS < end and not 30 <= i < 40)}
 
     @staticmethod
-    def success(start, end):
+    def success(start, end, _=None):
         tried = [i for i in range(100) if start <= i * 100 * MS < end]
         return sum(not 30 <= i < 40 for i in tried), len(tried)
 
@@ -76,10 +76,11 @@ def rule(ident, ms, of, change="added"):
 
 
 class Judging(unittest.TestCase):
-    def judged(self, events, attack="syn", dropped=0.999, ok=0.999, during=300.0, off=None):
+    def judged(self, events, attack="syn", dropped=0.999, ok=0.999, during=300.0, off=None, gate_dropped=0):
         result = measure.Result(attacks.BY_NAME[attack], True)
         Phases._name(result, FakeMoat(events), 10_000 * MS, 18_000 * MS)
         result.dropped_ratio, result.legit_ok_ratio = dropped, ok
+        result.gate_dropped = gate_dropped
         result.served = {"before": 350.0, "during": during, "after": 350.0}
         Phases._judge(result, off)
         return result
@@ -107,6 +108,7 @@ class Judging(unittest.TestCase):
         good = [finding(1, 10_200, "syn_flood", attacks.WEB), rule(4, 10_250, 1)]
         self.assertTrue(self.judged(good, dropped=0.9899).faults)
         self.assertTrue(self.judged(good, ok=0.9899).faults)
+        self.assertTrue(self.judged(good, gate_dropped=5000).faults)
         self.assertTrue(self.judged([good[0], rule(4, 11_001, 1)]).faults)
         off = measure.Result(attacks.BY_NAME["live-syn"], False)
         off.served = {"before": 350.0, "during": 100.0, "after": 0.0}
