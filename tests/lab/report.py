@@ -80,21 +80,21 @@ def table(results, contrast, facts, out=sys.stdout):
     """The picture of a run, at most 100 columns wide."""
     paint = Paint(out)
     lines = ["", paint(f"moat lab: {facts}", "bold"), "",
-             paint(f"{'':30}{'':6}{'finding':>9}{'rule':>8}{'packets':>9}{'dropped':>9}  clients by half-second",
+             paint(f"{'':27}{'':6}{'finding':>9}{'rule':>8}{'packets':>9}{'dropped':>9}  clients by half-second",
                    "dim"),
-             paint(f"{'attack':30}{'kpps':>6}{'ms':>9}{'ms':>8}{'sent':>9}{'%':>9}  before, during and after", "dim")]
+             paint(f"{'attack':27}{'kpps':>6}{'ms':>9}{'ms':>8}{'sent':>9}{'%':>9}  before, during and after", "dim")]
     for result in results:
         colour = "bad" if result.faults else "good"
-        lines.append(f"{result.attack.title:30}{result.rate_kpps:>6.0f}{milliseconds(result.detected_ms):>9}"
+        lines.append(f"{result.attack.title:27}{result.rate_kpps:>6.0f}{milliseconds(result.detected_ms):>9}"
                      f"{milliseconds(result.rule_ms):>8}{count(result.sent):>9}"
                      + paint(f"{percent(result.dropped_ratio, 2):>9}", colour) + f"  {curve(result)}")
-    lines += ["", paint(f"{'clients: requests/s':30}{'before':>7}{'during':>8}{'after':>7}{'ok %':>7}{'new %':>7}"
+    lines += ["", paint(f"{'clients: requests/s':27}{'before':>7}{'during':>8}{'after':>7}{'ok %':>7}{'new %':>7}"
                         f"   {'without moat':18}{'with moat'}", "dim")]
     for result in results:
         off, on = share(contrast.get(result.attack.name)), share(result)
         served = result.served or {"before": 0, "during": 0, "after": 0}
         colour = "bad" if result.faults else "good"
-        lines.append(f"{result.attack.title:30}{served['before']:>7.0f}{served['during']:>8.0f}{served['after']:>7.0f}"
+        lines.append(f"{result.attack.title:27}{served['before']:>7.0f}{served['during']:>8.0f}{served['after']:>7.0f}"
                      f"{percent(result.legit_ok_ratio):>7}{percent(result.new_ok_ratio):>7}   "
                      + (f"{paint(bar(off), 'bad')}{percent(off, 0):>4} %" if off is not None else f"{'–':>14}  ") + "  "
                      + (f"{paint(bar(on), colour)}{percent(on, 0):>4} %" if on is not None else ""))

@@ -88,7 +88,7 @@ class Judging(unittest.TestCase):
     def test_a_right_finding_with_its_rule(self):
         result = self.judged([finding(1, 10_200, "syn_flood", attacks.WEB), rule(4, 10_250, 1)])
         self.assertEqual((result.detected_ms, result.rule_ms, result.faults), (200, 250, []))
-        self.assertIn("25.0%", result.collateral)
+        self.assertIn("25.0 %", result.collateral)
 
     def test_a_wrong_name_is_no_detection(self):
         result = self.judged([finding(1, 10_200, "icmp_flood", attacks.WEB), rule(4, 10_250, 1)])
