@@ -116,8 +116,8 @@ int moat_port_dummy_sent(const struct moat_port *port, size_t index, const uint8
 
 /* One queue of an interface through AF_XDP; the gate's program redirects to it through xsks_fd (which is
  * duplicated, not taken). Zero-copy if the driver has it, else copy. A wire is two ports that share one
- * UMEM, so that descriptors move and bytes don't: open the first with `shares`, the second with the first
- * as its `peer`. A port sends only what was received by itself or by the port it shares with; it is lost
+ * UMEM, so that descriptors move and bytes don't: open the second with the first as its `peer`.
+ * A port sends only what was received by itself or by the port it shares with; it is lost
  * (rx: -ENODEV) when its interface goes away, and waits while the interface is down.
  * -ENODEV: no such interface; -EINVAL: no such queue, frames, peer; -EBUSY: the queue has a socket already;
  * -EPERM, -ENOBUFS: privilege or locked memory; -ENOTSUP where built without libxdp. */
@@ -126,8 +126,8 @@ struct moat_port_afxdp_options {
 	uint32_t queue;
 	int xsks_fd;
 	uint32_t frames;        /* of 4,096 bytes, a power of two, 64 to 65,536; 0: 4,096 */
-	bool shares;            /* room for a peer's frames, too */
-	struct moat_port *peer; /* an open port of the same `frames` that shares; NULL: none */
+	bool alone;             /* no port will come as a peer of this: half the memory */
+	struct moat_port *peer; /* an open port with as many frames, not alone; NULL: none */
 	bool busy_poll;
 };
 int moat_port_afxdp_open(const struct moat_port_afxdp_options *options, struct moat_port **ret_port,

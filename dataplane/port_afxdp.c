@@ -114,7 +114,7 @@ static void fill_all(struct port_afxdp *p)
 	}
 }
 
-static int umem_new(struct port_afxdp *p, bool shares, struct moat_error *error)
+static int umem_new(struct port_afxdp *p, bool alone, struct moat_error *error)
 {
 	const struct xsk_umem_config config = {
 		.fill_size = p->frames,
@@ -129,7 +129,7 @@ static int umem_new(struct port_afxdp *p, bool shares, struct moat_error *error)
 		return moat_error_set(error, -ENOMEM, "%s: out of memory", p->port.name);
 	umem->users = 1;
 	p->umem = umem;
-	umem->size = (size_t)p->frames * FRAME_SIZE * (shares ? 2 : 1);
+	umem->size = (size_t)p->frames * FRAME_SIZE * (alone ? 1 : 2);
 	area = mmap(NULL, umem->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (area == MAP_FAILED)
 		return moat_error_set(error, -ENOMEM, "%s: no %zu bytes for packets", p->port.name,
@@ -429,7 +429,7 @@ int moat_port_afxdp_open(const struct moat_port_afxdp_options *options, struct m
 				      strerror(errno));
 	libxdp_set_print(be_silent); /* what it would print is in our error */
 	r = options->peer ? umem_join(p, (struct port_afxdp *)options->peer, error)
-			  : umem_new(p, options->shares, error);
+			  : umem_new(p, options->alone, error);
 	if (r < 0)
 		return r;
 	r = socket_new(p, options->interface, error);

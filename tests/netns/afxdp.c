@@ -119,13 +119,13 @@ static int side_attach(struct side *side)
 	return r < 0 ? fail("attach", r) : 0;
 }
 
-static int side_open(struct side *side, uint32_t frames, struct moat_port *peer, bool shares)
+static int side_open(struct side *side, uint32_t frames, struct moat_port *peer, bool alone)
 {
 	const struct moat_port_afxdp_options options = {
 		.interface = side->interface,
 		.xsks_fd = side->map_fd,
 		.frames = frames,
-		.shares = shares,
+		.alone = alone,
 		.peer = peer,
 	};
 	struct moat_error error = { 0 };
@@ -249,7 +249,7 @@ static int start(struct side *sides, int count, uint32_t frames, const char *pin
 	for (int i = 0; i < count; i++) {
 		if (!pin && side_attach(&sides[i]))
 			return 1;
-		if (side_open(&sides[i], frames, i ? sides[0].port : NULL, count > 1))
+		if (side_open(&sides[i], frames, i ? sides[0].port : NULL, count == 1))
 			return 1;
 	}
 	for (int i = 0; i < count; i++) {
