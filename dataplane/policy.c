@@ -176,6 +176,8 @@ static uint64_t slot_sum(const struct moat_policy *policy, uint32_t slot)
 
 uint64_t moat_policy_hits(const struct moat_policy *policy, uint32_t slot)
 {
+	if (slot >= MOAT_RULES_MAX)
+		return 0;
 	return slot_sum(policy, slot) -
 	       atomic_load_explicit(&policy->slot_bases[slot], memory_order_relaxed);
 }
