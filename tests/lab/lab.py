@@ -7,6 +7,7 @@ again. Everything in the closing table is counted, before the gate and behind it
 packets that the gate doesn't look at. Exit status: 0 if every goal was met, 1 if not, 2 for a wrong call.
 """
 import argparse
+import fcntl
 import os
 import signal
 import sys
@@ -74,14 +75,13 @@ def down(name):
     return 0 if wanted else 2
 
 
-def tell_how_to_enter(lab, moat, options):
+def tell_how_to_enter(lab, moat):
     socket = f" --socket {moat.socket}" if moat else ""
     print("\nleft up:", *(f"  nsenter --net=/run/netns/{lab.ns(role)} bash" for role in topology.ROLES), sep="\n",
           file=sys.stderr)
     if moat:
         print(f"  {lab.program('moat')}{socket} status", file=sys.stderr)
     print(f"tear it down: {sys.executable} {os.path.abspath(__file__)} --down {lab.id}", file=sys.stderr)
-    assert options.keep
 
 
 def run_with_moat(phases, options, contrast):
@@ -139,10 +139,22 @@ def run(options, lab):
         report.rules(results)
     status = say_verdict(quiet, results, contrast, faults, out)
     if options.keep:
-        tell_how_to_enter(lab, moat, options)
+        tell_how_to_enter(lab, moat)
     elif moat:
         moat.stop()
     return status
+
+
+def take_turn():
+    """Waits until no other lab measures on this machine; the kernel gives the turn back however a run ends."""
+    os.makedirs(topology.RUN_ROOT, exist_ok=True)
+    turn = os.open(f"{topology.RUN_ROOT}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("another lab is running here: waiting for its end", file=sys.stderr)
+        fcntl.flock(turn, fcntl.LOCK_EX)
+    return turn
 
 
 def stop_on(number, _):
@@ -158,6 +170,7 @@ def main(argv):
         return down(options.down)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
         signal.signal(number, stop_on)
+    turn = None if options.contrast_only else take_turn()
     signal.alarm(LIMIT_SECONDS)
     swept = topology.sweep()
     if swept:
@@ -176,6 +189,8 @@ def main(argv):
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
                 signal.signal(number, signal.SIG_IGN)
             lab.down()
+        if turn is not None:
+            os.close(turn)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import attacks
 import traffic
 from appliance import dropped_by_gate
 from measure import Result, fill, now, rate
+from report import bar
 
 SECOND = 1_000_000_000
 LIFT_SECONDS = 15  # for a rule to go once its attack has ended
@@ -16,13 +17,16 @@ class Phases:
 
     def __init__(self, lab, meter, progress, seconds):
         self.lab, self.meter, self.progress, self.seconds = lab, meter, progress, seconds
+        self.most = 0.0  # requests a second, the live bar's full length
 
     def watch(self, title, clients, seconds, running=None, moat=None):
         """Waits, with a live line; ends early with the attack."""
         end = now() + int(seconds * SECOND)
         while (left := end - now()) > 0:
             clients.check()
-            text = f"{title}  {rate(clients, now() - SECOND, now()):4.0f} requests/s"
+            served = rate(clients, now() - SECOND, now())
+            self.most = max(self.most, served)
+            text = f"{title:40}  {bar(served / self.most if self.most else 0)} {served:4.0f} requests/s"
             if moat:
                 moat.check()
                 moat.refresh()

@@ -249,7 +249,7 @@ def runs():
                 found.append((name, json.load(source)))
         except (OSError, ValueError):
             # A run that died before its first record has made nothing else; a fresh one is still writing.
-            if time.time() - os.stat(f"{RUN_ROOT}/{name}").st_mtime > 60:
+            if os.path.isdir(f"{RUN_ROOT}/{name}") and time.time() - os.stat(f"{RUN_ROOT}/{name}").st_mtime > 60:
                 shutil.rmtree(f"{RUN_ROOT}/{name}", ignore_errors=True)
     return found
 
