@@ -2,7 +2,7 @@
 /*
  * The gate against the oracle: random rule sets, frames aimed at their edges, each run through the real
  * program. The reason must be the oracle's, and the hit must be on its rule. The time of a test run can't
- * be set, so rules don't expire here and a limit is compared by its rule, not by its budget; both are
+ * be set, so no rule here expires and a limit is compared by its rule, not by its budget; both are
  * compared exactly where the clock is ours (tests/unit/dataplane/test_policy_oracle.c), on code that
  * the two judges share.
  */
@@ -17,8 +17,8 @@
 #include "tests/oracle/oracle.h"
 #include "tests/progrun/gate_fixture.h"
 
-#define SETS 24
-#define FRAMES 400
+#define SETS 40
+#define FRAMES 250
 #define SEED_DEFAULT 20240602
 
 static struct gate_fixture fixture;
@@ -26,16 +26,11 @@ static struct moat_generator generator;
 
 static void renew_set(size_t rules, size_t prefixes)
 {
-	size_t count;
-	const struct moat_rule *all;
-
 	moat_ruleset_free(fixture.set);
 	fixture.set = NULL;
 	CU_ASSERT_EQUAL_FATAL(moat_ruleset_new(&fixture.set), 0);
 	moat_generate_ruleset(&generator, fixture.set, rules, prefixes, 0);
-	all = moat_ruleset_rules(fixture.set, &count);
-	for (size_t i = 0; i < count; i++)
-		moat_ruleset_renew(fixture.set, all[i].id, 0);
+	moat_ruleset_expire(fixture.set, UINT64_MAX);
 	CU_ASSERT_TRUE_FATAL(gate_fixture_commit(&fixture));
 }
 
@@ -111,10 +106,31 @@ static void test_agree(void)
 	}
 }
 
+/* The rule that decides is the last that is looked at, and then the first that isn't. */
+static void test_tries(void)
+{
+	for (int counts = MOAT_RULE_TRIES - 1; counts <= MOAT_RULE_TRIES; counts++) {
+		struct moat_oracle oracle = { .clock = { .ticks_per_s = 1000 } };
+		char text[64];
+
+		renew_set(0, 0);
+		for (int i = 0; i < counts; i++) {
+			snprintf(text, sizeof(text), "count len 0-%d", 60000 + i);
+			CU_ASSERT_TRUE(gate_fixture_rule(&fixture, text));
+		}
+		CU_ASSERT_TRUE(gate_fixture_rule(&fixture, "drop len 0-59999"));
+		CU_ASSERT_TRUE(gate_fixture_commit(&fixture));
+		oracle.set = fixture.set;
+		for (int n = 0; n < 20; n++)
+			CU_ASSERT_TRUE(compare_frame(&oracle));
+	}
+}
+
 int main(void)
 {
 	static const struct moat_test tests[] = {
 		{ "agree", test_agree },
+		{ "tries", test_tries },
 		{ NULL, NULL },
 	};
 	int r;
