@@ -21,6 +21,7 @@
 #define SOURCES_MAX 256
 #define RETIRE_NS (60 * MOAT_NS_PER_S)
 #define RETIRE_CROWDED_NS (5 * MOAT_NS_PER_S) /* when the table is 7/8 full */
+#define READ_BLOCK 32                         /* cells whose memory is fetched together */
 #define RETIRE_SLICES 64                      /* a window looks at one in so many places */
 
 _Static_assert(offsetof(struct moat_cell, other) ==
@@ -31,10 +32,15 @@ _Static_assert(offsetof(struct moat_traffic, dropped) == 4 * sizeof(uint64_t) &&
 			       (MOAT_TRAFFIC_COUNTS - 1) * sizeof(uint64_t),
 	       "traffic counts follow the order of the cell's");
 
-/* Where a cell's counters stood at the last reading. */
-struct shadow {
+/* What tells at a glance whether a cell changed since the last reading. Apart from the shadows, so that
+ * a walk over many idle cells touches little. */
+struct glance {
 	uint32_t epoch;
 	uint32_t packets;
+};
+
+/* Where a changed cell's other counters stood. */
+struct shadow {
 	uint32_t slot; /* the owner's place, SLOT_NONE: not looked up */
 	uint32_t counts[CELL_COUNTS];
 	uint64_t bytes, udp_bytes, icmp_bytes;
@@ -42,6 +48,7 @@ struct shadow {
 
 struct table {
 	const struct moat_cell *cells;
+	struct glance *glances;
 	struct shadow *shadows;
 	uint32_t count;
 };
@@ -109,6 +116,13 @@ static void distinct_fill(double table[MOAT_DISTINCT_BITS + 1])
 	table[MOAT_DISTINCT_BITS] = table[MOAT_DISTINCT_BITS - 1];
 }
 
+static void table_close(struct table *table)
+{
+	free(table->glances);
+	free(table->shadows);
+	*table = (struct table){ 0 };
+}
+
 static void hosts_free_cleanup(struct moat_hosts **hosts)
 {
 	moat_hosts_free(*hosts);
@@ -146,8 +160,8 @@ void moat_hosts_free(struct moat_hosts *hosts)
 	if (!hosts)
 		return;
 	for (int i = 0; i < SOURCES_MAX; i++) {
-		free(hosts->sources[i].to.shadows);
-		free(hosts->sources[i].from.shadows);
+		table_close(&hosts->sources[i].to);
+		table_close(&hosts->sources[i].from);
 	}
 	free(hosts->hosts);
 	free(hosts->past);
@@ -269,12 +283,13 @@ static void tally_count(struct tally *tally, int i, uint64_t count)
 	tally->counts[i] = saturate((uint64_t)tally->counts[i] + count);
 }
 
-/* Adds what the cell gained since its shadow to the host's current window. */
-static void tally_add(struct tally *tally, const struct moat_cell *cell, const struct shadow *shadow)
+/* Adds what the cell gained since its last reading to the host's current window. */
+static void tally_add(struct tally *tally, const struct moat_cell *cell,
+		      const struct glance *glance, const struct shadow *shadow)
 {
 	const __u32 *counts = &cell->dropped;
 
-	tally_count(tally, 0, (uint32_t)cell->packets - shadow->packets);
+	tally_count(tally, 0, (uint32_t)cell->packets - glance->packets);
 	tally_count(tally, 1, cell->bytes - shadow->bytes);
 	tally_count(tally, 2, cell->udp_bytes - shadow->udp_bytes);
 	tally_count(tally, 3, cell->icmp_bytes - shadow->icmp_bytes);
@@ -282,13 +297,19 @@ static void tally_add(struct tally *tally, const struct moat_cell *cell, const s
 		tally_count(tally, 4 + i, counts[i] - shadow->counts[i]);
 }
 
-static void shadow_set(struct shadow *shadow, const struct moat_cell *cell)
+static void remember(struct glance *glance, struct shadow *shadow, const struct moat_cell *cell)
 {
-	shadow->packets = (uint32_t)cell->packets;
+	glance->packets = (uint32_t)cell->packets;
 	shadow->bytes = cell->bytes;
 	shadow->udp_bytes = cell->udp_bytes;
 	shadow->icmp_bytes = cell->icmp_bytes;
 	memcpy(shadow->counts, &cell->dropped, sizeof(shadow->counts));
+}
+
+static bool is_changed(const struct moat_cell *cell, const struct glance *glance)
+{
+	return __atomic_load_n(&cell->epoch, __ATOMIC_RELAXED) != glance->epoch ||
+	       (uint32_t)__atomic_load_n(&cell->packets, __ATOMIC_RELAXED) != glance->packets;
 }
 
 /* A copy of a cell that wasn't taken over meanwhile; false if it was. Single counters may already be a
@@ -314,67 +335,97 @@ static uint32_t cell_owner(struct moat_hosts *hosts, const struct moat_cell *cel
 	return shadow->slot;
 }
 
-static void cell_read(struct moat_hosts *hosts, const struct moat_cell *cell, struct shadow *shadow,
+/* Reads one changed cell. */
+static void cell_read(struct moat_hosts *hosts, const struct table *table, uint32_t i,
 		      enum side side, uint32_t window, bool skip)
 {
+	const struct moat_cell *cell = &table->cells[i];
+	struct glance *glance = &table->glances[i];
+	struct shadow *shadow = &table->shadows[i];
 	uint32_t epoch = __atomic_load_n(&cell->epoch, __ATOMIC_ACQUIRE), slot, half = window & 1;
 	struct moat_cell copy;
 	struct host *host;
 
-	if (epoch == shadow->epoch &&
-	    (uint32_t)__atomic_load_n(&cell->packets, __ATOMIC_RELAXED) == shadow->packets)
-		return;
 	if (!cell_copy(cell, epoch, &copy)) {
 		hosts->counters.torn++;
 		return;
 	}
-	if (epoch != shadow->epoch) {
+	if (epoch != glance->epoch) {
 		/* a takeover clears the counters: the new owner's began at zero */
 		memset(shadow, 0, sizeof(*shadow));
 		shadow->slot = SLOT_NONE;
-		shadow->epoch = epoch;
+		*glance = (struct glance){ .epoch = epoch };
 	}
 	if (skip) {
-		shadow_set(shadow, &copy);
+		remember(glance, shadow, &copy);
 		return;
 	}
 	if (copy.packets < MOAT_HOST_MIN_PACKETS)
-		return; /* not yet worth a place; the shadow keeps waiting at zero */
+		return; /* not yet worth a place; what it has waits to be counted */
 	slot = cell_owner(hosts, &copy, shadow);
 	if (slot != SLOT_NONE) {
 		host = &hosts->hosts[slot];
 		host->state = STATE_ACTIVE;
-		tally_add(&host->current[side], &copy, shadow);
+		tally_add(&host->current[side], &copy, glance, shadow);
 		if (copy.distinct_window[half] == window)
-			for (int i = 0; i < MOAT_DISTINCT_WORDS; i++)
-				host->distinct[side][i] |= copy.distinct[half][i];
+			for (int w = 0; w < MOAT_DISTINCT_WORDS; w++)
+				host->distinct[side][w] |= copy.distinct[half][w];
 	}
-	shadow_set(shadow, &copy);
+	remember(glance, shadow, &copy);
 }
 
 static int table_open(struct table *table, const struct moat_cell *cells, uint32_t count)
 {
-	moat_auto_free struct shadow *shadows = NULL;
-
-	if (cells) {
-		shadows = calloc(count, sizeof(*shadows));
-		if (!shadows)
-			return -ENOMEM;
-		for (uint32_t i = 0; i < count; i++)
-			shadows[i].slot = SLOT_NONE;
+	table_close(table);
+	if (!cells)
+		return 0;
+	table->shadows = calloc(count, sizeof(*table->shadows));
+	table->glances = calloc(count, sizeof(*table->glances));
+	if (!table->shadows || !table->glances) {
+		table_close(table);
+		return -ENOMEM;
 	}
-	free(table->shadows);
-	table->shadows = moat_take_ptr(shadows);
+	for (uint32_t i = 0; i < count; i++)
+		table->shadows[i].slot = SLOT_NONE;
 	table->cells = cells;
-	table->count = cells ? count : 0;
+	table->count = count;
 	return 0;
 }
 
+/* Memory is what a reading costs: a block's changed cells, their shadows and then their hosts are all on
+ * their way before the first is read. */
 static void table_read(struct moat_hosts *hosts, struct table *table, enum side side,
 		       uint32_t window, bool skip)
 {
-	for (uint32_t i = 0; table->cells && i < table->count; i++)
-		cell_read(hosts, &table->cells[i], &table->shadows[i], side, window, skip);
+	uint32_t changed[READ_BLOCK];
+
+	for (uint32_t block = 0; table->cells && block < table->count; block += READ_BLOCK) {
+		uint32_t end = block + READ_BLOCK < table->count ? block + READ_BLOCK : table->count;
+		uint32_t count = 0;
+
+		for (uint32_t i = block; i < end; i++) {
+			if (i + READ_BLOCK < table->count) /* of the next block */
+				__builtin_prefetch(&table->cells[i + READ_BLOCK]);
+			if (!is_changed(&table->cells[i], &table->glances[i]))
+				continue;
+			__builtin_prefetch((const char *)&table->cells[i] + 64);
+			__builtin_prefetch((const char *)&table->cells[i] + 128);
+			__builtin_prefetch(&table->shadows[i], 1);
+			__builtin_prefetch((const char *)&table->shadows[i] + 64, 1);
+			changed[count++] = i;
+		}
+		for (uint32_t i = 0; i < count; i++) {
+			uint32_t slot = table->shadows[changed[i]].slot;
+
+			if (slot == SLOT_NONE)
+				continue;
+			__builtin_prefetch(&hosts->hosts[slot], 1);
+			__builtin_prefetch(&hosts->hosts[slot].current[side], 1);
+			__builtin_prefetch(&hosts->hosts[slot].distinct[side], 1);
+		}
+		for (uint32_t i = 0; i < count; i++)
+			cell_read(hosts, table, changed[i], side, window, skip);
+	}
 }
 
 static int source_read(struct moat_hosts *hosts, struct source *own,
