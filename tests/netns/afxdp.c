@@ -277,7 +277,7 @@ int main(int argc, char **argv)
 	pin = strcmp(argv[2], "-") == 0 ? NULL : argv[2];
 	for (int i = 0; i < count; i++)
 		sides[i].interface = argv[3 + i];
-	if (start(sides, count, (uint32_t)atoi(argv[1]), pin, &gate, &policy))
+	if (start(sides, count, (uint32_t)strtoul(argv[1], NULL, 10), pin, &gate, &policy))
 		return 1;
 	puts("ready");
 	fflush(stdout);
