@@ -23,7 +23,7 @@ def start():
 def traces(pid):
     """What a run with this pid has in the system: names are the pid in hex."""
     run = f"{pid:x}"
-    found = [name for name in os.listdir("/run/netns") if name.startswith(f"{topology.PREFIX}{run}-")]
+    found = [name for name in (os.listdir("/run/netns") if os.path.isdir("/run/netns") else ()) if name.startswith(f"{topology.PREFIX}{run}-")]
     found += [path for path in (f"{topology.RUN_ROOT}/{run}", f"{topology.BPFFS}/{topology.PREFIX}{run}")
               if os.path.exists(path)]
     for entry in filter(str.isdigit, os.listdir("/proc")):

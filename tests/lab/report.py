@@ -107,13 +107,14 @@ def curve(result, cells=27):
 
 
 def rules(results, out=sys.stdout):
-    """The rules in full, and what they are expected to cost."""
+    """The rules in full, with what they were expected to cost legitimate traffic and what they did cost."""
+    out.write("\n")
     for result in results:
         if result.rule:
-            cost = f"; collateral expected {result.collateral}" if result.collateral else "; collateral"
-            cost += f", measured {percent(result.legit_lost_ratio)} % of packets"
             rule = re.sub(r" (priority|for|comment) .*", "", result.rule)
-            out.write(f"  {result.attack.name:10} {rule}{cost}\n")
+            out.write(f"{result.attack.name:10} {rule}\n")
+            if result.collateral and (result.attack.live or result.legit_lost_ratio):
+                out.write(f"{'':10} collateral: expected {result.collateral}, measured {percent(result.legit_lost_ratio)} %\n")
 
 
 def facts_line(bottleneck):

@@ -141,11 +141,15 @@ class Showing(unittest.TestCase):
             result = measure.Result(attack, True, 999.0, 1000.0, "drop it", "", 99_999_999)
             result.dropped_ratio, result.rate_kpps = 0.99999, 4000
             result.served = {"before": 99999.0, "during": 99999.0, "after": 99999.0}
+            result.rule = ("limit 99999/s prefer-known dst 203.0.113.80 proto udp sport 53 dport 33000 len 1092-1444 "
+                           'priority 2000 for 2s comment "finding 2: a flood"')
+            result.collateral, result.legit_lost_ratio = "100.0 % of the host's normal packets", 1.0
             result.timeline = [(i / 2, 1.0) for i in range(200)]
             results.append(result)
             contrast[attack.name] = result
         out = io.StringIO()
         report.table(results, contrast, report.facts_line("rate 6mbit"), out)
+        report.rules(results, out)
         self.assertLessEqual(max(map(len, out.getvalue().splitlines())), 100)
         self.assertNotIn("\033", out.getvalue())
 
