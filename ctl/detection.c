@@ -188,7 +188,10 @@ static int list_sources(struct moat_detection *detection)
 		const struct moat_cells *cells = moat_worker_cells(options->workers[i]);
 
 		detection->sources[detection->source_count++] = (struct moat_cell_source){
-			.to = cells->to, .from = cells->from, .count = cells->mask + 1
+			.to = cells->to,
+			.from = cells->from,
+			.count = cells->mask + 1,
+			.fresh = true,
 		};
 	}
 	return 0;

@@ -37,9 +37,9 @@ static void take_samples(struct replay *replay)
 static void close_window(struct replay *replay)
 {
 	const struct moat_cells *cells = moat_worker_cells(replay->worker);
-	struct moat_cell_source source = { .to = cells->to,
-					   .from = cells->from,
-					   .count = cells->mask + 1 };
+	struct moat_cell_source source = {
+		.to = cells->to, .from = cells->from, .count = cells->mask + 1, .fresh = true
+	};
 
 	moat_detect_tick(replay->detect, &source, 1, (uint32_t)replay->window,
 			 replay->window * WINDOW_NS, WINDOW_NS);

@@ -32,6 +32,8 @@
 #define SYN_LEN_MIN 44
 #define SYN_LEN_MAX 80
 #define V6_HEADER_MORE 20
+/* Solicitations, advertisements and router advertisements with their usual options. */
+#define NEIGHBOUR_LEN_MAX 160
 /* Datagrams without payload. */
 #define UDP_EMPTY_LEN 28
 
@@ -297,8 +299,10 @@ static bool is_artificial(enum moat_finding_kind kind, const struct moat_match *
 	case MOAT_FINDING_AMPLIFICATION:
 		return true; /* answers to what it never asked, that is how it was found */
 	case MOAT_FINDING_ICMP_FLOOD:
-		/* one length only: errors that a host needs (RFC 1191, RFC 4861) have theirs */
-		return match->len_min == match->len_max;
+		/* one length only: errors that a host needs (RFC 1191) have others. Neighbour
+		 * discovery (RFC 4861) is ICMPv6 and short: there it takes a narrow source as well */
+		return match->len_min == match->len_max &&
+		       (!more || match->src.len || match->len_min > NEIGHBOUR_LEN_MAX);
 	default:
 		return false;
 	}

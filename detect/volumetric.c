@@ -17,6 +17,8 @@
 #define FACTOR_UDP 16.0
 #define FACTOR_ICMP 8.0
 #define FACTOR_REFLECT 8.0
+/* The group of hosts that behave alike may lift a host's limit, but not far: a group can be wide. */
+#define GROUP_FACTOR 4.0
 /* An open finding goes on down to this share of the limit that opened it. */
 #define HYSTERESIS 0.5
 
@@ -52,6 +54,12 @@ static bool has_history(const struct moat_host_view *host)
 	return host->usual->seconds >= MOAT_USUAL_SECONDS_MIN;
 }
 
+/* Upper bound of what hosts like this one get. */
+static double group_bound(const struct moat_host_view *host, enum moat_feature feature)
+{
+	return moat_feature_unit_value(feature, host->baseline->upper[feature]);
+}
+
 /*
  * The rate from which a kind is suspicious. With history: beyond the host's own peak and beyond the upper
  * bound of the hosts like it, but not above the guard. Without: the guard, and half of it once learning is
@@ -68,12 +76,9 @@ static double limit_of(const struct moat_detect_config *config, const struct moa
 		limit = host->learning || has_history(host) ? guard : guard / 2;
 	if (!host->learning && has_history(host)) {
 		learned = flood->factor * (double)host->usual->peak[flood->usual];
-		if (host->baseline) {
-			double group = moat_feature_unit_value(
-				flood->feature, host->baseline->upper[flood->feature]);
-
-			learned = fmax(learned, group);
-		}
+		if (host->baseline)
+			learned = fmax(learned, fmin(learned * GROUP_FACTOR,
+						     group_bound(host, flood->feature)));
 		learned /= config->sensitivity;
 		if (learned < limit) {
 			limit = learned;

@@ -233,6 +233,12 @@ static void test_v6(void)
 	CU_ASSERT_EQUAL(proposals[0].match.dst.family, MOAT_FAMILY_V6);
 	CU_ASSERT_EQUAL(proposals[0].match.proto, 58);
 	CU_ASSERT_EQUAL(proposals[0].action, MOAT_ACTION_DROP);
+	/* from everywhere, and as short as neighbour discovery */
+	for (int i = 0; i < COUNT; i++)
+		records[i].src.words[0] = uniform(UINT32_MAX);
+	CU_ASSERT_EQUAL(moat_synth_propose(&input, proposals), 1);
+	CU_ASSERT_EQUAL(proposals[0].match.src.len, 0);
+	CU_ASSERT_EQUAL(proposals[0].action, MOAT_ACTION_LIMIT);
 }
 
 static void test_scan(void)
