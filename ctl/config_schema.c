@@ -180,7 +180,9 @@ static void take_line(struct complaint *complaint, const char *line)
 {
 	char word[64];
 
-	if (!complaint->what[0]) {
+	if (strncmp(line, "Load: Backtrace", 15) == 0)
+		return;
+	if (!complaint->what[0] && strncmp(line, "Load:", 5) == 0) {
 		const char *what = strncmp(line, "Load: ", 6) == 0 ? line + 6 : line;
 
 		snprintf(complaint->what, sizeof(complaint->what), "%.*s", (int)strcspn(what, "\n"),

@@ -106,7 +106,11 @@ static bool client_send(struct client *client, char *message)
 	size_t length = message ? strlen(message) : 0;
 	char *grown;
 
-	if (!message || client->dead || client->output_length + length > MOAT_CONTROL_BACKLOG_MAX ||
+	if (client->dead) {
+		free(message);
+		return false;
+	}
+	if (!message || client->output_length + length > MOAT_CONTROL_BACKLOG_MAX ||
 	    !(grown = realloc(client->output, client->output_length + length))) {
 		free(message);
 		client_drop(client);

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The configuration file: what it means, and that each error names its place and changes nothing. */
+#include <errno.h>
+#include <string.h>
+
+#include "ctl/config.h"
+#include "dataplane/base/addr.h"
+#include "dataplane/base/cleanup.h"
+#include "dataplane/base/clock.h"
+#include "tests/harness/unit.h"
+
+static int parse(const char *text, struct moat_config **ret_config, struct moat_error *error)
+{
+	return moat_config_parse("f", text, strlen(text), 0, ret_config, error);
+}
+
+/* Refused, with exactly this sentence. */
+static void check_refused(const char *text, const char *expected)
+{
+	struct moat_config *config = (struct moat_config *)0x1;
+	struct moat_error error = { .text = "" };
+	int r = parse(text, &config, &error);
+
+	CU_ASSERT_EQUAL(r, -EINVAL);
+	CU_ASSERT_PTR_EQUAL(config, (struct moat_config *)0x1);
+	if (strcmp(error.text, expected) != 0)
+		fprintf(stderr, "expected: %s\n     got: %s\n", expected, error.text);
+	CU_ASSERT_STRING_EQUAL(error.text, expected);
+}
+
+static void test_defaults(void)
+{
+	moat_cleanup(moat_config_free_cleanup) struct moat_config *config = NULL;
+
+	CU_ASSERT_EQUAL_FATAL(parse("ports: [{name: eth0}]\n", &config, NULL), 0);
+	CU_ASSERT_STRING_EQUAL(config->run_dir, "/run/moat");
+	CU_ASSERT_STRING_EQUAL(config->events_path, "/var/log/moat/events.json");
+	CU_ASSERT_EQUAL(config->port_count, 1);
+	CU_ASSERT_EQUAL(config->ports[0].role, MOAT_ROLE_GATEWAY);
+	CU_ASSERT_EQUAL(config->respond.mode, MOAT_RESPOND_OBSERVE);
+	CU_ASSERT_EQUAL(config->respond.max_rules, 64);
+	CU_ASSERT_EQUAL(config->respond.allow_count, 0);
+	CU_ASSERT_EQUAL(config->log_level, MOAT_LOG_INFO);
+}
+
+static void test_everything(void)
+{
+	static const char text[] = "run_dir: /r\n"
+				   "log_level: debug\n"
+				   "ports:\n"
+				   "  - {name: a, role: wire, peer: b}\n"
+				   "  - {name: b, role: wire, peer: a, mode: generic}\n"
+				   "gate: {cells: 2048, nodes: 5000, sample_pass: 0, sample_drop: 7}\n"
+				   "detect:\n"
+				   "  protected: [10.0.0.0/8, \"2001:db8::/32\"]\n"
+				   "  learn: 20s\n"
+				   "  floor: {udp: 5}\n"
+				   "  guard: {syn: 0, amplification: 1e4}\n"
+				   "  sensitivity: 2.5\n"
+				   "  seed: 18446744073709551615\n"
+				   "respond: {mode: enforce, max_rules: 3, hold: 2m, allow: [192.0.2.1]}\n"
+				   "lists: {allow: [192.0.2.2], deny: [198.51.100.0/24]}\n"
+				   "events: {path: none, queue: 64}\n";
+	moat_cleanup(moat_config_free_cleanup) struct moat_config *config = NULL;
+
+	CU_ASSERT_EQUAL_FATAL(parse(text, &config, NULL), 0);
+	CU_ASSERT_EQUAL(config->log_level, MOAT_LOG_DEBUG);
+	CU_ASSERT_STRING_EQUAL(config->ports[1].peer, "a");
+	CU_ASSERT_TRUE(config->ports[1].generic);
+	CU_ASSERT_EQUAL(config->gate_cells, 2048);
+	CU_ASSERT_EQUAL(config->sample_pass, 0);
+	CU_ASSERT_EQUAL(config->detect.protected_count, 2);
+	CU_ASSERT_EQUAL(config->detect.learn_ns, 20 * MOAT_NS_PER_S);
+	CU_ASSERT_EQUAL(config->detect.floor_pps[1], 5);
+	CU_ASSERT_EQUAL(config->detect.guard_pps[0], 0);
+	CU_ASSERT_EQUAL(config->detect.guard_pps[3], 10000);
+	CU_ASSERT_EQUAL(config->detect.seed, UINT64_MAX);
+	CU_ASSERT_EQUAL(config->respond.hold_ns, 120 * MOAT_NS_PER_S);
+	/* the responder spares both lists */
+	CU_ASSERT_EQUAL(config->respond.allow_count, 2);
+	CU_ASSERT_EQUAL(config->list_deny.count, 1);
+	CU_ASSERT_PTR_NULL(config->events_path);
+}
+
+static void test_places(void)
+{
+	check_refused("ports:\n  - name: a\n    rolle: x\n",
+		      "f:3:5: unknown key \"rolle\" in ports.0");
+	check_refused("prots: []\n", "f:1:1: unknown key \"prots\"");
+	check_refused("ports:\n  - role: wire\n", "f:2:5: \"name\" is missing in ports.0");
+	check_refused("ports:\n  - name: a\n    role: x\n",
+		      "f:3:11: ports.0.role: Invalid ENUM value: x");
+	check_refused("ports: [{name: a}]\ndetect:\n  learn: soon\n",
+		      "f:3:10: detect.learn: \"soon\" is no duration (say 90s, 5m or 1.5h)");
+	check_refused("ports: [{name: a}]\nlists:\n  deny:\n    - 10.0.0.0/8\n    - 10.0.0.1/8\n",
+		      "f:5:7: lists.deny.1: \"10.0.0.1/8\" has bits set behind the prefix");
+	check_refused(
+		"ports: [{name: a}]\nrespond: {allow: [nobody]}\n",
+		"f:2:19: respond.allow.0: \"nobody\" is no prefix (say 192.0.2.0/24 or 2001:db8::/32)");
+	check_refused("ports: [{name: a}]\ngate: {cells: 1000}\n",
+		      "f:2:15: gate.cells: 1000 is not a power of two");
+	check_refused("ports: [{name: a}]\nrespond: {max_rules: 0}\n",
+		      "f:2:22: respond.max_rules: 0 is not in 1 to 512");
+	check_refused("ports: [{name: a}]\ndetect: {sensitivity: nan}\n",
+		      "f:2:23: detect.sensitivity: nan is not in 0.01 to 100");
+	check_refused("ports: [{name: a}]\nrun_dir: run\n",
+		      "f:2:10: run_dir: \"run\" is no absolute path");
+}
+
+static void test_ports(void)
+{
+	check_refused("", "f:1:1: ports: at least one port is needed");
+	check_refused("ports:\n  - name: a\n  - name: a\n",
+		      "f:3:11: ports.1.name: port \"a\" is listed twice");
+	check_refused("ports:\n  - {name: a, role: wire}\n",
+		      "f:2:5: ports.0.peer: a wire needs the port on its other side as \"peer\"");
+	check_refused("ports:\n  - {name: a, role: wire, peer: b}\n",
+		      "f:2:33: ports.0.peer: \"b\" is no other port with role wire");
+	check_refused("ports:\n  - {name: a, peer: b}\n",
+		      "f:2:21: ports.0.peer: only a port with role wire has a peer");
+	check_refused("ports:\n  - name: a/b\n",
+		      "f:2:11: ports.0.name: \"a/b\" is no interface name");
+}
+
+static void test_missing_port(void)
+{
+	static const char text[] = "ports:\n  - name: moat-none\n";
+	struct moat_config *config = NULL;
+	struct moat_error error = { .text = "" };
+
+	CU_ASSERT_EQUAL(moat_config_parse("f", text, strlen(text), MOAT_CONFIG_CHECK_PORTS, &config,
+					  &error),
+			-EINVAL);
+	CU_ASSERT_STRING_EQUAL(
+		error.text,
+		"f:2:11: ports.0.name: there is no interface \"moat-none\" (see: ip link)");
+}
+
+static void test_no_yaml(void)
+{
+	check_refused(
+		"ports:\n\t- a\n",
+		"f:2:1: found character that cannot start any token, while scanning for the next token");
+	check_refused("- a\n", "f:1:1: Expecting MAPPING, got event: SEQUENCE_START");
+	check_refused("ports: &x [{name: a}]\nlists: *x\n", "f:2:1: lists: YAML alias unsupported");
+}
+
+static void test_mixed_kinds(void)
+{
+	struct moat_config *config = NULL;
+	struct moat_error error = { .text = "" };
+
+	CU_ASSERT_EQUAL(parse("ports:\n  - name: a\n  - {name: b, role: mirror}\n", &config, &error),
+			-EINVAL);
+	CU_ASSERT_PTR_NOT_NULL(
+		strstr(error.text, "f:3:21: ports.1.role: gateway ports, and wire or mirror ports"));
+}
+
+static void test_file(void)
+{
+	struct moat_config *config = NULL;
+	struct moat_error error = { .text = "" };
+
+	CU_ASSERT_EQUAL(moat_config_load("/nonexistent", 0, &config, &error), -ENOENT);
+	CU_ASSERT_STRING_EQUAL(error.text, "/nonexistent: No such file or directory");
+	CU_ASSERT_EQUAL(moat_config_load("/", 0, &config, &error), -EISDIR);
+	CU_ASSERT_PTR_NULL(config);
+}
+
+int main(void)
+{
+	static const struct moat_test tests[] = {
+		{ "defaults", test_defaults },
+		{ "everything", test_everything },
+		{ "places", test_places },
+		{ "ports", test_ports },
+		{ "missing port", test_missing_port },
+		{ "no yaml", test_no_yaml },
+		{ "mixed kinds", test_mixed_kinds },
+		{ "file", test_file },
+		{ NULL, NULL },
+	};
+
+	return moat_test_main("config", tests);
+}
