@@ -33,7 +33,7 @@ MOAT_INLINE int moat_sample_due(struct moat_gate_counters *counters, __u32 kind,
 	if (interval == 0)
 		return 0;
 	/* never set before, or the interval was shortened meanwhile */
-	if (left == 0 || left > 2ULL * interval)
+	if (left == 0 || left > interval + half)
 		left = 1 + (((moat_sample_random(counters) >> 32) * interval) >> 32);
 	if (left > 1) {
 		counters->sample_countdown[kind] = left - 1;

@@ -3,8 +3,8 @@
  * Crafted frames, header by header: begin, tags, one IP header, extension headers, one transport, payload,
  * end (which fills in the lengths). Checksums stay 0: no judge looks at them.
  */
-#ifndef MOAT_TESTS_FRAME_H
-#define MOAT_TESTS_FRAME_H
+#ifndef MOAT_TESTS_PROGRUN_FRAME_H
+#define MOAT_TESTS_PROGRUN_FRAME_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * An owner of the gate and a sender, for tests/netns/gate.py.
+ *
+ *   gate own PIN IF [generic]   opens the gate, attaches it and obeys lines on stdin, each answered by
+ *                               one line: "rule TEXT", "deny PREFIX", "commit", "flip N" (two sets that
+ *                               both drop UDP to port 9 in turns), "counters", "release"
+ *   gate detach PIN             removes the gate
+ *   gate send IF SECONDS        sends UDP to port 9 until then; prints how many
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "dataplane/base/addr.h"
+#include "dataplane/base/clock.h"
+#include "dataplane/gate.h"
+#include "dataplane/rule.h"
+
+#define LINE 512
+
+static struct moat_gate *gate;
+static struct moat_gate_port_info port;
+static struct moat_ruleset *set;
+static struct moat_error error;
+
+static int answer(int r)
+{
+	if (r < 0)
+		printf("{\"error\": %d, \"text\": \"%s\"}\n", -r, error.text);
+	else
+		printf("{\"result\": %d}\n", r);
+	fflush(stdout);
+	return r;
+}
+
+static int add_rule(struct moat_ruleset *to, const char *text)
+{
+	struct moat_rule rule;
+	int r = moat_rule_parse(text, moat_clock_monotonic_ns(), &rule, &error);
+
+	return r < 0 ? r : moat_ruleset_add(to, &rule, NULL);
+}
+
+static int deny(struct moat_ruleset *to, const char *text)
+{
+	struct moat_prefix prefix;
+	int r = moat_prefix_parse(text, &prefix);
+
+	return r < 0 ? r : moat_ruleset_list_add(to, MOAT_LIST_DENY, &prefix);
+}
+
+/* What drops by a rule, and what drops by a list, in turns: no packet may see neither. */
+static int flip(long times)
+{
+	struct moat_ruleset *sets[2] = { NULL, NULL };
+	int r = moat_ruleset_new(&sets[0]);
+
+	if (r == 0)
+		r = moat_ruleset_new(&sets[1]);
+	if (r == 0)
+		r = add_rule(sets[0], "drop proto udp dport 9");
+	if (r == 0)
+		r = deny(sets[1], "10.66.0.0/24");
+	for (long i = 0; r == 0 && i < times; i++)
+		r = moat_gate_commit(gate, sets[i & 1], &error);
+	moat_ruleset_free(sets[0]);
+	moat_ruleset_free(sets[1]);
+	return r;
+}
+
+static int print_counters(void)
+{
+	struct moat_gate_counters counters;
+	int r = moat_gate_counters(gate, port.index, &counters);
+
+	if (r < 0)
+		return answer(r);
+	printf("{\"in\": %" PRIu64, (uint64_t)counters.in.packets);
+	for (uint32_t i = 0; i < MOAT_REASON_COUNT; i++)
+		printf(", \"%s\": %" PRIu64, moat_reason_name(i),
+		       (uint64_t)counters.reasons[i].packets);
+	puts("}");
+	fflush(stdout);
+	return 0;
+}
+
+static void obey(char *line)
+{
+	line[strcspn(line, "\n")] = '\0';
+	if (strncmp(line, "rule ", 5) == 0)
+		answer(add_rule(set, line + 5));
+	else if (strncmp(line, "deny ", 5) == 0)
+		answer(deny(set, line + 5));
+	else if (strncmp(line, "flip ", 5) == 0)
+		answer(flip(strtol(line + 5, NULL, 10)));
+	else if (strcmp(line, "commit") == 0)
+		answer(moat_gate_commit(gate, set, &error));
+	else if (strcmp(line, "release") == 0)
+		answer(moat_gate_release(gate, port.name, &error));
+	else
+		print_counters();
+}
+
+static int own(const char *pin_path, const char *interface, bool generic)
+{
+	const struct moat_gate_options options = { .pin_path = pin_path,
+						   .cells = 1024,
+						   .nodes = 1024 };
+	const struct moat_gate_port_options wish = { .name = interface, .generic = generic };
+	char line[LINE];
+	size_t ports;
+
+	if (moat_ruleset_new(&set) < 0)
+		return 1;
+	if (answer(moat_gate_open(&options, &gate, &error)) < 0)
+		return 1;
+	moat_gate_ports(gate, &ports);
+	if (answer(moat_gate_attach(gate, &wish, &port, &error)) == 0) {
+		printf("{\"native\": %s, \"adopted\": %s, \"index\": %u, \"fallback\": \"%s\", "
+		       "\"policy\": %s, \"ports\": %zu}\n",
+		       port.native ? "true" : "false", port.adopted ? "true" : "false", port.index,
+		       port.fallback, moat_gate_has_policy(gate) ? "true" : "false", ports);
+		fflush(stdout);
+		while (fgets(line, sizeof(line), stdin))
+			obey(line);
+	}
+	moat_gate_close(gate);
+	moat_ruleset_free(set);
+	return 0;
+}
+
+static int detach(const char *pin_path)
+{
+	return answer(moat_gate_detach(pin_path, &error)) < 0;
+}
+
+/* Some 20,000 packets a second: enough to meet every instant of a commit, few enough that none is lost
+ * on the way to the gate. */
+static int send_frames(const char *interface, double seconds)
+{
+	static const uint8_t frame[60] = {
+		0x02, 0, 0,  0,  0, 2, 0x02, 0,  0, 0, 0,  1,  0x08, 0, 0x45, 0,    0, 46, 0, 1,
+		0,    0, 64, 17, 0, 0, 10,   66, 0, 1, 10, 66, 0,    2, 0x30, 0x39, 0, 9,  0, 26,
+	};
+	struct sockaddr_ll to = { .sll_family = AF_PACKET,
+				  .sll_ifindex = (int)if_nametoindex(interface),
+				  .sll_halen = 6 };
+	uint64_t until = moat_clock_monotonic_ns() + (uint64_t)(seconds * MOAT_NS_PER_S);
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	int fd = socket(AF_PACKET, SOCK_RAW, 0);
+	uint64_t sent = 0;
+
+	memcpy(to.sll_addr, frame, 6);
+	while (fd >= 0 && moat_clock_monotonic_ns() < until) {
+		for (int i = 0; i < 20; i++) {
+			if (sendto(fd, frame, sizeof(frame), 0, (struct sockaddr *)&to,
+				   sizeof(to)) > 0)
+				sent++;
+		}
+		nanosleep(&pause, NULL);
+	}
+	printf("{\"sent\": %" PRIu64 "}\n", sent);
+	return fd < 0;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc >= 4 && strcmp(argv[1], "own") == 0)
+		return own(argv[2], argv[3], argc > 4);
+	if (argc == 3 && strcmp(argv[1], "detach") == 0)
+		return detach(argv[2]);
+	if (argc == 4 && strcmp(argv[1], "send") == 0)
+		return send_frames(argv[2], strtod(argv[3], NULL));
+	fprintf(stderr, "usage: gate own PIN IF [generic] | detach PIN | send IF SECONDS\n");
+	return 2;
+}
