@@ -196,8 +196,7 @@ static int refuse_foreign(const char *name, uint32_t id, struct moat_error *erro
 	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &length) < 0)
 		info.name[0] = '\0';
 	return moat_error_set(error, -EEXIST,
-			      "%s has another XDP program attached, \"%s\" (id %u): it is left "
-			      "alone",
+			      "%s has another XDP program attached, %s (id %u): it is left alone",
 			      name, info.name[0] ? info.name : "?", id);
 }
 

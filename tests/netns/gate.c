@@ -6,11 +6,15 @@
  *                               one line: "rule TEXT", "deny PREFIX", "commit", "flip N" (two sets that
  *                               both drop UDP to port 9 in turns), "counters", "release"
  *   gate detach PIN             removes the gate
+ *   gate foreign IF             attaches a program named "stranger"
  *   gate send IF SECONDS        sends UDP to port 9 until then; prints how many
  */
 #include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/bpf.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <net/if.h>
@@ -139,6 +143,17 @@ static int own(const char *pin_path, const char *interface, bool generic)
 	return 0;
 }
 
+static int foreign(const char *interface)
+{
+	const struct bpf_insn instructions[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = XDP_PASS },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	int fd = bpf_prog_load(BPF_PROG_TYPE_XDP, "stranger", "GPL", instructions, 2, NULL);
+
+	return fd < 0 || bpf_xdp_attach((int)if_nametoindex(interface), fd, 0, NULL) < 0;
+}
+
 static int detach(const char *pin_path)
 {
 	return answer(moat_gate_detach(pin_path, &error)) < 0;
@@ -179,6 +194,8 @@ int main(int argc, char **argv)
 		return own(argv[2], argv[3], argc > 4);
 	if (argc == 3 && strcmp(argv[1], "detach") == 0)
 		return detach(argv[2]);
+	if (argc == 3 && strcmp(argv[1], "foreign") == 0)
+		return foreign(argv[2]);
 	if (argc == 4 && strcmp(argv[1], "send") == 0)
 		return send_frames(argv[2], strtod(argv[3], NULL));
 	fprintf(stderr, "usage: gate own PIN IF [generic] | detach PIN | send IF SECONDS\n");
