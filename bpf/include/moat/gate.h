@@ -13,9 +13,9 @@
 struct moat_gate_ctl {
 	__u32 abi_version; /* MOAT_ABI_VERSION of the pinned maps */
 	__u32 active; /* which half of every table is in force: 0 or 1; others: no policy loaded */
-	__u32 sample_pass; /* one in so many passing packets is sampled, with jitter; 0 is off */
-	__u32 sample_drop; /* likewise of dropped packets */
-	__u64 hash_seed;   /* of cells and the known filter, random at first load */
+	__u32 sample_pass;   /* one in so many passing packets is sampled, with jitter; 0 is off */
+	__u32 sample_drop;   /* likewise of dropped packets */
+	__u64 hash_seed;     /* of cells and the known filter, random at first load */
 	__u32 rule_count[2]; /* of each half; 0: its rule tables are not looked at */
 };
 #define MOAT_GATE_NO_POLICY 2 /* value of `active` before the first rule set */
