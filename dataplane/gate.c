@@ -54,6 +54,17 @@ void moat_gate_remove_dir(const char *path)
 	rmdir(path);
 }
 
+/* What a file may not be opened for means here. */
+static int refuse_access(const char *path, int r, struct moat_error *error)
+{
+	if (r == -EACCES || r == -EPERM)
+		return moat_error_set(error, -EPERM,
+				      "%s is not accessible: the gate needs CAP_BPF, CAP_NET_ADMIN and "
+				      "CAP_PERFMON (run as root)",
+				      path);
+	return moat_error_set(error, r, "%s: %s", path, strerror(-r));
+}
+
 /* Says where bpffs is missing: pins on another file system would be refused one by one. */
 static int check_bpffs(const char *pin_path, struct moat_error *error)
 {
@@ -66,7 +77,7 @@ static int check_bpffs(const char *pin_path, struct moat_error *error)
 	while (statfs(parent, &fs) < 0) {
 		slash = strrchr(parent, '/');
 		if (errno != ENOENT || !slash || slash == parent)
-			return moat_error_set(error, -errno, "%s: %s", parent, strerror(errno));
+			return refuse_access(parent, -errno, error);
 		*slash = '\0';
 	}
 	if ((unsigned long)fs.f_type != BPF_FS_MAGIC)
@@ -100,7 +111,7 @@ static int lock(const char *pin_path, int *ret_fd, struct moat_error *error)
 		return r;
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
-		return moat_error_set(error, -errno, "%s: %s", path, strerror(errno));
+		return refuse_access(path, -errno, error);
 	/* a file without a name was locked by who just removed the gate */
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &file) < 0 || file.st_nlink == 0)
 		return moat_error_set(error, -EBUSY, "another process has the gate at %s open",
@@ -114,7 +125,7 @@ static int make_dirs(const char *pin_path, struct moat_error *error)
 	char path[PATH_MAX];
 
 	if (mkdir(pin_path, 0700) < 0 && errno != EEXIST)
-		return moat_error_set(error, -errno, "making %s: %s", pin_path, strerror(errno));
+		return refuse_access(pin_path, -errno, error);
 	if (!moat_gate_path(path, "%s/ports", pin_path))
 		return moat_error_set(error, -ENAMETOOLONG, "pin path %s is too long", pin_path);
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)

@@ -92,6 +92,17 @@ def set_up():
         enter("ip", "link", "set", name, "up")
 
 
+def test_refusals():
+    """No privilege, no bpffs: one sentence, and nothing is left."""
+    done = run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", PROGRAM, "own", PIN, "lo",
+               check=False)
+    answer = json.loads(done.stdout)
+    expect("no privilege", answer.get("error") == 1 and "CAP_BPF" in answer["text"], answer)
+    answer = json.loads(run(PROGRAM, "own", "/tmp/moat-no-bpffs", "lo", check=False).stdout)
+    expect("no bpffs", answer.get("error") == 95 and "mount -t bpf" in answer["text"], answer)
+    expect("nothing is left", not os.path.exists("/tmp/moat-no-bpffs") and not os.path.exists(PIN))
+
+
 def test_attach():
     owner = Owner()
     expect("native on veth", owner.info.get("native") is True, (owner.opened, owner.attached))
@@ -194,6 +205,7 @@ def main():
         return 77
     try:
         set_up()
+        test_refusals()
         test_attach()
         test_fallback()
         test_foreign()

@@ -25,8 +25,8 @@
 #include "tests/oracle/oracle.h"
 #include "tests/progrun/gate_fixture.h"
 
-#define SETS 29
-#define FRAMES 700
+#define SETS 15
+#define FRAMES 1400
 #define SEED_DEFAULT 20240607
 #define TICKS_LATE 8
 
