@@ -10,10 +10,11 @@
 
 #define FLOOR_PPS 5000.0 /* and the floor of UDP floods, the least specific of them */
 #define PEAK_FACTOR 5.0
-#define ODD_FACTOR 10.0    /* over the host's usual rate of odd packets */
-#define ODD_SHARE 0.5      /* of the host's packets */
-#define FAR_SCORE 2.0      /* times the baseline's threshold */
-#define ONE_WAY_SHARE 0.02 /* answers that a one-way stream still has */
+#define ODD_FACTOR 10.0   /* over the host's usual rate of odd packets */
+#define ODD_SHARE 0.5     /* of the host's packets */
+#define FAR_SCORE 2.0     /* times the baseline's threshold */
+#define ONE_WAY_SHARE 0.1 /* answers that a one-way stream still has */
+#define ONE_WAY_LEN 200   /* bytes a packet; uploads are larger, and few ACKs are enough for them */
 
 static double rate_of(const struct moat_host_view *host, double count)
 {
@@ -61,6 +62,8 @@ static void judge_one_way(const struct moat_host_view *host, double floor_pps,
 
 	if (rate < limit || second->from.packets == 0 || !host->baseline ||
 	    host->baseline->score < FAR_SCORE)
+		return;
+	if (second->to.bytes > ONE_WAY_LEN * second->to.packets)
 		return;
 	if ((double)second->from.packets < ONE_WAY_SHARE * (double)second->to.packets)
 		report(host, "packets/s", usual, rate, limit, suspect, engine);

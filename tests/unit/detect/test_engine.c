@@ -320,6 +320,40 @@ static void test_thundering_herd(void)
 	traffic_end(&traffic);
 }
 
+/* Packets of no conversation and of no named flood are reported, once they last; no rule is proposed. */
+static void anomaly_of(uint8_t flags, uint16_t len, bool sees_answers)
+{
+	begin_learned(sees_answers);
+	for (uint32_t i = 0; i < SECONDS(4); i++) {
+		traffic_legit(&traffic, 1);
+		for (uint32_t n = traffic_due(&traffic, 10, 50000); n > 0; n--) {
+			struct traffic_packet p = { traffic_random(&traffic),
+						    traffic_server(7),
+						    6,
+						    flags,
+						    (uint16_t)(1024 + n),
+						    80,
+						    len,
+						    0 };
+
+			traffic_packet(&traffic, &p);
+		}
+		traffic_tick(&traffic);
+	}
+	CU_ASSERT_PTR_NOT_NULL(traffic_find(&traffic, MOAT_FINDING_ANOMALY, MOAT_FINDING_OPEN));
+	only_kind(MOAT_FINDING_ANOMALY);
+	if (traffic.event_count)
+		CU_ASSERT_EQUAL(traffic_last(&traffic, MOAT_FINDING_ANOMALY)->proposal_count, 0);
+	traffic_end(&traffic);
+}
+
+static void test_anomaly(void)
+{
+	/* a Xmas-tree flood, and ACKs of no connection */
+	anomaly_of(MOAT_TCP_FIN | MOAT_TCP_PSH | MOAT_TCP_URG, 40, false);
+	anomaly_of(MOAT_TCP_ACK, 40, true);
+}
+
 /* ---- what must not be found -------------------------------------------------------------------- */
 
 static void expect_nothing(const char *what)
@@ -506,6 +540,7 @@ static const struct moat_test tests[] = {
 	{ "a creeping flood", test_creeping },
 	{ "hosts that are not protected", test_not_protected },
 	{ "counters", test_counters },
+	{ "anomalies", test_anomaly },
 	{ "calm", test_calm },
 	{ "many clients at once", test_thundering_herd },
 	{ "ten times the clients within a second", test_rush },
