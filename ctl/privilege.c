@@ -12,9 +12,10 @@
 
 /* BPF: maps and programs; PERFMON: pointers in them; NET_ADMIN: attaching to interfaces. */
 static const unsigned int needed[] = { CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON };
-/* Beside those: AF_XDP sockets; and files of others, for root in a directory that isn't root's. */
-static const unsigned int kept[] = { CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON, CAP_NET_RAW,
-				     CAP_DAC_OVERRIDE };
+/* Beside those: AF_XDP sockets and their memory; the group of the control socket; and files in
+ * directories that aren't root's. */
+static const unsigned int kept[] = { CAP_BPF,      CAP_NET_ADMIN, CAP_PERFMON,     CAP_NET_RAW,
+				     CAP_IPC_LOCK, CAP_CHOWN,     CAP_DAC_OVERRIDE };
 
 static void append(char *text, size_t size, const char *name)
 {
