@@ -6,41 +6,50 @@
 #include "ctl/cmd.h"
 #include "dataplane/base/cleanup.h"
 
-static void print_rule(const json_t *event)
+/* Behind "2026-01-31T08:00:00.123  ". */
+#define MARGIN 25
+
+static void describe_rule(const json_t *event, FILE *out)
 {
 	double rule_ms = moat_json_number(event, "moat.rule_ms");
 
-	printf("rule %.0f %s: %s", moat_json_number(event, "moat.id"),
-	       moat_json_text(event, "moat.change"), moat_json_text(event, "moat.rule"));
+	fprintf(out, "rule %.0f %s: %s", moat_json_number(event, "moat.id"),
+		moat_json_text(event, "moat.change"), moat_json_text(event, "moat.rule"));
 	if (rule_ms > 0)
-		printf(" (%.0f ms after the first packets)", rule_ms);
+		fprintf(out, " (%.0f ms after the first packets)", rule_ms);
 	if (moat_json_text(event, "moat.why")[0])
-		printf(" (%s)", moat_json_text(event, "moat.why"));
+		fprintf(out, " (%s)", moat_json_text(event, "moat.why"));
 }
 
-static void print_finding(const json_t *event)
-{
-	const char *state = moat_json_text(event, "moat.state");
-	bool is_open = strcmp(state, "open") == 0;
-
-	moat_term_print(stdout, is_open ? MOAT_STYLE_BAD : MOAT_STYLE_PLAIN, "finding %.0f %s: %s",
-			moat_json_number(event, "moat.id"), state,
-			moat_json_text(event, "moat.sentence"));
-}
-
-void moat_cmd_print_event(const json_t *event)
+static void describe(const json_t *event, FILE *out)
 {
 	const char *object = moat_json_text(event, "moat.object");
 	const char *entry = moat_json_text(event, "moat.entry");
 
-	moat_term_print(stdout, MOAT_STYLE_DIM, "%.23s  ", moat_json_text(event, "timestamp"));
 	if (strcmp(object, "finding") == 0)
-		print_finding(event);
+		fprintf(out, "finding %.0f %s: %s", moat_json_number(event, "moat.id"),
+			moat_json_text(event, "moat.state"), moat_json_text(event, "moat.sentence"));
 	else if (strcmp(object, "rule") == 0)
-		print_rule(event);
+		describe_rule(event, out);
 	else
-		printf("%s %s%s%s", object, moat_json_text(event, "moat.change"),
-		       entry[0] ? ": " : "", entry);
+		fprintf(out, "%s %s%s%s", object, moat_json_text(event, "moat.change"),
+			entry[0] ? ": " : "", entry);
+}
+
+void moat_cmd_print_event(const json_t *event)
+{
+	bool is_open = strcmp(moat_json_text(event, "moat.state"), "open") == 0;
+	moat_auto_free char *text = NULL;
+	size_t length;
+	FILE *out = open_memstream(&text, &length);
+
+	if (!out)
+		return;
+	describe(event, out);
+	if (fclose(out) != 0)
+		return;
+	moat_term_print(stdout, MOAT_STYLE_DIM, "%.23s  ", moat_json_text(event, "timestamp"));
+	moat_term_wrap(stdout, is_open ? MOAT_STYLE_BAD : MOAT_STYLE_PLAIN, MARGIN, text);
 	putchar('\n');
 	fflush(stdout);
 }

@@ -165,7 +165,8 @@ static void print_losses(const json_t *status)
 	static const struct {
 		const char *path, *text;
 	} losses[] = {
-		{ "cells.unaccounted", "packets found no cell: raise gate.cells" },
+		{ "cells.unaccounted",
+		  "ends of packets found no cell: random sources, or raise gate.cells" },
 		{ "detect.hosts_refused", "hosts were left out: raise detect.hosts" },
 		{ "detect.windows_late", "windows were closed late: the machine is busy" },
 		{ "detect.findings_lost", "findings were lost on the way to the responder" },

@@ -28,7 +28,7 @@ struct moat_replay_options {
 struct moat_replay_report {
 	struct moat_worker_counters counters;
 	struct moat_detect_counters detect;
-	uint64_t first_ns, last_ns; /* of the captures */
+	uint64_t first_ns, last_ns; /* of the captures; the first to a window */
 };
 
 /* Reads all files to their end. 0; or what opening or reading them failed with, before which nothing was

@@ -228,6 +228,13 @@ static void print_wrapped(FILE *file, const char *text, size_t room, size_t marg
 	print_clean(file, text, strlen(text));
 }
 
+void moat_term_wrap(FILE *file, enum moat_style style, size_t column, const char *text)
+{
+	fputs(style_begin(style), file);
+	print_wrapped(file, text, MOAT_TERM_WIDTH - column, column);
+	fputs(style_end(style), file);
+}
+
 static void print_row(const struct moat_table *table, FILE *file, const char *indent,
 		      const size_t *widths, char *const *cells, bool is_header)
 {

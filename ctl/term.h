@@ -40,6 +40,10 @@ const char *moat_term_scaled(double value, char ret_text[MOAT_TERM_TEXT_LEN]);
 const char *moat_term_bytes(double value, char ret_text[MOAT_TERM_TEXT_LEN]);
 const char *moat_term_duration(double seconds, char ret_text[MOAT_TERM_TEXT_LEN]);
 
+/* Prints a text in a style, wrapped at MOAT_TERM_WIDTH; `column` is where the line has got to, and where
+ * the lines that follow begin. */
+void moat_term_wrap(FILE *file, enum moat_style style, size_t column, const char *text);
+
 /* A table is collected, then printed with columns as wide as they need; what goes beyond the width is
  * wrapped in the last column. */
 struct moat_table {
