@@ -188,13 +188,17 @@ MOAT_INLINE void gate_judge_rules(struct gate_packet *packet, __u32 src_class)
 {
 	const struct moat_rule_tables *table = moat_map_element(rule_tables, packet->half);
 	struct moat_vectors vectors;
+	__u32 dst_class;
 
 	if (!table) {
 		packet->errors++;
 		return;
 	}
-	moat_classes_find(&packet->classes, table, &packet->headers, src_class,
-			  gate_lookup_dst(packet) & MOAT_LPM_CLASS);
+	dst_class = gate_lookup_dst(packet) & MOAT_LPM_CLASS;
+	/* most rules name an address, so most packets need no more than this */
+	if (!moat_addresses_match(table, src_class, dst_class))
+		return;
+	moat_classes_find(&packet->classes, table, &packet->headers, src_class, dst_class);
 	if (!moat_vectors_find(&vectors, table, &packet->classes)) {
 		packet->errors++;
 		return;

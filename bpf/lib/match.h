@@ -41,6 +41,14 @@ MOAT_INLINE void moat_classes_find(struct moat_classes *classes,
 	classes->len = rules->len_class[h->l3_len];
 }
 
+/* 0 if no rule may match both addresses. Classes out of range are left to moat_vectors_find. */
+MOAT_INLINE int moat_addresses_match(const struct moat_rule_tables *rules, __u32 src, __u32 dst)
+{
+	if (src >= MOAT_PREFIX_CLASSES || dst >= MOAT_PREFIX_CLASSES)
+		return 1;
+	return (rules->src[src].summary & rules->dst[dst].summary) != 0;
+}
+
 /* Finds the vectors. 0 if a class is out of range, which sound tables don't hold. */
 MOAT_INLINE int moat_vectors_find(struct moat_vectors *vectors, const struct moat_rule_tables *rules,
 				  const struct moat_classes *classes)
