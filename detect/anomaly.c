@@ -12,19 +12,20 @@
 #define PEAK_FACTOR 5.0
 #define ODD_FACTOR 10.0   /* over the host's usual rate of odd packets */
 #define ODD_SHARE 0.5     /* of the host's packets */
-#define FAR_SCORE 2.0     /* times the baseline's threshold */
+#define FAR_SCORE 0.5     /* of the baseline's threshold: the second has only begun to fill */
 #define ONE_WAY_SHARE 0.1 /* answers that a one-way stream still has */
 #define ONE_WAY_LEN 200   /* bytes a packet; uploads are larger, and few ACKs are enough for them */
 
+/* Of the short window: the second would be learned as usual before it is full. */
 static double rate_of(const struct moat_host_view *host, double count)
 {
-	return moat_window_rate(host->second, count);
+	return moat_window_rate(host->window, count);
 }
 
 static void report(const struct moat_host_view *host, const char *driver, double expected,
 		   double rate, double limit, moat_suspect_fn suspect, void *engine)
 {
-	const struct moat_traffic *to = &host->second->to;
+	const struct moat_traffic *to = &host->window->to;
 	struct moat_suspicion suspicion = {
 		.kind = MOAT_FINDING_ANOMALY,
 		.subject = host->window->addr,
@@ -42,7 +43,7 @@ static void report(const struct moat_host_view *host, const char *driver, double
 static void judge_odd(const struct moat_host_view *host, double floor_pps, moat_suspect_fn suspect,
 		      void *engine)
 {
-	const struct moat_traffic *to = &host->second->to;
+	const struct moat_traffic *to = &host->window->to;
 	double odd = (double)(to->fragments + to->tcp_other + to->other);
 	double usual = (double)host->usual->peak[MOAT_USUAL_ODD];
 	double limit = fmax(floor_pps, ODD_FACTOR * usual), rate = rate_of(host, odd);
@@ -55,17 +56,17 @@ static void judge_odd(const struct moat_host_view *host, double floor_pps, moat_
 static void judge_one_way(const struct moat_host_view *host, double floor_pps,
 			  moat_suspect_fn suspect, void *engine)
 {
-	const struct moat_host_window *second = host->second;
-	double rate = rate_of(host, (double)second->to.packets);
+	const struct moat_traffic *to = &host->window->to, *from = &host->window->from;
+	double rate = rate_of(host, (double)to->packets);
 	double usual = (double)host->usual->peak[MOAT_USUAL_PACKETS];
 	double limit = fmax(floor_pps, PEAK_FACTOR * usual);
 
-	if (rate < limit || second->from.packets == 0 || !host->baseline ||
+	/* a host whose answers go another way has none at all */
+	if (rate < limit || host->second->from.packets == 0 || !host->baseline ||
 	    host->baseline->score < FAR_SCORE)
 		return;
-	if (second->to.bytes > ONE_WAY_LEN * second->to.packets)
-		return;
-	if ((double)second->from.packets < ONE_WAY_SHARE * (double)second->to.packets)
+	if (to->bytes <= ONE_WAY_LEN * to->packets &&
+	    (double)from->packets < ONE_WAY_SHARE * (double)to->packets)
 		report(host, "packets/s", usual, rate, limit, suspect, engine);
 }
 
