@@ -188,9 +188,11 @@ static int open_parts(struct moat_gate *gate, const struct moat_gate_options *op
 				      NULL);
 	if (!gate->ring)
 		return moat_error_set(error, -errno, "mapping the sample ring: %s", strerror(errno));
-	moat_gate_set_sampling(gate, options->sample_pass, options->sample_drop);
 	moat_gate_tables_init(gate);
-	moat_gate_ports_restore(gate);
+	r = moat_gate_ports_restore(gate, error);
+	if (r < 0)
+		return r;
+	moat_gate_set_sampling(gate, options->sample_pass, options->sample_drop);
 	return 0;
 }
 

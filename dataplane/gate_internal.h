@@ -113,8 +113,9 @@ static inline struct moat_gate_ctl *moat_gate_ctl(const struct moat_gate *gate)
 	return (struct moat_gate_ctl *)gate->maps.map[GATE_MAP_CTL].memory;
 }
 
-/* Takes up the ports that the pinned records and links tell of. */
-void moat_gate_ports_restore(struct moat_gate *gate);
+/* Takes up the ports that the pinned records and links tell of. 0, or a negative errno with all of them as
+ * they were. */
+int moat_gate_ports_restore(struct moat_gate *gate, struct moat_error *error);
 void moat_gate_ports_close(struct moat_gate *gate);
 
 /* Takes a pinned link off its interface. */

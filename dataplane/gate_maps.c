@@ -162,10 +162,13 @@ static int adopt(struct gate_map *map, const char *pin_path, struct moat_error *
 	if (!moat_gate_path(path, "%s/maps/%s", pin_path, map->name))
 		return -ENAMETOOLONG;
 	map->fd = bpf_obj_get(path);
-	if (map->fd < 0 || bpf_obj_get_info_by_fd(map->fd, &info, &length) < 0)
+	if (map->fd == -ENOENT)
 		return moat_error_set(error, -EEXIST,
-				      "%s can't be adopted: %s (`moat gate detach` removes it)",
-				      path, strerror(errno));
+				      "%s is missing: the gate can't be adopted (`moat gate detach` "
+				      "removes it)",
+				      path);
+	if (map->fd < 0 || bpf_obj_get_info_by_fd(map->fd, &info, &length) < 0)
+		return moat_error_set(error, -errno, "opening %s: %s", path, strerror(errno));
 	if (info.type != map->type || info.value_size != map->value_size ||
 	    info.max_entries != map->max_entries)
 		return moat_error_set(error, -EEXIST,
@@ -241,6 +244,8 @@ int moat_gate_maps_open(struct gate_maps *maps, const char *pin_path, uint32_t c
 		return moat_error_set(error, -ENAMETOOLONG, "pin path %s is too long", pin_path);
 	if (access(path, F_OK) == 0)
 		return adopt_all(maps, pin_path, error);
+	if (errno != ENOENT)
+		return moat_error_set(error, -errno, "%s: %s", path, strerror(errno));
 
 	moat_gate_remove_dir(directory); /* of a first load that was interrupted */
 	if (mkdir(directory, 0700) < 0)

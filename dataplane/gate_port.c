@@ -4,6 +4,7 @@
  * attached by a link that is pinned, or put into the pinned link of the process before us.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/if_link.h>
 #include <net/if.h>
 #include <string.h>
@@ -88,14 +89,14 @@ static int port_open_maps(struct moat_gate *gate, struct gate_port *port)
 	void *memory;
 
 	port->counters_fd = pinned_fd(gate, name, "counters");
-	if (port->counters_fd < 0)
+	if (port->counters_fd == -ENOENT)
 		port->counters_fd = moat_gate_map_create("port_counters", BPF_MAP_TYPE_ARRAY,
 							 sizeof(struct moat_gate_counters),
 							 gate->maps.cpus);
 	if (port->counters_fd < 0)
 		return port->counters_fd;
 	port->xsks_fd = pinned_fd(gate, name, "xsks");
-	if (port->xsks_fd < 0)
+	if (port->xsks_fd == -ENOENT)
 		port->xsks_fd = moat_gate_map_create("xsks", BPF_MAP_TYPE_XSKMAP, sizeof(uint32_t),
 						     MOAT_GATE_QUEUES_MAX);
 	if (port->xsks_fd < 0)
@@ -169,7 +170,7 @@ static int port_load(struct moat_gate *gate, struct gate_port *port, struct moat
 				      "the kernel refuses the gate's program (5.18 or later is "
 				      "needed): %s: %.300s",
 				      strerror(-r), last_line(log));
-	port->prog_fd = dup(bpf_program__fd(program));
+	port->prog_fd = fcntl(bpf_program__fd(program), F_DUPFD_CLOEXEC, 0);
 	return port->prog_fd < 0 ? moat_error_set(error, -errno, "%s", strerror(errno)) : 0;
 }
 
@@ -241,15 +242,17 @@ static int link_create(struct gate_port *port, bool generic, struct moat_error *
 	return 0;
 }
 
-/* The pinned link, if it still holds the interface: not if that vanished and another has its name. */
+/* The pinned link, if it still holds the interface: -ENOENT if that vanished and another has its name. */
 static int live_link(struct moat_gate *gate, const char *name, int ifindex)
 {
 	moat_auto_close int fd = pinned_fd(gate, name, "link");
 	struct bpf_link_info info = {};
 	uint32_t length = sizeof(info);
 
-	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &length) < 0)
-		return -ENOENT;
+	if (fd < 0)
+		return fd;
+	if (bpf_obj_get_info_by_fd(fd, &info, &length) < 0)
+		return -errno;
 	if (info.xdp.ifindex != (uint32_t)ifindex || info.prog_id != attached_id(ifindex))
 		return -ENOENT;
 	return moat_take_fd(&fd);
@@ -258,8 +261,15 @@ static int live_link(struct moat_gate *gate, const char *name, int ifindex)
 static int port_pin(struct moat_gate *gate, struct gate_port *port, struct moat_error *error)
 {
 	const char *name = port->info.name;
-	int r = pin(gate, name, "counters", port->counters_fd);
+	char path[PATH_MAX];
+	int r;
 
+	if (!port_path(gate, name, "", path))
+		return moat_error_set(error, -ENAMETOOLONG, "pin path %s is too long",
+				      gate->pin_path);
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return moat_error_set(error, -errno, "making %s: %s", path, strerror(errno));
+	r = pin(gate, name, "counters", port->counters_fd);
 	if (r == 0)
 		r = pin(gate, name, "xsks", port->xsks_fd);
 	if (r == 0)
@@ -272,27 +282,27 @@ static int port_pin(struct moat_gate *gate, struct gate_port *port, struct moat_
 	return 0;
 }
 
-/* Loads and puts in force. On failure the caller deinits the port. */
-static int port_attach(struct moat_gate *gate, struct gate_port *port, bool generic,
-		       struct moat_error *error)
+/* What it takes to put the port in force. */
+static int port_prepare(struct moat_gate *gate, struct gate_port *port, struct moat_error *error)
 {
-	const struct moat_gate_port_record *record = record_of(gate, port->info.index);
-	uint32_t foreign;
-	int r;
+	int r = port_open_maps(gate, port);
 
-	port->link_fd = live_link(gate, port->info.name, port->info.ifindex);
-	foreign = attached_id(port->info.ifindex);
-	if (port->link_fd < 0 && foreign)
-		return refuse_foreign(port->info.name, foreign, error);
-	r = port_open_maps(gate, port);
 	if (r < 0)
 		return moat_error_set(error, r, "tables of port %s: %s", port->info.name,
 				      strerror(-r));
-	r = port_load(gate, port, error);
+	return port_load(gate, port, error);
+}
+
+/* Puts the program into the link of the process before us: the last step, behind which nothing fails. */
+static int port_adopt(struct moat_gate *gate, struct gate_port *port, struct moat_error *error)
+{
+	const struct moat_gate_port_record *record = record_of(gate, port->info.index);
+	int r = port_prepare(gate, port, error);
+
+	if (r == 0)
+		r = port_pin(gate, port, error);
 	if (r < 0)
 		return r;
-	if (port->link_fd < 0)
-		return link_create(port, generic, error);
 	r = bpf_link_update(port->link_fd, port->prog_fd, NULL);
 	if (r < 0)
 		return moat_error_set(error, r, "replacing the gate's program on %s: %s",
@@ -302,6 +312,41 @@ static int port_attach(struct moat_gate *gate, struct gate_port *port, bool gene
 	if (!record->native)
 		snprintf(port->info.fallback, sizeof(port->info.fallback), "adopted as it was");
 	return 0;
+}
+
+/* Links the program to an interface that has none. */
+static int port_create(struct moat_gate *gate, struct gate_port *port, bool generic,
+		       struct moat_error *error)
+{
+	char path[PATH_MAX];
+	int r = port_prepare(gate, port, error);
+
+	if (r == 0)
+		r = link_create(port, generic, error);
+	if (r < 0)
+		return r;
+	r = port_pin(gate, port, error);
+	if (r < 0 && port_path(gate, port->info.name, "", path))
+		moat_gate_remove_dir(path); /* closing the link takes the program off */
+	return r;
+}
+
+/* Loads and puts in force, or leaves what is in force as it was. On failure the caller deinits the port. */
+static int port_attach(struct moat_gate *gate, struct gate_port *port, bool generic,
+		       struct moat_error *error)
+{
+	uint32_t foreign;
+
+	port->link_fd = live_link(gate, port->info.name, port->info.ifindex);
+	if (port->link_fd >= 0)
+		return port_adopt(gate, port, error);
+	if (port->link_fd != -ENOENT)
+		return moat_error_set(error, port->link_fd, "the link of port %s: %s",
+				      port->info.name, strerror(-port->link_fd));
+	foreign = attached_id(port->info.ifindex);
+	if (foreign)
+		return refuse_foreign(port->info.name, foreign, error);
+	return port_create(gate, port, generic, error);
 }
 
 /* ---- the gate's ports ---------------------------------------------------------------------- */
@@ -353,7 +398,6 @@ int moat_gate_attach(struct moat_gate *gate, const struct moat_gate_port_options
 		     struct moat_gate_port_info *ret_info, struct moat_error *error)
 {
 	struct gate_port port;
-	char path[PATH_MAX];
 	unsigned int ifindex = if_nametoindex(options->name);
 	uint32_t index;
 	int r;
@@ -369,18 +413,8 @@ int moat_gate_attach(struct moat_gate *gate, const struct moat_gate_port_options
 	port.info.ifindex = (int)ifindex;
 	port.info.index = index;
 	port.info.role = options->role;
-	if (!port_path(gate, options->name, "", path))
-		return moat_error_set(error, -ENAMETOOLONG, "pin path %s is too long",
-				      gate->pin_path);
-
 	r = port_attach(gate, &port, options->generic, error);
-	if (r == 0 && mkdir(path, 0700) < 0 && errno != EEXIST)
-		r = moat_error_set(error, -errno, "making %s: %s", path, strerror(errno));
-	if (r == 0)
-		r = port_pin(gate, &port, error);
 	if (r < 0) {
-		if (!port.info.adopted && port.link_fd >= 0)
-			moat_gate_remove_dir(path); /* closing the link takes the program off */
 		port_deinit(&port, gate->maps.cpus);
 		return r;
 	}
@@ -416,39 +450,62 @@ int moat_gate_release(struct moat_gate *gate, const char *name, struct moat_erro
 	return 0;
 }
 
-/* A port as the process before us left it: in force and counted, with the program of then. One whose
- * interface is gone is forgotten. */
-static void port_restore(struct moat_gate *gate, uint32_t index)
+/* Opens a port as the process before us left it: in force and counted, with the program of then. -ENODEV
+ * if its interface or its link is gone. */
+static int port_reopen(struct moat_gate *gate, struct gate_port *port)
+{
+	struct bpf_link_info link = {};
+	uint32_t length = sizeof(link);
+
+	port->link_fd = pinned_fd(gate, port->info.name, "link");
+	if (port->link_fd < 0)
+		return port->link_fd == -ENOENT ? -ENODEV : port->link_fd;
+	if (bpf_obj_get_info_by_fd(port->link_fd, &link, &length) < 0)
+		return -errno;
+	if (link.xdp.ifindex == 0)
+		return -ENODEV;
+	port->prog_fd = pinned_fd(gate, port->info.name, "prog");
+	return port->prog_fd < 0 ? port->prog_fd : port_open_maps(gate, port);
+}
+
+/* A port whose interface is gone is forgotten; one that can't be opened for another reason stays as it is,
+ * and is an error. */
+static int port_restore(struct moat_gate *gate, uint32_t index, struct moat_error *error)
 {
 	struct moat_gate_port_record *record = record_of(gate, index);
 	struct gate_port *port = &gate->ports[index];
-	struct bpf_link_info link = {};
-	uint32_t length = sizeof(link);
+	int r;
 
 	snprintf(port->info.name, sizeof(port->info.name), "%.15s", record->name);
 	port->info.ifindex = (int)record->ifindex;
 	port->info.index = index;
 	port->info.role = record->role;
 	port->info.native = record->native;
-	port->link_fd = pinned_fd(gate, port->info.name, "link");
-	port->prog_fd = pinned_fd(gate, port->info.name, "prog");
-	if (port->link_fd < 0 || port->prog_fd < 0 ||
-	    bpf_obj_get_info_by_fd(port->link_fd, &link, &length) < 0 || link.xdp.ifindex == 0 ||
-	    port_open_maps(gate, port) < 0) {
-		moat_gate_release(gate, record->name, NULL);
-		return;
+	r = port_reopen(gate, port);
+	if (r == -ENODEV)
+		return moat_gate_release(gate, record->name, error);
+	if (r < 0) {
+		moat_error_set(error, r, "the gate's port %s can't be adopted: %s", port->info.name,
+			       strerror(-r));
+		port_deinit(port, gate->maps.cpus);
+		return r;
 	}
 	port->used = true;
+	return 0;
 }
 
-void moat_gate_ports_restore(struct moat_gate *gate)
+int moat_gate_ports_restore(struct moat_gate *gate, struct moat_error *error)
 {
-	for (uint32_t i = 0; i < MOAT_PORTS_MAX; i++) {
+	int r = 0;
+
+	for (uint32_t i = 0; i < MOAT_PORTS_MAX; i++)
 		port_init(&gate->ports[i]);
+	for (uint32_t i = 0; r == 0 && i < MOAT_PORTS_MAX; i++) {
 		if (record_of(gate, i)->name[0])
-			port_restore(gate, i);
+			r = port_restore(gate, i, error);
 	}
 	list_ports(gate);
+	return r;
 }
 
 void moat_gate_ports_close(struct moat_gate *gate)
