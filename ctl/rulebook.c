@@ -23,6 +23,7 @@ struct moat_rulebook {
 	char *state_path;
 	struct pair now;
 	struct pair draft; /* NULLs: none */
+	bool touched;      /* the draft differs from what is in force */
 	struct moat_rule_change *changes;
 	size_t change_count, change_room;
 };
@@ -73,12 +74,13 @@ void moat_rulebook_free(struct moat_rulebook *rulebook)
 void moat_rulebook_drop(struct moat_rulebook *rulebook)
 {
 	pair_clear(&rulebook->draft);
+	rulebook->touched = false;
 	rulebook->change_count = 0;
 }
 
 bool moat_rulebook_is_changed(const struct moat_rulebook *rulebook)
 {
-	return rulebook->draft.live != NULL;
+	return rulebook->touched;
 }
 
 static int begin(struct moat_rulebook *rulebook)
@@ -102,6 +104,7 @@ static void note(struct moat_rulebook *rulebook, enum moat_rule_change_kind kind
 {
 	struct moat_rule_change *change;
 
+	rulebook->touched = true;
 	if (rulebook->change_count == rulebook->change_room) {
 		size_t room = rulebook->change_room ? 2 * rulebook->change_room : 16;
 		struct moat_rule_change *grown = reallocarray(rulebook->changes, room,
@@ -228,6 +231,7 @@ int moat_rulebook_configure(struct moat_rulebook *rulebook, const struct moat_co
 		return r;
 	rulebook->draft.live = moat_take_ptr(live);
 	rulebook->draft.own = moat_take_ptr(own);
+	rulebook->touched = true;
 	return 0;
 }
 
@@ -293,6 +297,7 @@ int moat_rulebook_list_add(struct moat_rulebook *rulebook, enum moat_list list,
 		r = moat_ruleset_list_add(rulebook->draft.live, list, prefix);
 	if (r == 0)
 		r = moat_ruleset_list_add(rulebook->draft.own, list, prefix);
+	rulebook->touched |= r == 0;
 	return r;
 }
 
@@ -304,6 +309,7 @@ int moat_rulebook_list_del(struct moat_rulebook *rulebook, enum moat_list list,
 	if (r < 0)
 		return r;
 	r = moat_ruleset_list_del(rulebook->draft.own, list, prefix);
+	rulebook->touched |= r == 0;
 	if (r == 0)
 		return moat_ruleset_list_del(rulebook->draft.live, list, prefix);
 	if (moat_ruleset_list_del(rulebook->draft.live, list, prefix) == 0) {
@@ -365,6 +371,7 @@ int moat_rulebook_load(struct moat_rulebook *rulebook, const char *path, uint64_
 	}
 	moat_ruleset_free(rulebook->draft.own);
 	rulebook->draft.own = moat_take_ptr(own);
+	rulebook->touched = true;
 	return 0;
 }
 
@@ -392,8 +399,10 @@ int moat_rulebook_apply(struct moat_rulebook *rulebook, moat_rulebook_commit_fn 
 {
 	int r;
 
-	if (!rulebook->draft.live)
+	if (!rulebook->touched) {
+		moat_rulebook_drop(rulebook);
 		return 0;
+	}
 	r = commit(userdata, rulebook->draft.live, error);
 	if (r != 0) {
 		moat_rulebook_drop(rulebook);
@@ -402,6 +411,7 @@ int moat_rulebook_apply(struct moat_rulebook *rulebook, moat_rulebook_commit_fn 
 	pair_clear(&rulebook->now);
 	rulebook->now = rulebook->draft;
 	rulebook->draft = (struct pair){ 0 };
+	rulebook->touched = false;
 	r = moat_ruleset_save(rulebook->now.own, rulebook->state_path, error);
 	if (ret_save_error)
 		*ret_save_error = r;
