@@ -318,7 +318,10 @@ static int open_gate(struct moat_appliance *appliance, struct moat_error *error)
 		.sample_drop = config->sample_drop,
 	};
 
-	return moat_gate_open(&options, &appliance->gate, error);
+	int r = moat_gate_open(&options, &appliance->gate, error);
+
+	appliance->had_policy = r == 0 && moat_gate_has_policy(appliance->gate);
+	return r;
 }
 
 static int open_rules(struct moat_appliance *appliance, struct moat_error *error)
@@ -331,6 +334,33 @@ static int open_rules(struct moat_appliance *appliance, struct moat_error *error
 	if (r < 0)
 		return r;
 	return moat_rulebook_configure(appliance->rulebook, appliance->config, error);
+}
+
+static bool has_port(const struct moat_config *config, const char *name)
+{
+	for (size_t i = 0; i < config->port_count; i++) {
+		if (strcmp(config->ports[i].name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Takes the gate off ports: those that the configuration doesn't name (any more), or after a failed start
+ * those that it names and that nobody guarded before. */
+static void release_ports(struct moat_appliance *appliance, bool named)
+{
+	struct moat_gate_port_info ports[MOAT_PORTS_MAX];
+	size_t count;
+	const struct moat_gate_port_info *attached = moat_gate_ports(appliance->gate, &count);
+
+	memcpy(ports, attached, count * sizeof(ports[0])); /* a release changes the list */
+	for (size_t i = 0; i < count; i++) {
+		if (has_port(appliance->config, ports[i].name) != named ||
+		    (named && ports[i].adopted))
+			continue;
+		if (moat_gate_release(appliance->gate, ports[i].name, NULL) == 0)
+			moat_log(MOAT_LOG_INFO, "port %s: the gate is off", ports[i].name);
+	}
 }
 
 /* Attaches the ports of the configuration, then takes the gate off those that it has no more. */
@@ -353,7 +383,21 @@ static int attach_ports(struct moat_appliance *appliance, struct moat_error *err
 			 info.native ? "native" : "generic", info.adopted ? ", adopted" : "",
 			 info.fallback[0] ? ": " : "", info.fallback);
 	}
+	release_ports(appliance, false);
 	return 0;
+}
+
+/* A failed start leaves a gate that was there before, and nothing of its own. */
+static void undo_gate(struct moat_appliance *appliance)
+{
+	if (!appliance->gate)
+		return;
+	moat_wire_deinit(&appliance->wire);
+	release_ports(appliance, true);
+	moat_gate_close(appliance->gate);
+	appliance->gate = NULL;
+	if (!appliance->had_policy)
+		moat_gate_detach(appliance->config->pin_dir, NULL);
 }
 
 static int open_tables(struct moat_appliance *appliance, struct moat_error *error)
@@ -462,6 +506,9 @@ int moat_appliance_new(sd_event *loop, struct moat_config *config,
 	appliance->started_ns = moat_clock_monotonic_ns();
 	r = open_all(appliance, error);
 	if (r < 0) {
+		moat_detection_free(appliance->detection);
+		appliance->detection = NULL;
+		undo_gate(appliance);
 		appliance->config = NULL; /* stays the caller's */
 		moat_appliance_free(appliance);
 		return r;

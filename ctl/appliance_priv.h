@@ -25,6 +25,7 @@ struct moat_appliance {
 	struct moat_config *config;
 	int lock_fd;
 	struct moat_gate *gate;
+	bool had_policy; /* an adopted gate that judged already */
 	struct moat_wire wire;
 	struct moat_rulebook *rulebook;
 	struct moat_respond *respond;

@@ -96,7 +96,8 @@ static bool client_flush(struct client *client)
 		return false;
 	}
 	sd_event_source_set_io_events(client->source,
-				      EPOLLIN | (client->output_length ? EPOLLOUT : 0U));
+				      (client->closing ? 0U : (uint32_t)EPOLLIN) |
+					      (client->output_length ? (uint32_t)EPOLLOUT : 0U));
 	return true;
 }
 
@@ -243,6 +244,12 @@ static void client_read(struct client *client)
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
+	if (n == 0 && client->output_length > 0 && !client->closing) {
+		/* it has said all, and still reads */
+		client->closing = true;
+		client_flush(client);
+		return;
+	}
 	if (n <= 0) {
 		client_free(client);
 		return;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The methods of the control socket. A change is drafted, committed, and only then answered. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -330,6 +331,35 @@ static int do_rules_del(struct moat_appliance *appliance, struct moat_control_ca
 	return r;
 }
 
+/* A regular file that the client itself can read: a descriptor for writing, or with O_PATH, is no proof. */
+static bool is_readable(int fd)
+{
+	struct stat facts;
+	int flags = fd >= 0 ? fcntl(fd, F_GETFL) : -1;
+
+	return flags >= 0 && !(flags & O_PATH) && (flags & O_ACCMODE) != O_WRONLY &&
+	       fstat(fd, &facts) == 0 && S_ISREG(facts.st_mode);
+}
+
+/* Tells the client of its file by the name that it knows. */
+static int refuse_file(int code, const char *text, const char *ours, const char *theirs,
+		       struct moat_error *error)
+{
+	struct moat_error told = { .text = "" };
+	size_t length = 0, ours_length = strlen(ours);
+
+	while (*text && length + 1 < sizeof(told.text)) {
+		if (strncmp(text, ours, ours_length) != 0) {
+			told.text[length++] = *text++;
+			continue;
+		}
+		snprintf(told.text + length, sizeof(told.text) - length, "%s", theirs);
+		length = strlen(told.text);
+		text += ours_length;
+	}
+	return moat_error_set(error, code, "%s", told.text);
+}
+
 /* The file comes as a descriptor: what a client may not read moatd doesn't read for it. */
 static int do_rules_load(struct moat_appliance *appliance, struct moat_control_call *call,
 			 json_t **ret_result, struct moat_error *error)
@@ -337,23 +367,17 @@ static int do_rules_load(struct moat_appliance *appliance, struct moat_control_c
 	const char *name = json_string_value(json_object_get(call->params, "name"));
 	struct moat_ruleset_load_report report = { 0 };
 	struct moat_error ours = { .text = "" };
-	struct stat facts;
 	char path[64];
 	int r;
 
-	if (call->fd < 0 || fstat(call->fd, &facts) < 0 || !S_ISREG(facts.st_mode))
-		return moat_error_set(error, -EINVAL,
-				      "rules.load needs the descriptor of a regular file");
+	if (!is_readable(call->fd))
+		return moat_error_set(
+			error, -EINVAL,
+			"rules.load needs the descriptor of a regular file, open for reading");
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", call->fd);
 	r = moat_rulebook_load(appliance->rulebook, path, moat_clock_monotonic_ns(), &report, &ours);
-	if (r < 0) {
-		char *at = strstr(ours.text, path);
-
-		/* The client knows the file by another name. */
-		if (at == ours.text && name)
-			return moat_error_set(error, r, "%s%s", name, ours.text + strlen(path));
-		return moat_error_set(error, r, "%s", ours.text);
-	}
+	if (r < 0)
+		return refuse_file(r, ours.text, path, name ? name : "(unnamed)", error);
 	r = moat_appliance_apply(appliance, error);
 	if (r < 0)
 		return r;

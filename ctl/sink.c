@@ -19,6 +19,7 @@
 struct moat_sink {
 	char *path;
 	int fd;
+	bool is_torn;           /* the file ends in a part of a line */
 	struct moat_ring lines; /* of char *, owned by the ring */
 	sem_t wake;
 	bool has_wake;
@@ -30,7 +31,8 @@ struct moat_sink {
 
 static int open_file(const char *path)
 {
-	return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+	/* O_NONBLOCK: a pipe without a reader is an error, not a wait that holds up the whole of moatd */
+	return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0640);
 }
 
 static void reopen_file(struct moat_sink *sink)
@@ -41,33 +43,41 @@ static void reopen_file(struct moat_sink *sink)
 		return;
 	close(sink->fd);
 	sink->fd = fd;
+	sink->is_torn = false;
 }
 
-static bool write_all(int fd, const char *data, size_t length)
+/* Bytes written: fewer than `length` if it failed half-way, as on a full disk. */
+static size_t write_all(int fd, const char *data, size_t length)
 {
-	while (length > 0) {
-		ssize_t n = write(fd, data, length);
+	size_t done = 0;
+
+	while (done < length) {
+		ssize_t n = write(fd, data + done, length - done);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return false;
-		data += n;
-		length -= (size_t)n;
+			break;
+		done += (size_t)n;
 	}
-	return true;
+	return done;
 }
 
 static void write_line(struct moat_sink *sink, const char *line)
 {
-	size_t length = strlen(line);
+	size_t length = strlen(line), done;
 
 	if (atomic_exchange(&sink->reopen, false))
 		reopen_file(sink);
-	if (write_all(sink->fd, line, length)) {
+	/* what is torn is ended first, so that it spoils no other line */
+	if (sink->is_torn && write_all(sink->fd, "\n", 1) == 1)
+		sink->is_torn = false;
+	done = sink->is_torn ? 0 : write_all(sink->fd, line, length);
+	if (done == length) {
 		atomic_fetch_add(&sink->written, 1);
 		atomic_fetch_add(&sink->bytes, length);
 	} else {
+		sink->is_torn |= done > 0;
 		atomic_fetch_add(&sink->failed, 1);
 	}
 }

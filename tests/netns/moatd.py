@@ -285,6 +285,9 @@ def test_rules(directory):
         with open(path, "w", encoding="ascii") as out:
             out.write("drop proto udp dport 20\nnonsense\n")
         expect(f"{path}:2" in moat.refused("rules", "load", path), "the line of an error")
+        with open(path, "w", encoding="ascii") as out:
+            out.write("nonsense\nmore of it\n")
+        expect(f"; {path}:2" in moat.refused("rules", "load", path), "the second line of an error")
         expect(len(moat.rules()) == 1, "nothing of a bad file", moat.rules())
         moat.ask("rules", "add", "deny", "192.0.2.128/25")
         moat.ask("rules", "del", "deny", "192.0.2.128/25")
@@ -302,6 +305,52 @@ def test_rules(directory):
         moat.refused("rules", "nonsense", status=2)
         seen = moat.ask("events", "-n", "1")
         expect(seen["moat"]["change"] == "list_removed", "the latest event", seen)
+
+
+def test_descriptors(directory):
+    """A descriptor shows that its sender may read the file, or moatd doesn't read it."""
+    path = os.path.join(directory, "secret")
+    with open(path, "w", encoding="ascii") as out:
+        out.write("root:secret\n")
+    with Appliance(directory) as moat:
+        for how in (os.O_PATH, os.O_WRONLY):
+            handle = os.open(path, how)
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(moat.socket)
+                socket.send_fds(client, [b'{"id":1,"method":"rules.load"}\n'], [handle])
+                answer = client.recv(4096).decode()
+            os.close(handle)
+            expect("open for reading" in answer and "secret" not in answer, "refused", answer)
+
+
+def test_ports(directory):
+    """After each start the gate is on the ports of the configuration; a failed one leaves what was there."""
+    one = CONFIG.format(dir=directory, pins=PINS, port="g0", mode="enforce", more="")
+    two = one.replace("ports:\n", "ports:\n  - name: g1\n")
+    obstacle = os.path.join(directory, "run/control.sock")
+
+    def guarded():
+        return [name for name in ("g0", "g1") if "xdp" in inside(GATEWAY, "ip", "link", "show", name).stdout]
+
+    def fails(config):
+        moat.write(config)
+        os.makedirs(obstacle)
+        done = inside(GATEWAY, MOATD, "--config", moat.path, check=False)
+        expect(done.returncode == 1 and "control socket" in done.stderr, "the start fails", done.stderr)
+        os.rmdir(obstacle)
+
+    moat = Appliance(directory, config=two)
+    fails(two)
+    expect(guarded() == [] and not os.path.exists(PINS), "a first start that fails leaves nothing", guarded())
+    with moat:
+        expect(guarded() == ["g0", "g1"], "both ports", guarded())
+        moat.stop()
+    moat.write(one)
+    with moat:
+        expect(guarded() == ["g0"], "the port that the configuration has no more is bare", guarded())
+        moat.stop()
+    fails(two)
+    expect(guarded() == ["g0"], "a later start that fails leaves what was there", guarded())
 
 
 def test_reload(directory):

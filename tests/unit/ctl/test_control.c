@@ -260,6 +260,32 @@ static void test_garbage(void)
 	CU_ASSERT_EQUAL(server.counters.dropped, 1);
 }
 
+/* Who says that it has no more to ask still gets all its answers. */
+static void test_half_closed(void)
+{
+	static char request[20000], answer[65536];
+	struct server server;
+	int fd, lines = 0;
+	ssize_t n;
+
+	snprintf(request, sizeof(request),
+		 "{\"method\":\"echo\",\"params\":{\"a\":\"%019000d\"}}\n", 0);
+	begin(&server);
+	fd = connect_raw();
+	for (int i = 0; i < 50; i++)
+		CU_ASSERT_EQUAL(send(fd, request, strlen(request), MSG_NOSIGNAL),
+				(ssize_t)strlen(request));
+	CU_ASSERT_EQUAL(shutdown(fd, SHUT_WR), 0);
+	usleep(100000); /* the server sees the end while the first answers still fill the socket */
+	while ((n = recv(fd, answer, sizeof(answer), 0)) > 0) {
+		for (ssize_t i = 0; i < n; i++)
+			lines += answer[i] == '\n';
+	}
+	CU_ASSERT_EQUAL(lines, 50);
+	close(fd);
+	end(&server);
+}
+
 static void test_too_many(void)
 {
 	int fds[MOAT_CONTROL_CLIENTS_MAX];
@@ -316,15 +342,11 @@ static void test_stale(void)
 int main(void)
 {
 	static const struct moat_test tests[] = {
-		{ "calls", test_calls },
-		{ "descriptor", test_descriptor },
-		{ "follow", test_follow },
-		{ "slow", test_slow },
-		{ "garbage", test_garbage },
-		{ "too many", test_too_many },
-		{ "nobody there", test_nobody_there },
-		{ "stale", test_stale },
-		{ NULL, NULL },
+		{ "calls", test_calls },       { "descriptor", test_descriptor },
+		{ "follow", test_follow },     { "slow", test_slow },
+		{ "garbage", test_garbage },   { "half closed", test_half_closed },
+		{ "too many", test_too_many }, { "nobody there", test_nobody_there },
+		{ "stale", test_stale },       { NULL, NULL },
 	};
 
 	snprintf(path, sizeof(path), "/tmp/moat-control-%d", getpid());

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The event file: whole lines, nothing lost unseen, logrotate. */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -89,6 +91,64 @@ static void test_full_disk(void)
 	moat_sink_free(sink);
 }
 
+static void limit_files(rlim_t bytes)
+{
+	struct rlimit limit;
+
+	CU_ASSERT_EQUAL_FATAL(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	limit.rlim_cur = bytes;
+	CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static void wait_for(struct moat_sink *sink, uint64_t written, uint64_t failed)
+{
+	struct moat_sink_counters counters = { 0 };
+
+	for (int i = 0; i < 200 && (counters.written < written || counters.failed < failed); i++) {
+		usleep(5000);
+		moat_sink_counters(sink, &counters);
+	}
+	CU_ASSERT_EQUAL(counters.written, written);
+	CU_ASSERT_EQUAL(counters.failed, failed);
+}
+
+/* A line that the disk took half of spoils no other. */
+static void test_torn(void)
+{
+	moat_auto_fclose FILE *file = NULL;
+	struct moat_sink *sink = NULL;
+	char text[64] = "";
+
+	signal(SIGXFSZ, SIG_IGN);
+	CU_ASSERT_EQUAL_FATAL(moat_sink_new(path, 64, &sink, NULL), 0);
+	limit_files(12);
+	CU_ASSERT_TRUE(moat_sink_write(sink, "{\"a\":1}"));
+	CU_ASSERT_TRUE(moat_sink_write(sink, "{\"b\":2}"));
+	CU_ASSERT_TRUE(moat_sink_write(sink, "{\"c\":3}"));
+	wait_for(sink, 1, 2);
+	limit_files(RLIM_INFINITY);
+	CU_ASSERT_TRUE(moat_sink_write(sink, "{\"d\":4}"));
+	wait_for(sink, 2, 2);
+	moat_sink_free(sink);
+	file = fopen(path, "re");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+	text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+	CU_ASSERT_STRING_EQUAL(text, "{\"a\":1}\n{\"b\"\n{\"d\":4}\n");
+	unlink(path);
+}
+
+/* A pipe that nobody reads is refused at once. */
+static void test_pipe(void)
+{
+	struct moat_error error = { .text = "" };
+	struct moat_sink *sink = NULL;
+
+	CU_ASSERT_EQUAL_FATAL(mkfifo(path, 0600), 0);
+	CU_ASSERT_EQUAL(moat_sink_new(path, 64, &sink, &error), -ENXIO);
+	CU_ASSERT_PTR_NULL(sink);
+	unlink(path);
+}
+
 static void test_refused(void)
 {
 	struct moat_error error = { .text = "" };
@@ -124,7 +184,8 @@ int main(void)
 	static const struct moat_test tests[] = {
 		{ "lines", test_lines },         { "reopen", test_reopen },
 		{ "full disk", test_full_disk }, { "refused", test_refused },
-		{ "lock", test_lock },           { NULL, NULL },
+		{ "lock", test_lock },           { "torn", test_torn },
+		{ "pipe", test_pipe },           { NULL, NULL },
 	};
 	char command[128];
 	int r;
