@@ -8,10 +8,14 @@
  * if they differ then, at ticks near it, since the tick may have changed meanwhile, and expiries are
  * told in ticks from another moment, when a busy host's tick may have been late. How often that was
  * needed is bounded.
+ *
+ * A limited packet at the turn of a window may have been taken from the budget of either: turns are
+ * avoided, and after one that a slow machine ran into, both sides begin again with a new window.
  */
 #include <inttypes.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <bpf/bpf.h>
@@ -20,15 +24,21 @@
 
 #include "dataplane/base/clock.h"
 #include "dataplane/rule.h"
+#include "dataplane/tables.h"
 #include "tests/harness/unit.h"
 #include "tests/oracle/generate.h"
 #include "tests/oracle/oracle.h"
 #include "tests/progrun/gate_fixture.h"
 
+/* Fewer on emulated machines, which say so by MOAT_TEST_SLOW=1. */
 #define SETS 15
+#define SETS_SLOW 8
 #define FRAMES 1400
+#define FRAMES_SLOW 250
 #define SEED_DEFAULT 20240607
 #define TICKS_LATE 8
+#define LONGEST_SHIFT 3 /* the window of a slow limit is up to 2^3 of the others */
+#define TICKS_TURN 2    /* this near to the end of a window, wait for the next */
 
 struct ticks {
 	uint64_t jiffies;
@@ -40,6 +50,8 @@ struct comparison {
 	struct gate_fixture gate;
 	struct clock *clock;
 	uint32_t ticks_per_s;
+	uint32_t window_shift;
+	int sets, frames;
 	struct moat_oracle oracle;
 	struct moat_sample sample; /* of the last packet */
 	uint64_t packets, ambiguous;
@@ -75,6 +87,26 @@ static uint32_t find_rate(const struct moat_gate *gate, const struct comparison 
 			return (uint32_t)(rate + 0.5);
 	}
 	return 0;
+}
+
+/* Now, or the begin of the next window if that is near. */
+static uint64_t begin_frame(const struct comparison *comparison)
+{
+	uint64_t window = 1ULL << comparison->window_shift, now;
+
+	do
+		now = read_ticks(comparison).jiffies;
+	while ((now & (window - 1)) + TICKS_TURN >= window);
+	return now;
+}
+
+/* Waits until neither the gate nor the oracle has a budget in use that the other may not have. */
+static void leave_window(const struct comparison *comparison, uint64_t tick)
+{
+	uint32_t shift = comparison->window_shift + LONGEST_SHIFT;
+
+	while (read_ticks(comparison).jiffies >> shift <= tick >> shift)
+		;
 }
 
 static void keep_sample(void *userdata, const struct moat_sample *sample)
@@ -128,11 +160,11 @@ static bool compare_frame(struct comparison *comparison)
 	enum moat_reason expected, at_first;
 	enum moat_parse parse;
 	uint32_t id, id_at_first;
-	uint64_t earliest, tick;
+	uint64_t begin, tick, other;
 	size_t length = moat_generate_frame(&comparison->generator, comparison->gate.set, frame);
 
 	comparison->packets++;
-	earliest = read_ticks(comparison).jiffies - TICKS_LATE;
+	begin = begin_frame(comparison);
 	if (gate_fixture_reason(&comparison->gate, frame, length) == MOAT_REASON_COUNT ||
 	    moat_gate_poll(comparison->gate.gate, 2, keep_sample, comparison) != 1) {
 		fprintf(stderr, "not counted once under a reason that fits, or not sampled\n");
@@ -141,12 +173,17 @@ static bool compare_frame(struct comparison *comparison)
 	tick = read_ticks(comparison).jiffies;
 	comparison->reasons[comparison->sample.reason]++;
 	parse = moat_oracle_parse(frame, length, length, &headers);
-	if (agrees_at(comparison, &headers, parse, tick, &at_first, &id_at_first))
+	if (agrees_at(comparison, &headers, parse, tick, &at_first, &id_at_first)) {
+		if ((begin ^ tick) >> comparison->window_shift)
+			leave_window(comparison, tick);
 		return true;
+	}
 	comparison->ambiguous++;
-	for (uint64_t other = tick + TICKS_LATE; other >= earliest; other--) {
-		if (agrees_at(comparison, &headers, parse, other, &expected, &id))
+	for (other = tick + TICKS_LATE; other >= begin - TICKS_LATE; other--) {
+		if (agrees_at(comparison, &headers, parse, other, &expected, &id)) {
+			leave_window(comparison, tick + TICKS_LATE);
 			return true;
+		}
 	}
 	explain(comparison, frame, length, at_first, id_at_first);
 	return false;
@@ -181,8 +218,10 @@ static bool compare_set(struct comparison *comparison, size_t rules, size_t pref
 	bool agree = true;
 
 	gate_fixture_open(gate, &options);
-	if (comparison->ticks_per_s == 0)
+	if (comparison->ticks_per_s == 0) {
 		comparison->ticks_per_s = find_rate(gate->gate, comparison);
+		comparison->window_shift = moat_tables_window_shift(comparison->ticks_per_s);
+	}
 	now = read_ticks(comparison);
 	moat_generate_ruleset(&comparison->generator, gate->set, rules, prefixes, now.ns);
 	comparison->oracle = (struct moat_oracle){
@@ -195,7 +234,7 @@ static bool compare_set(struct comparison *comparison, size_t rules, size_t pref
 	/* commit leaves out what has expired; the oracle would still count it among the candidates */
 	moat_ruleset_expire(gate->set, moat_clock_monotonic_ns());
 	agree = gate_fixture_commit(gate);
-	for (int i = 0; agree && i < FRAMES; i++)
+	for (int i = 0; agree && i < comparison->frames; i++)
 		agree = compare_frame(comparison);
 	if (agree)
 		CU_ASSERT_EQUAL(gate_fixture_counters(gate).helper_errors, 0);
@@ -211,8 +250,10 @@ static void test_agree(void)
 	uint64_t seed = moat_generator_seed(SEED_DEFAULT);
 	bool agree = true;
 
+	comparison.sets = getenv("MOAT_TEST_SLOW") ? SETS_SLOW : SETS;
+	comparison.frames = getenv("MOAT_TEST_SLOW") ? FRAMES_SLOW : FRAMES;
 	moat_generator_init(&comparison.generator, seed);
-	for (int i = 0; agree && i < SETS; i++) {
+	for (int i = 0; agree && i < comparison.sets; i++) {
 		size_t rules = sizes[moat_generate_below(&comparison.generator,
 							 sizeof(sizes) / sizeof(sizes[0]))];
 
@@ -222,13 +263,13 @@ static void test_agree(void)
 			fprintf(stderr, "set %d, MOAT_TEST_SEED=%" PRIu64 "\n", i, seed);
 	}
 	CU_ASSERT_TRUE(agree);
-	CU_ASSERT(comparison.packets >= 20000);
+	CU_ASSERT_EQUAL(comparison.packets, (uint64_t)comparison.sets * (uint64_t)comparison.frames);
 	CU_ASSERT(comparison.ambiguous <= comparison.packets / 100);
 	printf("%" PRIu64 " packets, %" PRIu64 " at a turn of the clock\n", comparison.packets,
 	       comparison.ambiguous);
 	for (uint32_t reason = 0; reason <= MOAT_REASON_DROP_LIMIT; reason++) {
 		if (reason != MOAT_REASON_PASS_NO_TABLE)
-			CU_ASSERT(comparison.reasons[reason] > 20);
+			CU_ASSERT(comparison.reasons[reason] > comparison.packets / 1000);
 		printf("%s %" PRIu64 "\n", moat_reason_name(reason), comparison.reasons[reason]);
 	}
 }
