@@ -33,18 +33,7 @@ static void stage_parse(struct moat_worker *worker, const struct moat_packet *bu
 /* The reason of a packet where no policy was given: as the judge would say without one. */
 static enum moat_reason reason_without_policy(enum moat_parse parse)
 {
-	switch (parse) {
-	case MOAT_PARSE_NOT_IP:
-		return MOAT_REASON_PASS_NOT_IP;
-	case MOAT_PARSE_TRUNCATED:
-		return MOAT_REASON_PASS_TRUNCATED;
-	case MOAT_PARSE_MALFORMED:
-		return MOAT_REASON_PASS_MALFORMED;
-	case MOAT_PARSE_DEPTH:
-		return MOAT_REASON_PASS_DEPTH;
-	default:
-		return MOAT_REASON_PASS_NO_TABLE;
-	}
+	return parse == MOAT_PARSE_OK ? MOAT_REASON_PASS_NO_TABLE : moat_parse_reason(parse);
 }
 
 static void stage_judge(struct moat_worker *worker, unsigned int count, uint64_t now_ms)

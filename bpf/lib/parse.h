@@ -153,7 +153,9 @@ MOAT_INLINE enum moat_parse moat_parse_extension(struct moat_cursor *cursor, str
 	__u32 size = 8;
 	__u16 fragment;
 
-	if ((void *)(extension + 1) > cursor->end)
+	/* both: the frame may go on behind the datagram */
+	if ((void *)(extension + 1) > cursor->end ||
+	    cursor->offset + sizeof(*extension) > cursor->limit)
 		return MOAT_PARSE_TRUNCATED;
 	*ret_next = extension->next;
 	if (proto == 44) {

@@ -307,6 +307,25 @@ static void test_truncated_within(void)
 	}
 }
 
+/* A fragment header that begins in the datagram and ends in its padding: nothing of it was there. */
+static void test_padding(void)
+{
+	struct frame frame;
+	const struct moat_headers *h;
+
+	frame_begin(&frame);
+	frame_ipv6(&frame, "2001:db8::1", "2001:db8::2");
+	frame_extension(&frame, 44, 1);
+	frame.length -= 8;
+	frame_end(&frame);
+	frame_pad(&frame, 64);
+	h = parse(&frame);
+	CU_ASSERT_EQUAL(last.parse, MOAT_PARSE_TRUNCATED);
+	CU_ASSERT_EQUAL(h->family, MOAT_FAMILY_V6);
+	CU_ASSERT_EQUAL(h->proto, 44);
+	CU_ASSERT_EQUAL(h->fragment, MOAT_FRAGMENT_NONE);
+}
+
 static const struct moat_test tests[] = {
 	{ "TCP, IPv4", test_tcp_v4 },
 	{ "other transports", test_other_transports },
@@ -316,6 +335,7 @@ static const struct moat_test tests[] = {
 	{ "malformed", test_malformed },
 	{ "truncated at every byte", test_truncated },
 	{ "truncated within the datagram", test_truncated_within },
+	{ "headers in the padding", test_padding },
 	{ NULL, NULL },
 };
 
