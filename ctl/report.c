@@ -274,7 +274,7 @@ static json_t *respond_of(const struct moat_appliance *appliance)
 	struct moat_respond_counters counters;
 
 	moat_respond_counters(appliance->respond, &counters);
-	return json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "mode",
+	return json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "mode",
 			 appliance->config->respond.mode == MOAT_RESPOND_ENFORCE ? "enforce"
 										 : "observe",
 			 "max_rules", (json_int_t)appliance->config->respond.max_rules, "standing",
@@ -282,7 +282,8 @@ static json_t *respond_of(const struct moat_appliance *appliance)
 			 "renewed", (json_int_t)counters.renewed, "replaced",
 			 (json_int_t)counters.replaced, "lifted", (json_int_t)counters.lifted,
 			 "refused_allowed", (json_int_t)counters.refused_allowed, "refused_full",
-			 (json_int_t)counters.refused_full, "failed", (json_int_t)counters.failed);
+			 (json_int_t)counters.refused_full, "displaced",
+			 (json_int_t)counters.displaced, "failed", (json_int_t)counters.failed);
 }
 
 static json_t *events_of(const struct moat_appliance *appliance)

@@ -14,12 +14,16 @@
 
 /* A limit that moved less than this factor is the same limit: rates are estimates from samples. */
 #define RATE_SLACK 1.5
+/* When there is no room, an attack so many times larger takes the place of the smallest one: many little
+ * attacks can't keep a large one's rules out. */
+#define DISPLACE_FACTOR 4.0
 
 struct entry {
 	uint64_t finding; /* 0: free */
 	uint32_t rule;    /* id; 0: dismissed */
 	bool foreign;     /* an operator's equal rule stands: not ours to renew or lift */
 	bool wanted;      /* scratch of one update */
+	double pps;       /* of the finding, by its latest state */
 	struct moat_match match;
 	uint8_t action, flags;
 	uint32_t rate_pps;
@@ -151,8 +155,8 @@ static void renew(struct moat_respond *respond, struct entry *entry, uint64_t no
 }
 
 /* Notes a rule that add() accepted, or found standing: ours from before a restart, or an operator's. */
-static void note(struct moat_respond *respond, uint64_t finding, const struct moat_rule *rule,
-		 uint32_t id, bool existed)
+static void note(struct moat_respond *respond, const struct moat_finding *finding,
+		 const struct moat_rule *rule, uint32_t id, bool existed)
 {
 	struct entry *entry = first_free(respond);
 	const struct moat_rule *standing = respond->ops->find(respond->userdata, id);
@@ -160,8 +164,9 @@ static void note(struct moat_respond *respond, uint64_t finding, const struct mo
 	if (!entry || !standing)
 		return;
 	*entry = (struct entry){
-		.finding = finding,
+		.finding = finding->id,
 		.rule = id,
+		.pps = finding->pps,
 		.foreign = existed && strcmp(standing->owner, MOAT_RESPOND_OWNER) != 0,
 		.wanted = true,
 		.match = rule->match,
@@ -221,7 +226,7 @@ static void install(struct moat_respond *respond, const struct moat_finding *fin
 	if (r == MOAT_RULESET_EXISTS && make_way(respond, rule, id))
 		r = respond->ops->add(respond->userdata, rule, &id);
 	if (r == 0 || r == MOAT_RULESET_EXISTS)
-		note(respond, finding->id, rule, id, r == MOAT_RULESET_EXISTS);
+		note(respond, finding, rule, id, r == MOAT_RULESET_EXISTS);
 	else if (r == MOAT_RULESET_FULL)
 		respond->counters.refused_full++;
 	else
@@ -229,16 +234,17 @@ static void install(struct moat_respond *respond, const struct moat_finding *fin
 }
 
 /* Drops entries whose rule is gone; false if an operator dismissed the finding. */
-static bool refresh(struct moat_respond *respond, uint64_t finding)
+static bool refresh(struct moat_respond *respond, const struct moat_finding *finding)
 {
 	bool ours = true;
 
 	for (size_t i = 0; i < MOAT_ARRAY_SIZE(respond->entries); i++) {
 		struct entry *entry = &respond->entries[i];
 
-		if (entry->finding != finding)
+		if (entry->finding != finding->id)
 			continue;
 		entry->wanted = false;
+		entry->pps = finding->pps;
 		if (!entry->rule)
 			ours = false;
 		else if (!respond->ops->find(respond->userdata, entry->rule))
@@ -268,6 +274,39 @@ static void lift(struct moat_respond *respond, uint64_t finding, bool everything
 	}
 }
 
+/* Forgets rules that are gone, whatever became of their findings: the end of one may have been lost. */
+static void forget_gone(struct moat_respond *respond)
+{
+	for (size_t i = 0; i < MOAT_ARRAY_SIZE(respond->entries); i++) {
+		struct entry *entry = &respond->entries[i];
+
+		if (entry->rule && !respond->ops->find(respond->userdata, entry->rule))
+			clear(respond, entry);
+	}
+}
+
+/* True if there is room for one more rule, which the smallest other attack may have to make. */
+static bool make_room(struct moat_respond *respond, const struct moat_finding *finding)
+{
+	struct entry *smallest = NULL;
+
+	if (respond->counters.standing < respond->options.max_rules)
+		return true;
+	for (size_t i = 0; i < MOAT_ARRAY_SIZE(respond->entries); i++) {
+		struct entry *entry = &respond->entries[i];
+
+		if (!entry->rule || entry->foreign || entry->finding == finding->id)
+			continue;
+		if (!smallest || entry->pps < smallest->pps)
+			smallest = entry;
+	}
+	if (!smallest || finding->pps < DISPLACE_FACTOR * smallest->pps || finding->pps <= 0)
+		return false;
+	respond->counters.displaced++;
+	del_entry(respond, smallest, "room for a larger attack");
+	return true;
+}
+
 /* A finding without a proposal (yet) keeps what stands for it. */
 static void renew_all(struct moat_respond *respond, uint64_t finding, uint64_t now_ns)
 {
@@ -285,11 +324,11 @@ void moat_respond_finding(struct moat_respond *respond, const struct moat_findin
 	double covered = 0;
 
 	if (finding->state == MOAT_FINDING_CLOSED) {
-		refresh(respond, finding->id);
+		refresh(respond, finding);
 		lift(respond, finding->id, true);
 		return;
 	}
-	if (!refresh(respond, finding->id))
+	if (!refresh(respond, finding))
 		return;
 	if (finding->proposal_count == 0) {
 		renew_all(respond, finding->id, now_ns);
@@ -307,13 +346,15 @@ void moat_respond_finding(struct moat_respond *respond, const struct moat_findin
 	}
 	/* New rules go in first, so that no packet slips between; both reach the gate in one commit. Only
 	 * when there is no room are the old ones taken out before. */
-	if (respond->counters.standing + fresh_count > respond->options.max_rules)
+	if (respond->counters.standing + fresh_count > respond->options.max_rules) {
+		forget_gone(respond);
 		lift(respond, finding->id, false);
+	}
 	for (size_t i = 0; i < fresh_count; i++) {
-		if (respond->counters.standing >= respond->options.max_rules)
-			respond->counters.refused_full++;
-		else
+		if (make_room(respond, finding))
 			install(respond, finding, &fresh[i]);
+		else
+			respond->counters.refused_full++;
 	}
 	lift(respond, finding->id, false);
 }

@@ -55,6 +55,7 @@ struct moat_respond_counters {
 	uint64_t lifted;
 	uint64_t refused_allowed; /* the rule would have named an allowed source */
 	uint64_t refused_full;    /* max_rules stood, or the rule set was full */
+	uint64_t displaced;       /* made room for the rule of a larger attack */
 	uint64_t failed;          /* the rule set refused for another reason */
 	uint32_t standing;
 };

@@ -202,6 +202,29 @@ static int add_own(struct moat_ruleset *set, const struct moat_ruleset *own,
 	return r < 0 ? r : 0;
 }
 
+/* What the responder put up before this configuration: nothing is stopped while it only observes, and no
+ * rule outlives its hold, which a clock that was set back would make of a saved one. */
+static void bind_responder(struct moat_rulebook *rulebook, struct moat_ruleset *own,
+			   const struct moat_respond_options *respond)
+{
+	uint64_t latest_ns = moat_clock_monotonic_ns() + respond->hold_ns;
+	size_t count;
+	const struct moat_rule *rules = moat_ruleset_rules(own, &count);
+
+	for (size_t i = count; i-- > 0; rules = moat_ruleset_rules(own, &count)) {
+		struct moat_rule rule = rules[i];
+
+		if (strcmp(rule.owner, MOAT_RESPOND_OWNER) != 0)
+			continue;
+		if (respond->mode == MOAT_RESPOND_OBSERVE && rule.action != MOAT_ACTION_COUNT) {
+			moat_ruleset_del(own, rule.id);
+			note(rulebook, MOAT_RULE_REMOVED, &rule, "respond.mode is observe");
+		} else if (rule.expires_ns == 0 || rule.expires_ns > latest_ns) {
+			moat_ruleset_renew(own, rule.id, latest_ns);
+		}
+	}
+}
+
 int moat_rulebook_configure(struct moat_rulebook *rulebook, const struct moat_config *config,
 			    struct moat_error *error)
 {
@@ -215,6 +238,7 @@ int moat_rulebook_configure(struct moat_rulebook *rulebook, const struct moat_co
 		r = moat_ruleset_copy(rulebook->now.own, &own);
 	if (r < 0)
 		return moat_error_set(error, r, "rules: out of memory");
+	bind_responder(rulebook, own, &config->respond);
 	/* The standing rules first, so that they keep their ids and slots. */
 	r = add_own(live, own, error);
 	if (r == 0)
@@ -227,8 +251,10 @@ int moat_rulebook_configure(struct moat_rulebook *rulebook, const struct moat_co
 		r = add_respond_allow(live, config, error);
 	if (r == 0)
 		r = add_files(live, config, error);
-	if (r < 0)
+	if (r < 0) {
+		rulebook->change_count = 0;
 		return r;
+	}
 	rulebook->draft.live = moat_take_ptr(live);
 	rulebook->draft.own = moat_take_ptr(own);
 	rulebook->touched = true;

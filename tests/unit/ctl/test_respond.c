@@ -295,6 +295,50 @@ static void test_vanished(void)
 	end(respond);
 }
 
+/* A finding whose end was lost holds no place for ever. */
+static void test_lost_end(void)
+{
+	struct moat_respond *respond = begin(MOAT_RESPOND_ENFORCE, 1, NULL);
+	struct moat_respond_counters counters;
+
+	moat_respond_finding(respond, finding_of(1, MOAT_FINDING_OPEN, drop53), NOW);
+	CU_ASSERT_EQUAL(moat_ruleset_expire(set, NOW + HOLD), 1);
+	moat_respond_finding(respond, finding_of(2, MOAT_FINDING_OPEN, drop123), NOW + HOLD);
+	CU_ASSERT_EQUAL(count_rules(), 1);
+	moat_respond_counters(respond, &counters);
+	CU_ASSERT_EQUAL(counters.standing, 1);
+	CU_ASSERT_EQUAL(counters.refused_full, 0);
+	end(respond);
+}
+
+/* Small attacks first can't keep the rules of a large one out; one of like size doesn't push. */
+static void test_displacement(void)
+{
+	struct moat_respond *respond = begin(MOAT_RESPOND_ENFORCE, 1, NULL);
+	struct moat_respond_counters counters;
+	struct moat_finding *finding = finding_of(1, MOAT_FINDING_OPEN, drop53);
+
+	finding->pps = 1000;
+	moat_respond_finding(respond, finding, NOW);
+	finding = finding_of(2, MOAT_FINDING_OPEN, drop123);
+	finding->pps = 2000;
+	moat_respond_finding(respond, finding, NOW);
+	CU_ASSERT_EQUAL(first_rule()->match.sport_min, 53);
+	finding->pps = 50000;
+	moat_respond_finding(respond, finding, NOW);
+	CU_ASSERT_EQUAL_FATAL(count_rules(), 1);
+	CU_ASSERT_EQUAL(first_rule()->match.sport_min, 123);
+	finding = finding_of(1, MOAT_FINDING_UPDATE, drop53);
+	finding->pps = 1000;
+	moat_respond_finding(respond, finding, NOW);
+	CU_ASSERT_EQUAL(first_rule()->match.sport_min, 123);
+	moat_respond_counters(respond, &counters);
+	CU_ASSERT_EQUAL(counters.standing, 1);
+	CU_ASSERT_EQUAL(counters.displaced, 1);
+	CU_ASSERT_EQUAL(counters.refused_full, 2);
+	end(respond);
+}
+
 /* An operator's equal rule does the work and is never touched; the responder's from before a restart is
  * taken over. */
 static void test_standing_rules(void)
@@ -331,6 +375,8 @@ int main(void)
 		{ "observe", test_observe },
 		{ "dismissed", test_dismissed },
 		{ "vanished", test_vanished },
+		{ "lost end", test_lost_end },
+		{ "displacement", test_displacement },
 		{ "standing rules", test_standing_rules },
 		{ NULL, NULL },
 	};

@@ -233,13 +233,53 @@ static void test_expiry(void)
 	unlink(state);
 }
 
+/* Rules of the responder from before: they end when it only observes, and never outlive its hold, however
+ * the clock was set meanwhile. */
+static void test_responder(void)
+{
+	static const char observe[] = "ports: [{name: x}]\n";
+	static const char enforce[] = "ports: [{name: x}]\nrespond: {mode: enforce, hold: 30s}\n";
+	struct moat_rulebook *book = open_book();
+	const struct moat_rule_change *changes;
+	const struct moat_rule *rules;
+	struct moat_rule rule;
+	size_t count;
+
+	CU_ASSERT_EQUAL_FATAL(moat_rule_parse("drop dst 192.0.2.7 proto udp for 100d",
+					      moat_clock_monotonic_ns(), &rule, NULL),
+			      0);
+	snprintf(rule.owner, sizeof(rule.owner), MOAT_RESPOND_OWNER);
+	rule.priority = MOAT_RESPOND_PRIORITY;
+	CU_ASSERT_EQUAL(moat_rulebook_add(book, &rule, NULL), 0);
+	add(book, "drop dst 192.0.2.7 proto tcp for 100d");
+	CU_ASSERT_EQUAL(apply(book), 0);
+	moat_rulebook_free(book);
+	book = open_book();
+	CU_ASSERT_EQUAL(configure(book, enforce, NULL), 0);
+	CU_ASSERT_EQUAL(apply(book), 0);
+	rules = moat_ruleset_rules(moat_rulebook_live(book), &count);
+	CU_ASSERT_EQUAL_FATAL(count, 2);
+	CU_ASSERT_TRUE(rules[1].expires_ns <= moat_clock_monotonic_ns() + 30 * MOAT_NS_PER_S);
+	CU_ASSERT_TRUE(rules[0].expires_ns > moat_clock_monotonic_ns() + 99 * 86400 * MOAT_NS_PER_S);
+	CU_ASSERT_EQUAL(configure(book, observe, NULL), 0);
+	CU_ASSERT_EQUAL(apply(book), 0);
+	changes = moat_rulebook_changes(book, &count);
+	CU_ASSERT_EQUAL_FATAL(count, 1);
+	CU_ASSERT_EQUAL(changes[0].kind, MOAT_RULE_REMOVED);
+	rules = moat_ruleset_rules(moat_rulebook_live(book), &count);
+	CU_ASSERT_EQUAL_FATAL(count, 1);
+	CU_ASSERT_STRING_EQUAL(rules[0].owner, MOAT_OWNER_OPERATOR);
+	moat_rulebook_free(book);
+	unlink(state);
+}
+
 int main(void)
 {
 	static const struct moat_test tests[] = {
-		{ "draft", test_draft }, { "failed commit", test_failed_commit },
-		{ "state", test_state }, { "config owns", test_config_owns },
-		{ "load", test_load },   { "expiry", test_expiry },
-		{ NULL, NULL },
+		{ "draft", test_draft },         { "failed commit", test_failed_commit },
+		{ "state", test_state },         { "config owns", test_config_owns },
+		{ "load", test_load },           { "expiry", test_expiry },
+		{ "responder", test_responder }, { NULL, NULL },
 	};
 	int r;
 
