@@ -65,6 +65,12 @@ class Select(unittest.TestCase):
         with self.assertRaises(SystemExit):
             self.chosen('gat')
 
+    def test_suites_meant(self):
+        self.assertEqual(run_tests.suites_meant(['check']), ('check',))
+        self.assertEqual(run_tests.suites_meant(['check/lengths', 'netns']), ('check', 'netns'))
+        self.assertEqual(run_tests.suites_meant(['check', 'gate']), run_tests.SUITES)
+        self.assertEqual(run_tests.suites_meant([]), run_tests.SUITES)
+
 
 class Report(unittest.TestCase):
     def test_json_passes_on_and_says_facts_once(self):
