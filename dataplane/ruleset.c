@@ -73,6 +73,9 @@ static bool prefix_is_valid(const struct moat_prefix *prefix)
 			return false;
 		break;
 	case MOAT_FAMILY_V6:
+		/* an IPv4 host by another name: see moat_addr_parse */
+		if (moat_addr_is_v4(&prefix->addr))
+			return false;
 		break;
 	default:
 		return false;
@@ -97,7 +100,9 @@ static bool rule_is_valid(const struct moat_rule *rule)
 	       match->sport_min <= match->sport_max && match->dport_min <= match->dport_max &&
 	       match->len_min <= match->len_max && !(match->tcp_flags & ~match->tcp_mask) &&
 	       rule->priority <= UINT16_MAX && rule->action <= MOAT_ACTION_COUNT &&
-	       (rule->action != MOAT_ACTION_LIMIT || rule->rate_pps > 0) &&
+	       (rule->action == MOAT_ACTION_LIMIT
+			? rule->rate_pps > 0 && !(rule->flags & ~MOAT_RULE_PREFER_KNOWN)
+			: rule->flags == 0) &&
 	       memchr(rule->owner, '\0', sizeof(rule->owner)) &&
 	       memchr(rule->comment, '\0', sizeof(rule->comment)) &&
 	       moat_text_is_clean(rule->owner) && moat_text_is_clean(rule->comment) &&

@@ -100,6 +100,17 @@ static void test_invalid(void)
 	rule = rule_of("limit 5/s");
 	rule.rate_pps = 0;
 	CU_ASSERT_EQUAL(moat_ruleset_add(set, &rule, NULL), -EINVAL);
+	/* what a saved set couldn't be read back with */
+	rule = rule_of("drop proto gre");
+	rule.flags = MOAT_RULE_PREFER_KNOWN;
+	CU_ASSERT_EQUAL(moat_ruleset_add(set, &rule, NULL), -EINVAL);
+	rule = rule_of("limit 5/s src 10.0.0.0/8");
+	rule.flags = 0x80;
+	CU_ASSERT_EQUAL(moat_ruleset_add(set, &rule, NULL), -EINVAL);
+	rule = rule_of("drop src 10.0.0.0/8");
+	rule.match.src.family = MOAT_FAMILY_V6;
+	rule.match.src.len += 96;
+	CU_ASSERT_EQUAL(moat_ruleset_add(set, &rule, NULL), -EINVAL);
 	rule = rule_of("drop proto gre");
 	rule.match.dport_max = 5;
 	CU_ASSERT_EQUAL(moat_ruleset_add(set, &rule, NULL), -EINVAL);
