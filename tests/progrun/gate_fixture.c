@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <linux/bpf.h>
+#include <linux/magic.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -28,6 +30,7 @@ void gate_fixture_open(struct gate_fixture *fixture, const struct moat_gate_opti
 {
 	struct moat_gate_options own = *options;
 	struct moat_error error = {};
+	struct statfs fs;
 
 	memset(fixture, 0, sizeof(*fixture));
 	if (geteuid() != 0)
@@ -36,9 +39,9 @@ void gate_fixture_open(struct gate_fixture *fixture, const struct moat_gate_opti
 		moat_test_skip("no network namespace of its own: %s", strerror(errno));
 	snprintf(fixture->pin_path, sizeof(fixture->pin_path), "/sys/fs/bpf/moat-test-%d", getpid());
 	own.pin_path = fixture->pin_path;
-	if (moat_gate_open(&own, &fixture->gate, &error) == -ENOTSUP)
-		moat_test_skip("%s", error.text);
-	if (!fixture->gate)
+	if (statfs("/sys/fs/bpf", &fs) < 0 || (unsigned long)fs.f_type != BPF_FS_MAGIC)
+		moat_test_skip("no BPF file system at /sys/fs/bpf");
+	if (moat_gate_open(&own, &fixture->gate, &error) < 0)
 		give_up(fixture, "opening the gate", &error);
 	if (moat_gate_attach(fixture->gate,
 			     &(struct moat_gate_port_options){ .name = "lo", .generic = true },
