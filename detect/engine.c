@@ -162,7 +162,8 @@ static void suspect(void *engine, const struct moat_suspicion *suspicion)
 	const struct moat_traffic *side = from ? &window->from : &window->to;
 	struct moat_accusation *accusation;
 
-	if (detect->accusation_count == MOAT_SUSPICIONS_MAX) {
+	/* as with findings: sources that are suspected leave room for victims */
+	if (detect->accusation_count == (from ? MOAT_SUSPICIONS_MAX / 4 * 3 : MOAT_SUSPICIONS_MAX)) {
 		detect->counters.findings_refused++;
 		return;
 	}

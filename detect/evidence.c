@@ -116,24 +116,50 @@ static void entry_reset(struct entry *entry, const struct moat_addr *dst)
 	}
 }
 
+/* The suspicion is over: what is left of it is forgotten, not learned. */
+static void calm_down(struct entry *entry)
+{
+	entry->suspect_ns = 0;
+	for (int class = 0; class < MOAT_CLASSES; class ++) {
+		entry->recent[class].count = 0;
+		entry->recent[class].pending = 0;
+	}
+}
+
+/* The place of the set that is worth least, NULL if all are of suspicious destinations. One whose suspicion
+ * is over is calm even if nothing was sent to it since: else hosts that were attacked once, and never again
+ * sent to, would fill the table for good. */
+static struct entry *least_sampled(struct moat_evidence *evidence, const struct moat_addr *dst,
+				   uint64_t now_ns)
+{
+	struct entry *set = evidence->entries[moat_addr_hash(dst, evidence->seed) % SETS];
+	struct entry *least = NULL;
+
+	for (int i = 0; i < WAYS; i++) {
+		if (set[i].suspect_ns && now_ns >= set[i].suspect_until_ns)
+			calm_down(&set[i]);
+		if (!set[i].suspect_ns && (!least || set[i].value < least->value))
+			least = &set[i];
+	}
+	return least;
+}
+
 /*
  * The destination's entry, or that of the least sampled destination of the set once enough newcomers have
  * asked for it (frequent items by Misra and Gries, 1982): backscatter to random addresses turns over one
- * place a set and no more. Suspicious destinations stay.
+ * place a set and no more. Suspicious destinations stay as long as they are suspicious.
  */
-static struct entry *claim(struct moat_evidence *evidence, const struct moat_addr *dst)
+static struct entry *claim(struct moat_evidence *evidence, const struct moat_addr *dst,
+			   uint64_t now_ns)
 {
-	struct entry *entry = find(evidence, dst), *least = NULL;
-	struct entry *set = evidence->entries[moat_addr_hash(dst, evidence->seed) % SETS];
+	struct entry *entry = find(evidence, dst), *least;
 
 	if (entry) {
 		if (entry->value < VALUE_MAX)
 			entry->value++;
 		return entry;
 	}
-	for (int i = 0; i < WAYS; i++)
-		if (!set[i].suspect_ns && (!least || set[i].value < least->value))
-			least = &set[i];
+	least = least_sampled(evidence, dst, now_ns);
 	if (!least)
 		return NULL;
 	if (least->value > 1) {
@@ -195,16 +221,6 @@ static void recent_push(struct recent *recent, const struct moat_record *record)
 	recent->pending = 0;
 }
 
-/* The suspicion is over: what is left of it is forgotten, not learned. */
-static void calm_down(struct entry *entry)
-{
-	entry->suspect_ns = 0;
-	for (int class = 0; class < MOAT_CLASSES; class ++) {
-		entry->recent[class].count = 0;
-		entry->recent[class].pending = 0;
-	}
-}
-
 void moat_evidence_add(struct moat_evidence *evidence, const struct moat_sample *sample)
 {
 	const struct moat_headers *h = &sample->headers;
@@ -226,7 +242,7 @@ void moat_evidence_add(struct moat_evidence *evidence, const struct moat_sample 
 	if (h->family == MOAT_FAMILY_ANY)
 		return;
 	evidence->last[evidence->last_count++ % LAST_SAMPLES] = *sample;
-	entry = claim(evidence, &h->dst);
+	entry = claim(evidence, &h->dst, record.time_ns);
 	if (!entry)
 		return;
 	if (entry->suspect_ns && record.time_ns >= entry->suspect_until_ns)
@@ -247,8 +263,13 @@ void moat_evidence_suspect(struct moat_evidence *evidence, const struct moat_add
 {
 	struct entry *entry = find(evidence, dst);
 
-	if (!entry)
-		return;
+	/* a victim's headers are wanted more than anybody's, however seldom it was sampled so far */
+	if (!entry) {
+		entry = least_sampled(evidence, dst, since_ns);
+		if (!entry)
+			return;
+		entry_reset(entry, dst);
+	}
 	if (!entry->suspect_ns || since_ns < entry->suspect_ns)
 		entry->suspect_ns = since_ns;
 	if (until_ns > entry->suspect_until_ns)

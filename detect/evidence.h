@@ -55,7 +55,8 @@ void moat_evidence_free(struct moat_evidence *evidence);
 /* A sampled packet; what is not IP is ignored. */
 void moat_evidence_add(struct moat_evidence *evidence, const struct moat_sample *sample);
 
-/* Nothing sent to `dst` from `since_ns` to `until_ns` is normal. Widens what was said before. */
+/* Nothing sent to `dst` from `since_ns` to `until_ns` is normal. Widens what was said before; a destination
+ * without a place gets that of the least sampled calm one. */
 void moat_evidence_suspect(struct moat_evidence *evidence, const struct moat_addr *dst,
 			   uint64_t since_ns, uint64_t until_ns);
 

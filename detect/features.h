@@ -4,7 +4,8 @@
  *
  * A host's traffic has two sides: `to` it and `from` it. Short windows (1/8 s) find floods; their sum
  * over the last eight, the second, feeds the baseline. Bounded: beyond `capacity` active hosts new ones
- * are counted and left out; hosts idle for a minute are retired, pinned ones never.
+ * are counted and left out (senders already beyond 7/8 of it); hosts idle for a minute are retired, pinned
+ * ones never.
  */
 #ifndef MOAT_DETECT_FEATURES_H
 #define MOAT_DETECT_FEATURES_H

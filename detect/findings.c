@@ -54,8 +54,12 @@ static void emit(struct moat_detect *detect, struct moat_open_finding *open,
 
 /* ---- opening and updating ---------------------------------------------------------------------- */
 
-static struct moat_open_finding *free_place(struct moat_detect *detect)
+/* What costs an attacker one forged source leaves a quarter of the places to floods. */
+static struct moat_open_finding *free_place(struct moat_detect *detect, enum moat_finding_kind kind)
 {
+	if (kind >= MOAT_FINDING_SCAN &&
+	    detect->counters.findings_open >= MOAT_FINDINGS_OPEN_MAX / 4 * 3)
+		return NULL;
 	for (int i = 0; i < MOAT_FINDINGS_OPEN_MAX; i++)
 		if (!detect->findings[i].is_open)
 			return &detect->findings[i];
@@ -67,7 +71,7 @@ static struct moat_open_finding *finding_open(struct moat_detect *detect,
 {
 	const struct moat_suspicion *suspicion = &accusation->suspicion;
 	struct moat_track *track = &detect->tracks[accusation->host];
-	struct moat_open_finding *open = free_place(detect);
+	struct moat_open_finding *open = free_place(detect, suspicion->kind);
 
 	if (!open) {
 		detect->counters.findings_refused++;
@@ -225,6 +229,7 @@ static bool refresh_scan(struct moat_detect *detect, struct moat_open_finding *o
 		.kind = finding->kind,
 		.subject = finding->subject,
 		.peer = finding->peer,
+		.is_known = moat_known_sources_has(detect->known, &finding->subject),
 		.usual_pps = -1,
 		.collateral_max = detect->config.collateral_max,
 	};

@@ -215,14 +215,18 @@ int64_t moat_hosts_find(const struct moat_hosts *hosts, const struct moat_addr *
 	return (int64_t)hosts->index[index_probe(hosts, addr)] - 1;
 }
 
-/* The host's place, a new one if it has none; SLOT_NONE if the table is full. */
-static uint32_t host_place(struct moat_hosts *hosts, const struct moat_addr *addr)
+/* The host's place, a new one if it has none; SLOT_NONE if the table is full. An eighth is for who is sent
+ * to: senders can be forged in any number, and would hide every victim that is new. */
+static uint32_t host_place(struct moat_hosts *hosts, const struct moat_addr *addr, enum side side)
 {
+	uint32_t room = side == SIDE_FROM ? hosts->capacity - hosts->capacity / 8 : hosts->capacity;
 	uint32_t entry = index_probe(hosts, addr), slot;
 	struct host *host;
 
 	if (hosts->index[entry] != 0)
 		return hosts->index[entry] - 1;
+	if (hosts->counters.hosts >= room)
+		return SLOT_NONE;
 	if (hosts->freed_count > 0)
 		slot = hosts->freed[--hosts->freed_count];
 	else if (hosts->high < hosts->capacity)
@@ -324,11 +328,11 @@ static bool cell_copy(const struct moat_cell *cell, uint32_t epoch, struct moat_
 }
 
 static uint32_t cell_owner(struct moat_hosts *hosts, const struct moat_cell *cell,
-			   struct shadow *shadow)
+			   struct shadow *shadow, enum side side)
 {
 	if (shadow->slot == SLOT_NONE ||
 	    !moat_addr_equal(&hosts->hosts[shadow->slot].addr, &cell->addr)) {
-		shadow->slot = host_place(hosts, &cell->addr);
+		shadow->slot = host_place(hosts, &cell->addr, side);
 		if (shadow->slot == SLOT_NONE)
 			hosts->counters.refused++;
 	}
@@ -362,7 +366,7 @@ static void cell_read(struct moat_hosts *hosts, const struct table *table, uint3
 	}
 	if (copy.packets < MOAT_HOST_MIN_PACKETS)
 		return; /* not yet worth a place; what it has waits to be counted */
-	slot = cell_owner(hosts, &copy, shadow);
+	slot = cell_owner(hosts, &copy, shadow, side);
 	if (slot != SLOT_NONE) {
 		host = &hosts->hosts[slot];
 		host->state = STATE_ACTIVE;

@@ -55,6 +55,17 @@ void moat_known_sources_add(struct moat_known_sources *known, const struct moat_
 	known->entries[set][oldest].used = known->clock;
 }
 
+bool moat_known_sources_has(const struct moat_known_sources *known, const struct moat_addr *addr)
+{
+	uint64_t set = moat_addr_hash(addr, known->seed) % SETS;
+
+	for (int i = 0; i < WAYS; i++)
+		if (known->entries[set][i].used &&
+		    moat_addr_equal(&known->entries[set][i].addr, addr))
+			return true;
+	return false;
+}
+
 void moat_known_sources_each(const struct moat_known_sources *known, moat_known_fn handler,
 			     void *userdata)
 {

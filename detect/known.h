@@ -6,6 +6,7 @@
 #ifndef MOAT_DETECT_KNOWN_H
 #define MOAT_DETECT_KNOWN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "detect/engine.h"
@@ -19,6 +20,8 @@ void moat_known_sources_free(struct moat_known_sources *known);
 
 /* Takes a source in or notes that it is still active. */
 void moat_known_sources_add(struct moat_known_sources *known, const struct moat_addr *addr);
+
+bool moat_known_sources_has(const struct moat_known_sources *known, const struct moat_addr *addr);
 
 void moat_known_sources_each(const struct moat_known_sources *known, moat_known_fn handler,
 			     void *userdata);

@@ -346,8 +346,10 @@ static void choose_action(const struct moat_synth_input *input, struct moat_prop
 	proposal->rate_pps = (uint32_t)fmin(fmax(rate, LIMIT_PPS_MIN), UINT32_MAX);
 }
 
-/* Of a scan: its source, towards the one host that it scans if it is one. Sources of scans aren't
- * spoofed, they wait for answers. */
+/* Of a scan: its source, towards the one host that it scans if it is one. A source that never held a
+ * conversation has nothing to lose: headers of it that passed for normal were its first attempts. One that
+ * did is dropped only where the scanned host's normal headers show none of it: a scan can be forged to
+ * have somebody cut off, and an operator may scan from where he is logged in. */
 static uint32_t propose_scan(const struct moat_synth_input *input,
 			     struct moat_proposal *ret_proposal)
 {
@@ -371,9 +373,9 @@ static uint32_t propose_scan(const struct moat_synth_input *input,
 	}
 	if (all > 0)
 		ret_proposal->collateral = hit / all;
-	if (ret_proposal->collateral <= input->collateral_max)
+	if (!input->is_known || (all > 0 && ret_proposal->collateral <= input->collateral_max))
 		return 1;
-	/* it also talks to the host: only its attempts are limited */
+	/* only its attempts are limited */
 	ret_proposal->match.proto = 6;
 	ret_proposal->match.tcp_mask = MOAT_TCP_SYN | MOAT_TCP_ACK;
 	ret_proposal->match.tcp_flags = MOAT_TCP_SYN;

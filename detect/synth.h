@@ -14,6 +14,7 @@ struct moat_synth_input {
 	enum moat_finding_kind kind; /* a flood or a scan */
 	struct moat_addr subject;
 	struct moat_addr peer; /* scan of one host; else all zero */
+	bool is_known;         /* scan: its source has held conversations */
 	/* headers of the kind's class since it began, of the attack and of what is legitimate among them */
 	const struct moat_record *records;
 	uint32_t count;

@@ -214,6 +214,78 @@ static void test_quick_scan(void)
 	traffic_end(&traffic);
 }
 
+/* A scanner that tried a few ports before: they were sampled and passed for normal, which spares it nothing. */
+static void test_slow_start(void)
+{
+	const struct moat_finding *last;
+
+	begin_learned(true);
+	traffic.sample_one_in = 1;
+	for (uint32_t i = 0; i < SECONDS(10); i++) {
+		traffic_scan(&traffic, 5); /* first: of a moment's SYNs one is looked at */
+		traffic_legit(&traffic, 1);
+		traffic_tick(&traffic);
+	}
+	CU_ASSERT_EQUAL(traffic.event_count, 0);
+	attack_for(MOAT_FINDING_SCAN, 1000, false, 2);
+	last = traffic_last(&traffic, MOAT_FINDING_SCAN);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(last);
+	CU_ASSERT_EQUAL(last->proposals[0].action, MOAT_ACTION_DROP);
+	CU_ASSERT(last->proposals[0].collateral > 0);
+	traffic_end(&traffic);
+}
+
+/* `count` SYNs of a source to hosts all over. */
+static void scan_from(const struct moat_addr *source, uint32_t count)
+{
+	while (count--) {
+		struct traffic_packet p = {
+			*source, traffic_random(&traffic), 6, MOAT_TCP_SYN, 40000, 22, 44, 0
+		};
+
+		traffic_packet(&traffic, &p);
+	}
+}
+
+/* A scan in the name of a client: it is held back, not cut off. */
+static void test_scan_of_client(void)
+{
+	const struct moat_finding *last;
+	struct moat_addr client = traffic_client(5);
+
+	begin_learned(false);
+	for (uint32_t i = 0; i < SECONDS(2); i++) {
+		traffic_legit(&traffic, 1);
+		scan_from(&client, 300);
+		traffic_tick(&traffic);
+	}
+	last = traffic_last(&traffic, MOAT_FINDING_SCAN);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(last);
+	CU_ASSERT(moat_addr_equal(&last->subject, &client));
+	CU_ASSERT_EQUAL(last->proposals[0].action, MOAT_ACTION_LIMIT);
+	traffic_end(&traffic);
+}
+
+/* Any number of forged scanners leaves room for the finding of a flood. */
+static void test_forged_scans(void)
+{
+	begin_learned(false);
+	for (uint32_t i = 0; i < SECONDS(2); i++) {
+		traffic_legit(&traffic, 1);
+		for (uint32_t n = 0; n < 300; n++) {
+			struct moat_addr source;
+
+			moat_addr_from_v4(&source, __builtin_bswap32(0x0a010000u + n));
+			scan_from(&source, 40);
+		}
+		traffic_tick(&traffic);
+	}
+	traffic.event_count = 0;
+	attack_for(MOAT_FINDING_UDP_FLOOD, 30000, false, 1);
+	CU_ASSERT_PTR_NOT_NULL(traffic_find(&traffic, MOAT_FINDING_UDP_FLOOD, MOAT_FINDING_OPEN));
+	traffic_end(&traffic);
+}
+
 /* One attack after the other: each is named and gets its rule, and none teaches what is normal. */
 static void test_attacks_in_a_row(void)
 {
@@ -536,6 +608,9 @@ static const struct moat_test tests[] = {
 	{ "scans name their source", test_scan },
 	{ "a SYN flood among the ACKs of long connections", test_syn_among_acks },
 	{ "a scan within one window", test_quick_scan },
+	{ "a scan that begins slowly", test_slow_start },
+	{ "a scan in the name of a client", test_scan_of_client },
+	{ "forged scans", test_forged_scans },
 	{ "attacks in a row", test_attacks_in_a_row },
 	{ "a creeping flood", test_creeping },
 	{ "hosts that are not protected", test_not_protected },

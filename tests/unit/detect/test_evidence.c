@@ -155,11 +155,56 @@ static void test_not_ip(void)
 	moat_evidence_free(NULL);
 }
 
+/* Victims of the past, never sent to again, don't keep their places. */
+static void test_past_victims(void)
+{
+	struct moat_addr dst = addr_of(9999);
+
+	begin();
+	for (uint32_t n = 1; n <= 4096; n++) {
+		struct moat_addr victim = addr_of(n);
+
+		add(2, n, 17, 0, 1000 * MS);
+		moat_evidence_suspect(evidence, &victim, 1000 * MS, 4000 * MS);
+	}
+	add(2, 9999, 17, 0, 3000 * MS);
+	CU_ASSERT_PTR_NULL(moat_evidence_normal(evidence, &dst));
+	for (uint64_t i = 0; i < 10; i++)
+		add(2, 9999, 17, 0, (5000 + i) * MS);
+	CU_ASSERT_EQUAL(moat_evidence_recent(evidence, &dst, MOAT_CLASS_UDP, 0, records), 2);
+	moat_evidence_free(evidence);
+}
+
+/* A victim gets a place at once, where others have been sampled often. */
+static void test_new_victim(void)
+{
+	struct moat_addr dst = addr_of(9999);
+
+	begin();
+	for (uint32_t n = 1; n <= 4096; n++)
+		add(2, n, 17, 0, 1000 * MS);
+	for (uint32_t n = 1; n <= 4096; n++) {
+		struct moat_addr other = addr_of(n);
+
+		for (int i = 0; i < 100 && moat_evidence_normal(evidence, &other); i++)
+			add(2, n, 17, 0, 1000 * MS);
+	}
+	add(2, 9999, 17, 0, 1001 * MS);
+	CU_ASSERT_PTR_NULL(moat_evidence_normal(evidence, &dst));
+	moat_evidence_suspect(evidence, &dst, 1000 * MS, 4000 * MS);
+	for (uint64_t i = 0; i < 20; i++)
+		add(2, 9999, 17, 0, (1002 + i) * MS);
+	CU_ASSERT_EQUAL(moat_evidence_recent(evidence, &dst, MOAT_CLASS_UDP, 0, records), 20);
+	moat_evidence_free(evidence);
+}
+
 static const struct moat_test tests[] = {
 	{ "headers settle", test_settles },
 	{ "a busy class is thinned out", test_thins_out },
 	{ "what is suspected is not learned", test_suspicion },
 	{ "bounded against backscatter", test_bounded },
+	{ "past victims", test_past_victims },
+	{ "a new victim", test_new_victim },
 	{ "peers and whole samples", test_peer_and_pick },
 	{ "what is not IP", test_not_ip },
 	{ NULL, NULL },

@@ -202,10 +202,28 @@ static void test_bounds(void)
 	CU_ASSERT_EQUAL(moat_hosts_find(hosts, &two), -1);
 	/* and their places are used again */
 	for (uint32_t n = 20; n < 27; n++)
-		put(&from[1][n], n, 10, 0);
+		put(&to[1][n], n, 10, 0);
 	(void)read_now(20, true);
 	moat_hosts_counters(hosts, &counters);
 	CU_ASSERT_EQUAL(counters.hosts, 8);
+	moat_hosts_free(hosts);
+}
+
+/* However many senders there are, who is sent to finds a place. */
+static void test_forged_senders(void)
+{
+	struct moat_hosts_counters counters;
+	struct moat_addr victim = addr_of(100);
+
+	begin(16);
+	for (uint32_t n = 1; n <= 40; n++)
+		put(&from[0][n], n, 10, 0);
+	(void)read_now(1, true);
+	moat_hosts_counters(hosts, &counters);
+	CU_ASSERT_EQUAL(counters.hosts, 14);
+	put(&to[0][50], 100, 10, 0);
+	(void)read_now(1, true);
+	CU_ASSERT(moat_hosts_find(hosts, &victim) >= 0);
 	moat_hosts_free(hosts);
 }
 
@@ -251,6 +269,7 @@ static const struct moat_test tests[] = {
 	{ "a cell in change", test_torn },
 	{ "adopted tables and single packets", test_adopted_and_small },
 	{ "bounds", test_bounds },
+	{ "forged senders", test_forged_senders },
 	{ "index", test_index },
 	{ "arguments", test_arguments },
 	{ NULL, NULL },

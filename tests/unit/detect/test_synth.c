@@ -251,9 +251,20 @@ static void test_scan(void)
 	CU_ASSERT_EQUAL(proposals[0].action, MOAT_ACTION_DROP);
 	CU_ASSERT_EQUAL(proposals[0].match.src.len, 32);
 	CU_ASSERT_EQUAL(proposals[0].match.dst.len, 0);
-	/* it also talks to the host that it scans */
+	/* its first attempts, taken for normal */
 	input.peer = v4(0xc6336407);
 	input.normals = &normals;
+	for (int i = 0; i < 20; i++) {
+		struct moat_record record = syn(44);
+
+		record.src = input.subject;
+		normal(MOAT_CLASS_SYN, record);
+	}
+	CU_ASSERT_EQUAL(moat_synth_propose(&input, proposals), 1);
+	CU_ASSERT_EQUAL(proposals[0].match.dst.len, 32);
+	CU_ASSERT_EQUAL(proposals[0].action, MOAT_ACTION_DROP);
+	/* it also talks to the host that it scans */
+	input.is_known = true;
 	for (int i = 0; i < 20; i++) {
 		struct moat_record record = syn(500);
 
@@ -265,6 +276,11 @@ static void test_scan(void)
 	CU_ASSERT_EQUAL(proposals[0].match.dst.len, 32);
 	CU_ASSERT_EQUAL(proposals[0].action, MOAT_ACTION_LIMIT);
 	CU_ASSERT_EQUAL(proposals[0].match.tcp_flags, MOAT_TCP_SYN);
+	/* or to others than the many that it scans: it is not cut off from all of them */
+	memset(&input.peer, 0, sizeof(input.peer));
+	input.normals = NULL;
+	CU_ASSERT_EQUAL(moat_synth_propose(&input, proposals), 1);
+	CU_ASSERT_EQUAL(proposals[0].action, MOAT_ACTION_LIMIT);
 }
 
 static void test_too_few(void)
