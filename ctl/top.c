@@ -109,16 +109,17 @@ void moat_top_free(struct moat_top *top)
 static void gain_of(struct side *side, const struct moat_cell *cell, struct look *before,
 		    double seconds)
 {
+	uint32_t epoch = __atomic_load_n(&cell->epoch, __ATOMIC_ACQUIRE);
 	struct moat_cell now;
 	struct look after;
 
-	now.epoch = __atomic_load_n(&cell->epoch, __ATOMIC_ACQUIRE);
-	if (now.epoch & 1)
+	if (epoch & 1)
 		return;
 	now = *(const volatile struct moat_cell *)cell;
-	if (__atomic_load_n(&cell->epoch, __ATOMIC_ACQUIRE) != now.epoch)
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	if (__atomic_load_n(&cell->epoch, __ATOMIC_RELAXED) != epoch)
 		return;
-	after = (struct look){ .epoch = now.epoch,
+	after = (struct look){ .epoch = epoch,
 			       .dropped = now.dropped,
 			       .syn = now.tcp_syn,
 			       .udp = now.udp,

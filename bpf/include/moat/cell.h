@@ -152,14 +152,30 @@ MOAT_INLINE void moat_cell_count(struct moat_cell *cell, const struct moat_heade
 	cell->distinct[half][(distinct >> 6) & (MOAT_DISTINCT_WORDS - 1)] |= 1ULL << (distinct & 63);
 }
 
+/* The next epoch, in order with all that the cell's one writer writes before and after. */
+MOAT_INLINE void moat_cell_next_epoch(struct moat_cell *cell)
+{
+#if defined(__bpf__) && !defined(__TARGET_ARCH_x86)
+	/* BPF has no barrier; but an atomic that returns what it found is one (kernel's JIT compilers,
+	 * by Documentation/atomic_t.txt) */
+	__u32 old = __sync_fetch_and_add(&cell->epoch, 1);
+
+	asm volatile("" : : "r"(old));
+#elif defined(__bpf__)
+	/* x86 keeps the order of stores, the compiler has to be told to */
+	asm volatile("" : : : "memory");
+	cell->epoch++;
+	asm volatile("" : : : "memory");
+#else
+	__atomic_store_n(&cell->epoch, cell->epoch + 1, __ATOMIC_RELEASE);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+#endif
+}
+
 /* Gives a free or idle cell to `addr`. Readers see an odd epoch until it is done (single writer). */
 MOAT_INLINE void moat_cell_take(struct moat_cell *cell, const struct moat_addr *addr)
 {
-	__u32 epoch = cell->epoch;
-
-	/* volatile: the compiler may neither merge the two writes nor move the clearing across them; x86
-	 * keeps the order of stores, and a reader on arm64 that sees them swapped drops one window */
-	*(volatile __u32 *)&cell->epoch = epoch + 1;
+	moat_cell_next_epoch(cell);
 	cell->packets = 0;
 	cell->bytes = 0;
 	cell->dropped = 0;
@@ -181,7 +197,7 @@ MOAT_INLINE void moat_cell_take(struct moat_cell *cell, const struct moat_addr *
 	cell->distinct_window[1] = 0;
 	cell->addr.quads[0] = addr->quads[0];
 	cell->addr.quads[1] = addr->quads[1];
-	*(volatile __u32 *)&cell->epoch = epoch + 2;
+	moat_cell_next_epoch(cell);
 }
 
 /* 1 if nobody lost anything by the cell's being taken over in this window. */

@@ -3,6 +3,8 @@
 #include "dataplane/cells.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "dataplane/base/addr.h"
@@ -137,11 +139,60 @@ static void test_full(void)
 	moat_cells_deinit(&cells);
 }
 
+#define PACKETS_EACH 3
+#define COPIES 50000
+
+static struct moat_cell shared;
+static _Atomic bool stop;
+
+/* Two hosts take the cell from each other; the packets of one are of 101 bytes, the other's of 103. */
+static void *take_in_turns(void *userdata)
+{
+	struct moat_headers hosts[2] = { headers_of(1, 2, 17), headers_of(3, 4, 17) };
+
+	hosts[0].l3_len = 101;
+	hosts[1].l3_len = 103;
+	for (int i = 0; !atomic_load(&stop); i++) {
+		moat_cell_take(&shared, &hosts[i & 1].src);
+		for (int n = 0; n < PACKETS_EACH; n++)
+			moat_cell_count(&shared, &hosts[i & 1], 7, 0, 0);
+	}
+	return NULL;
+}
+
+/* What was copied under one even epoch is of one host. */
+static void test_reader(void)
+{
+	struct moat_headers first = headers_of(1, 2, 17);
+	uint64_t whole = 0, mixed = 0;
+	pthread_t writer;
+
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&writer, NULL, take_in_turns, NULL), 0);
+	while (whole < COPIES) {
+		uint32_t epoch = __atomic_load_n(&shared.epoch, __ATOMIC_ACQUIRE);
+		struct moat_cell copy;
+		uint64_t length;
+
+		memcpy(&copy, &shared, sizeof(copy));
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		if (epoch == 0 || (epoch & 1) ||
+		    __atomic_load_n(&shared.epoch, __ATOMIC_RELAXED) != epoch)
+			continue;
+		length = moat_addr_equal(&copy.addr, &first.src) ? 101 : 103;
+		whole++;
+		mixed += copy.bytes % length != 0 || copy.bytes > PACKETS_EACH * length ||
+			 copy.packets > PACKETS_EACH;
+	}
+	atomic_store(&stop, true);
+	pthread_join(writer, NULL);
+	CU_ASSERT_EQUAL(mixed, 0);
+}
+
 int main(void)
 {
 	static const struct moat_test tests[] = {
-		{ "bounds", test_bounds }, { "count", test_count }, { "distinct", test_distinct },
-		{ "full", test_full },     { NULL, NULL },
+		{ "bounds", test_bounds }, { "count", test_count },   { "distinct", test_distinct },
+		{ "full", test_full },     { "reader", test_reader }, { NULL, NULL },
 	};
 
 	return moat_test_main("cells", tests);
