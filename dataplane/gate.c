@@ -44,13 +44,12 @@ void moat_gate_remove_dir(const char *path)
 	struct dirent *entry;
 	DIR *dir = opendir(path);
 
-	if (!dir)
-		return;
-	while ((entry = readdir(dir))) {
+	while (dir && (entry = readdir(dir))) {
 		if (entry->d_name[0] != '.' && moat_gate_path(file, "%s/%s", path, entry->d_name))
 			unlink(file);
 	}
-	closedir(dir);
+	if (dir)
+		closedir(dir);
 	rmdir(path);
 }
 
@@ -166,6 +165,17 @@ static int check_options(const struct moat_gate_options *options, struct moat_er
 	return 0;
 }
 
+/* What stands on the maps. */
+static int open_rest(struct moat_gate *gate, struct moat_error *error)
+{
+	gate->ring = ring_buffer__new(gate->maps.map[GATE_MAP_SAMPLES].fd, receive_sample, gate,
+				      NULL);
+	if (!gate->ring)
+		return moat_error_set(error, -errno, "mapping the sample ring: %s", strerror(errno));
+	moat_gate_tables_init(gate);
+	return moat_gate_ports_restore(gate, error);
+}
+
 /* All of moat_gate_open that may fail half-way; the caller closes. */
 static int open_parts(struct moat_gate *gate, const struct moat_gate_options *options,
 		      struct moat_error *error)
@@ -180,18 +190,15 @@ static int open_parts(struct moat_gate *gate, const struct moat_gate_options *op
 	r = moat_gate_maps_open(&gate->maps, gate->pin_path,
 				options->cells ? options->cells : CELLS_DEFAULT,
 				options->nodes ? options->nodes : NODES_DEFAULT, error);
+	if (r == 0) {
+		r = open_rest(gate, error);
+		if (r < 0 && !gate->maps.adopted)
+			moat_gate_maps_remove(&gate->maps, gate->pin_path);
+	}
 	if (r < 0) {
 		remove_dirs(gate->pin_path);
 		return r;
 	}
-	gate->ring = ring_buffer__new(gate->maps.map[GATE_MAP_SAMPLES].fd, receive_sample, gate,
-				      NULL);
-	if (!gate->ring)
-		return moat_error_set(error, -errno, "mapping the sample ring: %s", strerror(errno));
-	moat_gate_tables_init(gate);
-	r = moat_gate_ports_restore(gate, error);
-	if (r < 0)
-		return r;
 	moat_gate_set_sampling(gate, options->sample_pass, options->sample_drop);
 	return 0;
 }

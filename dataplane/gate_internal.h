@@ -52,6 +52,8 @@ struct gate_maps {
 int moat_gate_maps_open(struct gate_maps *maps, const char *pin_path, uint32_t cells,
 			uint32_t nodes, struct moat_error *error);
 void moat_gate_maps_close(struct gate_maps *maps);
+/* Closes the maps and removes their pins. */
+void moat_gate_maps_remove(struct gate_maps *maps, const char *pin_path);
 /* Element `index`, mapped. */
 void *moat_gate_maps_element(const struct gate_maps *maps, enum gate_map_id id, uint32_t index);
 /* One array map of `entries` values, mmapable; its descriptor, or a negative errno. */

@@ -252,8 +252,18 @@ int moat_gate_maps_open(struct gate_maps *maps, const char *pin_path, uint32_t c
 		return moat_error_set(error, -errno, "making %s: %s", directory, strerror(errno));
 	r = create_all(maps, pin_path, error);
 	if (r < 0)
-		moat_gate_remove_dir(directory);
+		moat_gate_maps_remove(maps, pin_path);
 	return r;
+}
+
+void moat_gate_maps_remove(struct gate_maps *maps, const char *pin_path)
+{
+	char directory[PATH_MAX];
+
+	/* reading a directory takes a descriptor, and may be here for want of one */
+	moat_gate_maps_close(maps);
+	if (moat_gate_path(directory, "%s/maps", pin_path))
+		moat_gate_remove_dir(directory);
 }
 
 void moat_gate_maps_close(struct gate_maps *maps)

@@ -104,9 +104,35 @@ static void test_open(void)
 	CU_ASSERT_EQUAL(gate_fixture_counters(&gate).in.packets, 1);
 }
 
+/* A first load leaves nothing behind where it fails. */
+static void test_first_open(void)
+{
+	char pin_path[sizeof(gate.pin_path) + 8];
+	const struct moat_gate_options options = { .pin_path = pin_path,
+						   .cells = 1024,
+						   .nodes = 1024 };
+	struct moat_gate *first = NULL;
+	struct moat_error error = {};
+	int failed = 0, r = -1;
+
+	snprintf(pin_path, sizeof(pin_path), "%s-first", gate.pin_path);
+	for (int spare = 0; r < 0 && spare < SPARE_MAX; spare++) {
+		limit_descriptors(spare);
+		r = moat_gate_open(&options, &first, &error);
+		limit_descriptors(-1);
+		failed += r < 0;
+		CU_ASSERT_EQUAL(access(pin_path, F_OK) == 0, r == 0);
+	}
+	CU_ASSERT_EQUAL(r, 0);
+	CU_ASSERT(failed > 15);
+	moat_gate_close(first);
+	CU_ASSERT_EQUAL(moat_gate_detach(pin_path, &error), 0);
+}
+
 static const struct moat_test tests[] = {
 	{ "attach again", test_attach },
 	{ "open again", test_open },
+	{ "open for the first time", test_first_open },
 	{ NULL, NULL },
 };
 
