@@ -424,6 +424,9 @@ static int open_detection(struct moat_appliance *appliance, struct moat_error *e
 	int r;
 
 	options.detect.mode = moat_appliance_modes(appliance->config);
+	/* as the gate's: whoever knows the seed can fill a place of the tables at will */
+	if (options.detect.seed == 0)
+		options.detect.seed = moat_gate_hash_seed(appliance->gate);
 	r = moat_detection_new(&options, &appliance->detection, error);
 	if (r == 0)
 		r = moat_top_new(appliance->gate, moat_appliance_has_gateway(appliance->config),

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* moat status: the whole appliance on one screen. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "ctl/cmd.h"
 #include "dataplane/base/cleanup.h"
+
+/* Of the names that the lines below the tables begin with. */
+#define LABEL_WIDTH 12
 
 struct sums {
 	double passed, dropped;
@@ -119,11 +123,12 @@ static void print_detectors(const json_t *status)
 	json_array_foreach(moat_json_at(status, "detect.detectors"), i, detector) {
 		bool active = moat_json_flag(detector, "active");
 
-		printf("            ");
-		moat_term_print(stdout, active ? MOAT_STYLE_GOOD : MOAT_STYLE_DIM, "%-8s",
+		printf("%*s", LABEL_WIDTH, "");
+		moat_term_print(stdout, active ? MOAT_STYLE_GOOD : MOAT_STYLE_DIM, "%-10s",
 				active ? "active" : "inactive");
-		printf("  %s: %s\n", moat_json_text(detector, "name"),
-		       moat_json_text(detector, "title"));
+		moat_term_wrap(stdout, MOAT_STYLE_PLAIN, LABEL_WIDTH + 10,
+			       moat_json_text(detector, "title"));
+		putchar('\n');
 	}
 }
 
@@ -131,15 +136,16 @@ static void print_detection(const json_t *status)
 {
 	bool learning = strcmp(moat_json_text(status, "detect.state"), "learning") == 0;
 
-	printf("\nDetection   ");
+	printf("\n%-*s", LABEL_WIDTH, "Detection");
 	if (learning)
 		moat_term_print(stdout, MOAT_STYLE_WARN, "learning %.0f %%",
 				100 * moat_json_number(status, "detect.learned"));
 	else
 		moat_term_print(stdout, MOAT_STYLE_GOOD, "active");
-	printf(", %.0f hosts, %.0f clusters, %.0f known sources, %.0f findings so far, window judged in %.1f ms\n",
+	printf(", %.0f hosts, %.0f clusters, %.0f known sources\n",
 	       moat_json_number(status, "detect.hosts"), moat_json_number(status, "detect.clusters"),
-	       moat_json_number(status, "detect.known_sources"),
+	       moat_json_number(status, "detect.known_sources"));
+	printf("%*s%.0f findings so far, window judged in %.1f ms\n", LABEL_WIDTH, "",
 	       moat_json_number(status, "detect.findings_opened"),
 	       moat_json_number(status, "detect.tick_us") / 1000);
 	print_detectors(status);
@@ -159,14 +165,30 @@ static void print_response(const json_t *status)
 	       moat_json_number(status, "rules.deny"), moat_json_number(status, "rules.commits"));
 }
 
+static void print_loss(const char *value, const char *text)
+{
+	moat_auto_free char *line = NULL;
+
+	if (asprintf(&line, "%s %s", value, text) < 0) {
+		line = NULL;
+		return;
+	}
+	printf("%*s", LABEL_WIDTH, "");
+	moat_term_wrap(stdout, MOAT_STYLE_WARN, LABEL_WIDTH, line);
+	putchar('\n');
+}
+
 /* What should be 0 and isn't. */
 static void print_losses(const json_t *status)
 {
 	static const struct {
 		const char *path, *text;
 	} losses[] = {
-		{ "cells.unaccounted",
-		  "ends of packets found no cell: random sources, or raise gate.cells" },
+		{ "cells.unaccounted_to",
+		  "packets to hosts without a counter: floods on them can go unseen; raise gate.cells" },
+		{ "cells.unaccounted_from",
+		  "packets of more sources than there are counters: as expected of a flood with forged ones "
+		  "(its victims have counters of their own); if there was none, raise gate.cells" },
 		{ "detect.hosts_refused", "hosts were left out: raise detect.hosts" },
 		{ "detect.windows_late", "windows were closed late: the machine is busy" },
 		{ "detect.findings_lost", "findings were lost on the way to the responder" },
@@ -185,8 +207,7 @@ static void print_losses(const json_t *status)
 		char text[MOAT_TERM_TEXT_LEN];
 
 		if (value > 0)
-			moat_term_print(stdout, MOAT_STYLE_WARN, "            %s %s\n",
-					moat_term_grouped((uint64_t)value, text), losses[i].text);
+			print_loss(moat_term_grouped((uint64_t)value, text), losses[i].text);
 	}
 }
 

@@ -482,6 +482,7 @@ int moat_config_default(struct moat_config **ret_config)
 	config->sample_pass = 64;
 	config->sample_drop = 1024;
 	config->detect = moat_detect_config_default();
+	config->detect.seed = 0;
 	config->respond.mode = MOAT_RESPOND_OBSERVE;
 	config->respond.max_rules = 64;
 	config->respond.hold_ns = 60 * MOAT_NS_PER_S;

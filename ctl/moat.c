@@ -175,6 +175,7 @@ static int parse_options(int argc, char **argv, struct moat_cmd *cmd, bool *help
 			return r;
 	}
 	moat_term_set_color(color, stdout);
+	moat_term_set_width(stdout);
 	return 0;
 }
 

@@ -63,7 +63,7 @@ static void probe_interface(struct moat_probe *probe, int fd, const char *interf
 	snprintf(probe->found, sizeof(probe->found), "driver %s, %u receive queues", driver,
 		 moat_wire_queues(interface));
 	snprintf(probe->use, sizeof(probe->use), "gate: %s XDP; AF_XDP: %s",
-		 native ? "native" : "generic", zerocopy ? "zero-copy" : "copy");
+		 native ? "native" : "generic", zerocopy ? "zero-copy, or copy if refused" : "copy");
 }
 
 size_t moat_probe_interfaces(struct moat_probe *ret_probes, size_t max)

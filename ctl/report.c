@@ -156,21 +156,25 @@ static void add_head(struct moat_cell_head *sum, const struct moat_cell_head *he
 
 static json_t *cells_of(const struct moat_appliance *appliance)
 {
-	struct moat_cell_head sum = { 0 };
+	struct moat_cell_head to = { 0 }, from = { 0 };
 
 	for (uint32_t cpu = 0; cpu < moat_gate_cpus(appliance->gate); cpu++) {
 		struct moat_gate_cells cells;
 
 		moat_gate_cells(appliance->gate, cpu, &cells);
-		add_head(&sum, cells.to_head);
-		add_head(&sum, cells.from_head);
+		add_head(&to, cells.to_head);
+		add_head(&from, cells.from_head);
 	}
 	for (size_t i = 0; i < appliance->wire.worker_count; i++) {
-		add_head(&sum, moat_worker_cells(appliance->wire.workers[i])->to_head);
-		add_head(&sum, moat_worker_cells(appliance->wire.workers[i])->from_head);
+		add_head(&to, moat_worker_cells(appliance->wire.workers[i])->to_head);
+		add_head(&from, moat_worker_cells(appliance->wire.workers[i])->from_head);
 	}
-	return json_pack("{s:I,s:I,s:I}", "accounted", (json_int_t)sum.accounted, "unaccounted",
-			 (json_int_t)sum.unaccounted, "takeovers", (json_int_t)sum.takeovers);
+	return json_pack("{s:I,s:I,s:I,s:I,s:I}", "accounted",
+			 (json_int_t)(to.accounted + from.accounted), "unaccounted",
+			 (json_int_t)(to.unaccounted + from.unaccounted), "unaccounted_to",
+			 (json_int_t)to.unaccounted, "unaccounted_from",
+			 (json_int_t)from.unaccounted, "takeovers",
+			 (json_int_t)(to.takeovers + from.takeovers));
 }
 
 static json_t *mode_names(uint32_t modes)

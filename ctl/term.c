@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "dataplane/base/cleanup.h"
@@ -13,6 +14,7 @@
 #define GAP 2
 
 static bool use_color;
+static size_t columns = MOAT_TERM_WIDTH;
 
 void moat_term_set_color(enum moat_color_mode mode, FILE *file)
 {
@@ -20,6 +22,16 @@ void moat_term_set_color(enum moat_color_mode mode, FILE *file)
 
 	use_color = mode == MOAT_COLOR_ALWAYS ||
 		    (mode == MOAT_COLOR_AUTO && isatty(fileno(file)) && !(no_color && *no_color));
+}
+
+void moat_term_set_width(FILE *file)
+{
+	struct winsize size = { 0 };
+
+	columns = MOAT_TERM_WIDTH;
+	if (ioctl(fileno(file), TIOCGWINSZ, &size) == 0 && size.ws_col >= MOAT_TERM_WIDTH_MIN &&
+	    size.ws_col < MOAT_TERM_WIDTH)
+		columns = size.ws_col;
 }
 
 static const char *style_begin(enum moat_style style)
@@ -231,7 +243,7 @@ static void print_wrapped(FILE *file, const char *text, size_t room, size_t marg
 void moat_term_wrap(FILE *file, enum moat_style style, size_t column, const char *text)
 {
 	fputs(style_begin(style), file);
-	print_wrapped(file, text, MOAT_TERM_WIDTH - column, column);
+	print_wrapped(file, text, columns - column, column);
 	fputs(style_end(style), file);
 }
 
@@ -245,7 +257,7 @@ static void print_row(const struct moat_table *table, FILE *file, const char *in
 		const char *text = is_header ? header_text(table->headers[c]) : cells[c];
 		size_t length = strlen(text);
 		bool is_last = c + 1 == table->column_count;
-		size_t room = margin + 20 < MOAT_TERM_WIDTH ? MOAT_TERM_WIDTH - margin : 20;
+		size_t room = margin + 20 < columns ? columns - margin : 20;
 
 		if (is_right(table->headers[c])) {
 			pad(file, widths[c] - length);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #define MOAT_TERM_WIDTH 100
+#define MOAT_TERM_WIDTH_MIN 60
 #define MOAT_TERM_TEXT_LEN 32
 #define MOAT_TABLE_COLUMNS 10
 
@@ -30,6 +31,10 @@ enum moat_style {
 /* Whether styles show on `file`: AUTO asks whether it is a terminal and NO_COLOR isn't set. */
 void moat_term_set_color(enum moat_color_mode mode, FILE *file);
 
+/* Wraps at the width of the terminal that `file` is, within MOAT_TERM_WIDTH_MIN and MOAT_TERM_WIDTH, the
+ * latter where it is none. */
+void moat_term_set_width(FILE *file);
+
 /* Prints in a style. Control characters in the text come out as '?'. */
 __attribute__((format(printf, 3, 4))) void moat_term_print(FILE *file, enum moat_style style,
 							   const char *format, ...);
@@ -40,7 +45,7 @@ const char *moat_term_scaled(double value, char ret_text[MOAT_TERM_TEXT_LEN]);
 const char *moat_term_bytes(double value, char ret_text[MOAT_TERM_TEXT_LEN]);
 const char *moat_term_duration(double seconds, char ret_text[MOAT_TERM_TEXT_LEN]);
 
-/* Prints a text in a style, wrapped at MOAT_TERM_WIDTH; `column` is where the line has got to, and where
+/* Prints a text in a style, wrapped at the width; `column` is where the line has got to, and where
  * the lines that follow begin. */
 void moat_term_wrap(FILE *file, enum moat_style style, size_t column, const char *text);
 

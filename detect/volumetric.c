@@ -85,7 +85,8 @@ static double limit_of(const struct moat_detect_config *config, const struct moa
 			*ret_by_guard = false;
 		}
 	}
-	limit = fmax(limit, floor_pps) * flood->ease;
+	/* a floor of 0 still asks for a packet a second: the score is a ratio to the limit */
+	limit = fmax(fmax(limit, floor_pps), 1) * flood->ease;
 	if (host->open & (1u << flood->kind))
 		limit *= HYSTERESIS;
 	return limit;

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Tables and numbers as people read them. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "ctl/term.h"
 #include "dataplane/base/cleanup.h"
@@ -76,6 +79,35 @@ static void test_wrap(void)
 	}
 }
 
+/* A narrower terminal is filled, not overrun. */
+static void test_terminal(void)
+{
+	static const char words[] = "one two three four five six seven eight nine ten eleven twelve thirteen "
+				    "fourteen fifteen sixteen seventeen eighteen nineteen twenty";
+	const struct winsize size = { .ws_row = 24, .ws_col = 80 };
+	moat_auto_free char *text = NULL;
+	moat_auto_fclose FILE *terminal = NULL;
+	size_t length, width = 0, widest = 0;
+	FILE *out = open_memstream(&text, &length);
+	int master = posix_openpt(O_RDWR | O_NOCTTY);
+
+	CU_ASSERT_FATAL(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
+	terminal = fopen(ptsname(master), "r+");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(terminal);
+	CU_ASSERT_EQUAL(ioctl(master, TIOCSWINSZ, &size), 0);
+	moat_term_set_width(terminal);
+	moat_term_wrap(out, MOAT_STYLE_PLAIN, 12, words);
+	fclose(out);
+	for (const char *c = text; *c; c++) {
+		width = *c == '\n' ? 0 : width + 1;
+		widest = width > widest ? width : widest;
+	}
+	/* the first line begins at column 12 already */
+	CU_ASSERT(widest > 68 && widest <= 80);
+	moat_term_set_width(stdin); /* none: back to the default */
+	close(master);
+}
+
 static void test_color(void)
 {
 	char *text = NULL;
@@ -94,8 +126,8 @@ static void test_color(void)
 int main(void)
 {
 	static const struct moat_test tests[] = {
-		{ "numbers", test_numbers }, { "table", test_table }, { "wrap", test_wrap },
-		{ "color", test_color },     { NULL, NULL },
+		{ "numbers", test_numbers }, { "table", test_table },       { "wrap", test_wrap },
+		{ "color", test_color },     { "terminal", test_terminal }, { NULL, NULL },
 	};
 
 	return moat_test_main("term", tests);

@@ -3,6 +3,7 @@
  * The whole engine on scripted traffic: floods and look-alikes are found in time and get the right rule,
  * legitimate steps that were never seen in training are left alone.
  */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -283,6 +284,30 @@ static void test_forged_scans(void)
 	traffic.event_count = 0;
 	attack_for(MOAT_FINDING_UDP_FLOOD, 30000, false, 1);
 	CU_ASSERT_PTR_NOT_NULL(traffic_find(&traffic, MOAT_FINDING_UDP_FLOOD, MOAT_FINDING_OPEN));
+	traffic_end(&traffic);
+}
+
+/* No floor, no history of the kind: the score is still a number. */
+static void test_no_floor(void)
+{
+	struct moat_detect_config config = lab_config();
+	const struct moat_finding *last;
+
+	memset(config.floor_pps, 0, sizeof(config.floor_pps));
+	config.sensitivity = 100;
+	traffic_begin(&traffic, &config);
+	for (uint32_t i = 0; i < SECONDS(LEARN_S + 5); i++) {
+		traffic_web(&traffic, 50, 20);
+		traffic_tick(&traffic);
+	}
+	for (uint32_t i = 0; i < SECONDS(1); i++) {
+		traffic_web(&traffic, 50, 20);
+		traffic_icmp_flood(&traffic, 20);
+		traffic_tick(&traffic);
+	}
+	last = traffic_last(&traffic, MOAT_FINDING_ICMP_FLOOD);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(last);
+	CU_ASSERT(isfinite(last->score) && last->score >= 1);
 	traffic_end(&traffic);
 }
 
@@ -611,6 +636,7 @@ static const struct moat_test tests[] = {
 	{ "a scan that begins slowly", test_slow_start },
 	{ "a scan in the name of a client", test_scan_of_client },
 	{ "forged scans", test_forged_scans },
+	{ "no floor", test_no_floor },
 	{ "attacks in a row", test_attacks_in_a_row },
 	{ "a creeping flood", test_creeping },
 	{ "hosts that are not protected", test_not_protected },
