@@ -24,8 +24,8 @@ def traces(pid):
     """What a run with this pid has in the system: names are the pid in hex."""
     run = f"{pid:x}"
     found = [name for name in (os.listdir("/run/netns") if os.path.isdir("/run/netns") else ()) if name.startswith(f"{topology.PREFIX}{run}-")]
-    found += [path for path in (f"{topology.RUN_ROOT}/{run}", f"{topology.BPFFS}/{topology.PREFIX}{run}")
-              if os.path.exists(path)]
+    pins = f"{topology.BPFFS}/{topology.PREFIX}{run}"
+    found += [path for path in (f"{topology.RUN_ROOT}/{run}", pins, topology.gate_lock(pins)) if os.path.exists(path)]
     for entry in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{entry}/cmdline", "rb") as cmdline:

@@ -8,6 +8,7 @@
 Every name carries the run's id. What a run made is written to RUN_ROOT before it is made, so that a later
 run (or `lab.py --down`) can remove what a killed one left, and only that.
 """
+import contextlib
 import ctypes
 import json
 import os
@@ -231,12 +232,19 @@ class Lab:
 # ---- what dead runs left -----------------------------------------------------------------------------------
 
 
+def gate_lock(pins):
+    """The lock file that the gate keeps for its pins (dataplane/gate.c)."""
+    return f"/run/moat-gate{pins.replace('/', '-')}.lock"
+
+
 def _remove(directory, namespaces, pins):
     for name in namespaces:
         if os.path.exists(f"/run/netns/{name}"):
             subprocess.run(["ip", "netns", "del", name], capture_output=True, timeout=20, check=False)
     if os.path.basename(pins).startswith(PREFIX):
         shutil.rmtree(pins, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(gate_lock(pins))
     shutil.rmtree(directory, ignore_errors=True)
 
 
