@@ -83,13 +83,15 @@ def link_of(interface):
 
 def set_up():
     run("ip", "netns", "add", SPACE)
-    def enter(*command):
-        run(*ENTER, *command)
+    run(*ENTER, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1",
+        "net.ipv6.conf.default.disable_ipv6=1")
+    set_up_link()
 
-    enter("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1")
-    enter("ip", "link", "add", "gate0", "type", "veth", "peer", "name", "peer0")
+
+def set_up_link():
+    run(*ENTER, "ip", "link", "add", "gate0", "type", "veth", "peer", "name", "peer0")
     for name in ("gate0", "peer0"):
-        enter("ip", "link", "set", name, "up")
+        run(*ENTER, "ip", "link", "set", name, "up")
 
 
 def test_refusals():
@@ -142,6 +144,23 @@ def test_foreign():
     owner.close()
     expect("and left alone", link_of("gate0")["xdp"]["prog"]["id"] == before)
     run(*ENTER, "ip", "link", "set", "dev", "gate0", "xdp", "off")
+
+
+def test_interface_gone():
+    """An interface that goes away and comes back under its name, while nobody has the gate open, is a new
+    port; what is pinned for the old one doesn't stand in the way."""
+    owner = Owner()
+    expect("attached", "native" in owner.info, owner.attached)
+    owner.kill()
+    run(*ENTER, "ip", "link", "del", "gate0")
+    set_up_link()
+    owner = Owner()
+    expect("opened without it", owner.opened == {"result": 0}, owner.opened)
+    expect("attached anew", (owner.info.get("adopted"), owner.info.get("native"), owner.info.get("ports")) ==
+           (False, True, 0), (owner.attached, owner.info))
+    expect("in driver mode", link_of("gate0").get("xdp", {}).get("mode") == 1, link_of("gate0"))
+    owner.ask("release")
+    owner.close()
 
 
 def test_adoption():
@@ -209,6 +228,7 @@ def main():
         test_attach()
         test_fallback()
         test_foreign()
+        test_interface_gone()
         test_swap(test_adoption())
         test_detach()
     finally:
