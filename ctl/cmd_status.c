@@ -115,6 +115,19 @@ static void print_reasons(const json_t *status)
 	moat_table_print(&table, stdout, "");
 }
 
+/* "FIRST SECOND" from a column on, wrapped. */
+static void print_pair(enum moat_style style, int column, const char *first, const char *second)
+{
+	moat_auto_free char *line = NULL;
+
+	if (asprintf(&line, "%s %s", first, second) < 0) {
+		line = NULL;
+		return;
+	}
+	moat_term_wrap(stdout, style, (size_t)column, line);
+	putchar('\n');
+}
+
 static void print_detectors(const json_t *status)
 {
 	size_t i;
@@ -122,13 +135,14 @@ static void print_detectors(const json_t *status)
 
 	json_array_foreach(moat_json_at(status, "detect.detectors"), i, detector) {
 		bool active = moat_json_flag(detector, "active");
+		char name[64];
 
 		printf("%*s", LABEL_WIDTH, "");
 		moat_term_print(stdout, active ? MOAT_STYLE_GOOD : MOAT_STYLE_DIM, "%-10s",
 				active ? "active" : "inactive");
-		moat_term_wrap(stdout, MOAT_STYLE_PLAIN, LABEL_WIDTH + 10,
-			       moat_json_text(detector, "title"));
-		putchar('\n');
+		snprintf(name, sizeof(name), "%s:", moat_json_text(detector, "name"));
+		print_pair(MOAT_STYLE_PLAIN, LABEL_WIDTH + 10, name,
+			   moat_json_text(detector, "title"));
 	}
 }
 
@@ -165,19 +179,6 @@ static void print_response(const json_t *status)
 	       moat_json_number(status, "rules.deny"), moat_json_number(status, "rules.commits"));
 }
 
-static void print_loss(const char *value, const char *text)
-{
-	moat_auto_free char *line = NULL;
-
-	if (asprintf(&line, "%s %s", value, text) < 0) {
-		line = NULL;
-		return;
-	}
-	printf("%*s", LABEL_WIDTH, "");
-	moat_term_wrap(stdout, MOAT_STYLE_WARN, LABEL_WIDTH, line);
-	putchar('\n');
-}
-
 /* What should be 0 and isn't. */
 static void print_losses(const json_t *status)
 {
@@ -206,8 +207,11 @@ static void print_losses(const json_t *status)
 		double value = moat_json_number(status, losses[i].path);
 		char text[MOAT_TERM_TEXT_LEN];
 
-		if (value > 0)
-			print_loss(moat_term_grouped((uint64_t)value, text), losses[i].text);
+		if (value > 0) {
+			printf("%*s", LABEL_WIDTH, "");
+			print_pair(MOAT_STYLE_WARN, LABEL_WIDTH,
+				   moat_term_grouped((uint64_t)value, text), losses[i].text);
+		}
 	}
 }
 

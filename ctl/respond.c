@@ -191,22 +191,32 @@ static void del_entry(struct moat_respond *respond, struct entry *entry, const c
 	clear(respond, entry);
 }
 
-/* A standing rule with the same match but another action or rate is in the new one's way. */
+static struct entry *holder_of(struct moat_respond *respond, uint32_t id)
+{
+	for (size_t i = 0; i < MOAT_ARRAY_SIZE(respond->entries); i++) {
+		if (respond->entries[i].rule == id)
+			return &respond->entries[i];
+	}
+	return NULL;
+}
+
+/* A standing rule with the same match but another action or rate is in the new one's way. A drop from before
+ * a restart is not: it was chosen when the victim's normal traffic was known, which now has to be learned
+ * anew in the midst of the attack. */
 static bool make_way(struct moat_respond *respond, const struct moat_rule *rule, uint32_t id)
 {
 	const struct moat_rule *standing = respond->ops->find(respond->userdata, id);
+	struct entry *holder = holder_of(respond, id);
 
 	if (!standing || strcmp(standing->owner, MOAT_RESPOND_OWNER) != 0)
 		return false;
 	if (standing->action == rule->action && standing->rate_pps == rule->rate_pps &&
 	    standing->flags == rule->flags)
 		return false;
-	for (size_t i = 0; i < MOAT_ARRAY_SIZE(respond->entries); i++) {
-		if (respond->entries[i].rule == id) {
-			clear(respond, &respond->entries[i]);
-			break;
-		}
-	}
+	if (!holder && standing->action == MOAT_ACTION_DROP && rule->action == MOAT_ACTION_LIMIT)
+		return false;
+	if (holder)
+		clear(respond, holder);
 	respond->ops->del(respond->userdata, id, "replaced");
 	respond->counters.replaced++;
 	return true;

@@ -295,6 +295,29 @@ static void test_vanished(void)
 	end(respond);
 }
 
+/* A drop from before a restart isn't softened by who knows less now; it goes when the finding closes. */
+static void test_restart(void)
+{
+	static const char *const limit53[] = {
+		"limit 5000/s prefer-known dst 198.51.100.7 proto udp sport 53", NULL
+	};
+	struct moat_respond *respond = begin(MOAT_RESPOND_ENFORCE, 8, NULL);
+	struct moat_rule rule;
+
+	CU_ASSERT_EQUAL_FATAL(moat_rule_parse(drop53[0], NOW, &rule, NULL), 0);
+	snprintf(rule.owner, sizeof(rule.owner), MOAT_RESPOND_OWNER);
+	rule.expires_ns = NOW + 5;
+	CU_ASSERT_EQUAL(moat_ruleset_add(set, &rule, NULL), 0);
+	moat_respond_finding(respond, finding_of(1, MOAT_FINDING_OPEN, limit53), NOW);
+	moat_respond_finding(respond, finding_of(1, MOAT_FINDING_UPDATE, limit53), NOW + HOLD / 2);
+	CU_ASSERT_EQUAL_FATAL(count_rules(), 1);
+	CU_ASSERT_EQUAL(first_rule()->action, MOAT_ACTION_DROP);
+	CU_ASSERT_EQUAL(first_rule()->expires_ns, NOW + HOLD / 2 + HOLD);
+	moat_respond_finding(respond, finding_of(1, MOAT_FINDING_CLOSED, limit53), NOW + HOLD);
+	CU_ASSERT_EQUAL(count_rules(), 0);
+	end(respond);
+}
+
 /* A finding whose end was lost holds no place for ever. */
 static void test_lost_end(void)
 {
@@ -375,6 +398,7 @@ int main(void)
 		{ "observe", test_observe },
 		{ "dismissed", test_dismissed },
 		{ "vanished", test_vanished },
+		{ "restart", test_restart },
 		{ "lost end", test_lost_end },
 		{ "displacement", test_displacement },
 		{ "standing rules", test_standing_rules },
