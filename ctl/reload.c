@@ -58,6 +58,9 @@ static const char *fixed_difference(const struct moat_config *before,
 		return "detect.hosts, clusters or seed";
 	if (!same_wires(before, after))
 		return "a port's role, peer or mode";
+	if (!moat_appliance_has_gateway(before) && (before->sample_pass != after->sample_pass ||
+						    before->sample_drop != after->sample_drop))
+		return "gate.sample_pass or sample_drop of workers";
 	return NULL;
 }
 

@@ -214,6 +214,20 @@ static void judge_window(struct moat_detect *detect, struct moat_track *track,
 						  suspect, detect);
 }
 
+/*
+ * A conversation has two sides. Where most are seen with both of them, one that isn't answered makes nobody
+ * known: its source may be forged (RSTs are no answer: they are what forged ACKs get). Whether they are is
+ * learned with everything else, and then stays: else forged ones in great number could teach it away.
+ */
+static bool is_answered(struct moat_detect *detect, const struct moat_host_window *second)
+{
+	bool answered = second->to.tcp_ack + second->to.udp > 0;
+
+	if (detect->learning)
+		detect->conversations[answered]++;
+	return answered || detect->conversations[1] <= detect->conversations[0];
+}
+
 /* Once a second for each host: what it did was normal, unless anything about it was suspicious lately. */
 static void learn_second(struct moat_detect *detect, struct moat_track *track,
 			 const struct moat_host_window *second)
@@ -230,7 +244,7 @@ static void learn_second(struct moat_detect *detect, struct moat_track *track,
 	/* nobody becomes known during an attack: its sources would be the first */
 	if (detect->alarm_ns && detect->now_ns - detect->alarm_ns < CALM_NS)
 		return;
-	if (moat_track_converse(track, second))
+	if (moat_track_converse(track, second) && is_answered(detect, second))
 		moat_known_sources_add(detect->known, &second->addr);
 }
 

@@ -70,7 +70,8 @@ void moat_detect_tick(struct moat_detect *detect, const struct moat_cell_source 
 		      size_t count, uint32_t window, uint64_t start_ns, uint64_t length_ns);
 
 /* Sources that have held conversations (packets in at least 3 different seconds, TCP with ACKs or UDP
- * answered or repeated, and not part of a finding): calls `handler` for each, for the known filter. */
+ * answered or repeated, and not part of a finding; answered, where the answers are seen): calls `handler`
+ * for each, for the known filter. */
 typedef void (*moat_known_fn)(void *userdata, const struct moat_addr *addr);
 void moat_detect_known(const struct moat_detect *detect, moat_known_fn handler, void *userdata);
 

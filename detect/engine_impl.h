@@ -54,8 +54,9 @@ struct moat_detect {
 	uint64_t begin_ns, now_ns, fit_ns;
 	uint64_t window_start_ns;
 	bool learning;
-	double busy_pps;   /* below this rate no flood detector can have a suspicion */
-	uint64_t alarm_ns; /* end of the last window with a suspicion of anyone */
+	double busy_pps;           /* below this rate no flood detector can have a suspicion */
+	uint64_t conversations[2]; /* seconds of them while learning: without answers, with */
+	uint64_t alarm_ns;         /* end of the last window with a suspicion of anyone */
 
 	uint32_t current; /* the host whose window is with the detectors */
 	const struct moat_host_window *current_window, *current_second;

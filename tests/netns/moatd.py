@@ -444,6 +444,8 @@ events: {{path: {directory}/events.json}}
         expect(not ping(1, "10.78.3.2"), "the rule drops them")
         moat.ask("rules", "del", str(rule["id"]))
         expect(ping(3, "10.78.3.2"), "they pass again")
+        moat.write(config + "gate: {sample_pass: 7}\n")
+        expect("can't change while moatd runs" in moat.refused("reload"), "what workers don't follow is refused")
         status = balanced(moat.ask("status"))
         expect(len(status["workers"]) >= 2 and status["detect"]["modes"] == ["wire"], "workers", status["workers"])
         expect(moat.stop() == 0, "a clean end", moat.log())

@@ -623,6 +623,35 @@ static void test_known(void)
 	traffic_end(&traffic);
 }
 
+/* Forged ACKs, as slowly as clients', make nobody known where answers can be seen. */
+static void test_forged_conversations(void)
+{
+	int before[2] = { 0 }, after[2] = { 0 };
+
+	begin_learned(true);
+	moat_detect_known(traffic.detect, count_known, before);
+	CU_ASSERT(before[0] >= 60);
+	for (uint32_t i = 0; i < SECONDS(10); i++) {
+		traffic_legit(&traffic, 1);
+		for (uint32_t n = 0; n < 100; n++) {
+			struct traffic_packet p = { .dst = traffic_server(7),
+						    .proto = 6,
+						    .flags = MOAT_TCP_ACK,
+						    .sport = 40000,
+						    .dport = 80,
+						    .len = 52 };
+
+			moat_addr_from_v4(&p.src, __builtin_bswap32(0x0a010000u + n));
+			traffic_packet(&traffic, &p);
+		}
+		traffic_tick(&traffic);
+	}
+	CU_ASSERT_EQUAL(traffic.event_count, 0);
+	moat_detect_known(traffic.detect, count_known, after);
+	CU_ASSERT(after[0] < before[0] + 50);
+	traffic_end(&traffic);
+}
+
 static const struct moat_test tests[] = {
 	{ "a SYN flood is dropped by its headers", test_syn_flood },
 	{ "a SYN flood like clients is limited", test_syn_look_alike },
@@ -651,6 +680,7 @@ static const struct moat_test tests[] = {
 	{ "an attack in progress at the start", test_cold_start },
 	{ "an adopted table", test_adopted_table },
 	{ "known sources", test_known },
+	{ "forged conversations", test_forged_conversations },
 	{ NULL, NULL },
 };
 
