@@ -116,10 +116,11 @@ static void wait_for(struct moat_sink *sink, uint64_t written, uint64_t failed)
 static void test_torn(void)
 {
 	moat_auto_fclose FILE *file = NULL;
+	const struct sigaction ignore = { .sa_handler = SIG_IGN };
 	struct moat_sink *sink = NULL;
 	char text[64] = "";
 
-	signal(SIGXFSZ, SIG_IGN);
+	CU_ASSERT_EQUAL(sigaction(SIGXFSZ, &ignore, NULL), 0);
 	CU_ASSERT_EQUAL_FATAL(moat_sink_new(path, 64, &sink, NULL), 0);
 	limit_files(12);
 	CU_ASSERT_TRUE(moat_sink_write(sink, "{\"a\":1}"));
