@@ -17,6 +17,7 @@ import time
 
 BUILD = os.environ.get("MOAT_BUILD", "build")
 MOATD, MOAT = (os.path.abspath(os.path.join(BUILD, "ctl", name)) for name in ("moatd", "moat"))
+SOURCE = os.environ.get("MOAT_SOURCE") or os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
 PREFIX = f"moatd{os.getpid()}"
 CLIENT, GATEWAY, SERVER = (f"{PREFIX}-{part}" for part in ("c", "g", "s"))
 CLIENT_IP, SERVER_IP = "10.78.1.2", "10.78.2.2"
@@ -115,6 +116,7 @@ class Appliance:
         self.socket = os.path.join(directory, "run/control.sock")
         self.write(config or CONFIG.format(dir=directory, pins=PINS, port="g0", mode=mode, more=more))
         self.process = None
+        self.prefix = ()
 
     def write(self, text):
         with open(self.path, "w", encoding="ascii") as out:
@@ -124,7 +126,8 @@ class Appliance:
         with open(os.path.join(self.dir, "log"), "w", encoding="utf-8") as log:
             # unlike "ip netns exec" this leaves the mounts alone: the gate is pinned below /sys/fs/bpf
             self.process = subprocess.Popen(
-                ("nsenter", f"--net=/run/netns/{GATEWAY}", MOATD, "--config", self.path), stdout=log, stderr=log)
+                (*self.prefix, "nsenter", f"--net=/run/netns/{GATEWAY}", MOATD, "--config", self.path), stdout=log,
+                stderr=log)
         # a socket that a killed one left doesn't answer
         wait_for(lambda: self.process.poll() is not None or
                  run(MOAT, "--socket", self.socket, "status", check=False).returncode == 0, "moatd answers", 20)
@@ -426,6 +429,19 @@ def test_start_errors(directory):
         pid = moat.ask("status")["pid"]
         expect(done.returncode == 1 and f"running already with pid {pid} " in done.stderr, "a second one", done.stderr)
         expect(moat.ask("status")["pid"] == pid, "the first one goes on")
+
+
+def test_unit(directory):
+    """What the systemd unit leaves writable below /run is enough: ProtectSystem=strict makes the rest read-only."""
+    with open(os.path.join(SOURCE, "ctl/units/moatd.service"), encoding="ascii") as unit:
+        settings = dict(line.strip().split("=", 1) for line in unit if "=" in line and not line.startswith("#"))
+    protect = "mount --rbind /run /run; mount -o remount,bind,ro /run; "
+    if settings["ProtectSystem"] != "strict" or "/run" in settings["ReadWritePaths"].split():
+        protect = ""
+    moat = Appliance(directory)
+    moat.prefix = ("unshare", "-m", "sh", "-ec", protect + 'exec "$@"', "sh")
+    with moat:
+        expect(moat.stop() == 0, "it starts and ends", moat.log())
 
 
 def test_wire(directory):
