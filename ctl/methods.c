@@ -314,7 +314,9 @@ static int do_rules_del(struct moat_appliance *appliance, struct moat_control_ca
 	if (text)
 		return del_entry(appliance, text, error);
 	if (id < 1 || id > UINT32_MAX)
-		return moat_error_set(error, -EINVAL, "params.id is missing: the number of a rule");
+		return moat_error_set(
+			error, -EINVAL,
+			"a rule has a number from 1 to 4294967295 (moat rules list shows it)");
 	r = moat_rulebook_del(appliance->rulebook, (uint32_t)id, "deleted by an operator");
 	if (r < 0)
 		moat_rulebook_drop(appliance->rulebook);

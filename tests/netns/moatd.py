@@ -300,6 +300,7 @@ def test_rules(directory):
                 (("add", "deny", "0.0.0.0/0"), "would deny everything"),
                 (("add", "drop", "proto", "udp", "dport", "19"), "matches the same already"),
                 (("del", "4711"), "there is no rule 4711"),
+                (("del", "0"), "a rule has a number from 1"),
                 (("del", "deny", "203.0.113.0/24"), "stands in the configuration"),
                 (("del", "deny", "203.0.112.0/24"), "doesn't stand"),
                 (("load", "/nonexistent"), "No such file")):
