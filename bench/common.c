@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,6 +91,17 @@ int moat_bench_begin(const char *bench, int argc, char **argv, int runs)
 	}
 	r = print_facts();
 	return r < 0 ? r : runs;
+}
+
+void moat_bench_progress(const char *bench, const char *case_name, int run, int runs)
+{
+	bool last = run >= runs;
+
+	if (isatty(STDERR_FILENO))
+		fprintf(stderr, "\r\033[K%s: %s: run %d of %d%s", bench, case_name, run, runs,
+			last ? "\n" : "");
+	else if (last)
+		fprintf(stderr, "%s: %s: %d runs\n", bench, case_name, runs);
 }
 
 void moat_bench_series_add(struct moat_bench_series *series, double value)

@@ -39,6 +39,10 @@ struct moat_bench_result {
  * prints the line of facts. Returns the runs to make, or -EINVAL after usage on stderr. */
 int moat_bench_begin(const char *bench, int argc, char **argv, int runs);
 
+/* Says on stderr that run `run` (from 1) of `runs` of a case is done: on a terminal by rewriting one line,
+ * elsewhere only once, when the last is. */
+void moat_bench_progress(const char *bench, const char *case_name, int run, int runs);
+
 /* Ignores what comes after MOAT_BENCH_RUNS_MAX values. */
 void moat_bench_series_add(struct moat_bench_series *series, double value);
 

@@ -154,9 +154,8 @@ static int measure(struct moat_gate *gate, uint32_t port, int runs)
 			moat_bench_series_add(&cases[i].above, ns - bare);
 			moat_gate_poll(gate, INT32_MAX, ignore_sample, NULL);
 		}
-		fprintf(stderr, "\rgate: run %d of %d", run + 1, runs);
+		moat_bench_progress("gate", "all cases", run + 1, runs);
 	}
-	fprintf(stderr, "\n");
 	for (size_t i = 0; i < CASES; i++) {
 		struct moat_bench_result result = { .bench = "gate",
 						    .case_name = cases[i].name,

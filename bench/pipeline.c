@@ -249,8 +249,7 @@ static int run_case(struct pool *pool, const struct bench_case *bench_case, int 
 		if (r < 0)
 			return r;
 		moat_bench_series_add(&piped, mpps);
-		fprintf(stderr, "pipeline: %s: run %d of %d: %.1f Mpps\n", bench_case->name, i + 1,
-			runs, mpps);
+		moat_bench_progress("pipeline", bench_case->name, i + 1, runs);
 	}
 	return moat_bench_report(&result, &piped);
 }

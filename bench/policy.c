@@ -137,7 +137,6 @@ static void bench_commit(struct moat_policy *policy, const struct moat_ruleset *
 	struct moat_bench_series series = { .count = 0 };
 	struct moat_error error = { 0 };
 
-	fprintf(stderr, "%s\n", case_name);
 	for (int i = 0; i < runs; i++) {
 		double begin = cpu_ns();
 
@@ -147,6 +146,7 @@ static void bench_commit(struct moat_policy *policy, const struct moat_ruleset *
 			return;
 		}
 		moat_bench_series_add(&series, (cpu_ns() - begin) / 1e6);
+		moat_bench_progress("policy", case_name, i + 1, runs);
 	}
 	report(case_name, "ms", goal_ms, &series);
 }
@@ -189,7 +189,6 @@ static void bench_load(void)
 		missed = 1;
 		return;
 	}
-	fputs("load_1m_lines\n", stderr);
 	fill(set, mixed_prefix, PREFIXES);
 	prefixes = moat_ruleset_prefixes(set, MOAT_LIST_DENY, &count);
 	for (size_t i = 0; i < count; i++) {
@@ -204,6 +203,7 @@ static void bench_load(void)
 
 		missed |= moat_ruleset_load(loaded, path, "bench", 0, NULL, NULL) != 0;
 		moat_bench_series_add(&series, (cpu_ns() - begin) / 1e6);
+		moat_bench_progress("policy", "load_1m_lines", i + 1, runs);
 	}
 	unlink(path);
 	report("load_1m_lines", "ms", 0, &series);
@@ -218,7 +218,6 @@ static void bench_judge(struct moat_policy *policy, const struct moat_headers *p
 	struct moat_bench_series series = { .count = 0 };
 	size_t others = 0;
 
-	fprintf(stderr, "%s\n", case_name);
 	for (int i = 0; i < runs; i++) {
 		double begin = cpu_ns();
 
@@ -231,6 +230,7 @@ static void bench_judge(struct moat_policy *policy, const struct moat_headers *p
 				moat_judge_quiesce(judge);
 		}
 		moat_bench_series_add(&series, (cpu_ns() - begin) / ROUNDS / PACKETS);
+		moat_bench_progress("policy", case_name, i + 1, runs);
 	}
 	moat_judge_quiesce(judge);
 	if (others) {

@@ -11,9 +11,10 @@ import sys
 
 FIELDS = ('bench', 'case', 'metric', 'unit', 'value', 'min', 'max', 'runs', 'baseline', 'ratio',
           'goal', 'ok')
-COLUMNS = (('bench', 12, '<'), ('case', 22, '<'), ('metric', 18, '<'), ('value', 10, '>'),
-           ('unit', 8, '<'), ('min', 10, '>'), ('max', 10, '>'), ('baseline', 10, '>'),
-           ('ratio', 6, '>'), ('goal', 9, '>'), ('ok', 3, '<'))
+# A bench's name stands above its rows, so that they fit 100 columns.
+COLUMNS = (('case', 21, '<'), ('metric', 14, '<'), ('value', 8, '>'), ('unit', 9, '<'),
+           ('min', 8, '>'), ('max', 8, '>'), ('baseline', 8, '>'), ('ratio', 7, '>'),
+           ('goal', 5, '>'), ('ok', 3, '<'))
 
 
 def text(value):
@@ -27,6 +28,12 @@ def text(value):
     return str(value)
 
 
+def said(entry):
+    """A line of facts about the machine, short enough for a terminal."""
+    machine = entry.get('machine', entry)
+    return ', '.join(f'{name} {text(value)}' for name, value in machine.items())
+
+
 def row(cells):
     return ' '.join(f'{cell:{align}{width}}'
                     for cell, (_, width, align) in zip(cells, COLUMNS)).rstrip()
@@ -34,7 +41,7 @@ def row(cells):
 
 def main():
     as_json = '--json' in sys.argv[1:]
-    facts_seen, bad, header = set(), 0, False
+    facts_seen, bad, bench = set(), 0, None
     for line in sys.stdin:
         try:
             entry = json.loads(line)
@@ -48,7 +55,7 @@ def main():
             facts = json.dumps(entry, sort_keys=True)
             if facts not in facts_seen:
                 facts_seen.add(facts)
-                print(line.rstrip() if as_json else facts, flush=True)
+                print(line.rstrip() if as_json else said(entry), flush=True)
             continue
         missing = [field for field in FIELDS if field not in entry]
         if missing:
@@ -58,9 +65,10 @@ def main():
         if as_json:
             print(line.rstrip(), flush=True)
             continue
-        if not header:
+        if entry.get('bench') != bench:
+            bench = entry.get('bench')
+            print(f'\n{bench}')
             print(row([name for name, _, _ in COLUMNS]))
-            header = True
         print(row([text(entry.get(name)) for name, _, _ in COLUMNS]), flush=True)
     return 1 if bad else 0
 
