@@ -130,7 +130,7 @@ def balance(status):
     def walk(node, path):
         if isinstance(node, dict):
             total = node.get("received")
-            outs = node.get("reasons") or node.get("outs")
+            outs = node.get("reasons", node.get("outs"))
             if isinstance(total, int) and isinstance(outs, dict):
                 out = sum(value for value in outs.values() if isinstance(value, int))
                 if out != total:
