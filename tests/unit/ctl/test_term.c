@@ -89,10 +89,13 @@ static void test_terminal(void)
 	moat_auto_fclose FILE *terminal = NULL;
 	size_t length, width = 0, widest = 0;
 	FILE *out = open_memstream(&text, &length);
-	int master = posix_openpt(O_RDWR | O_NOCTTY);
+	int master = posix_openpt(O_RDWR | O_NOCTTY), slave;
 
 	CU_ASSERT_FATAL(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
-	terminal = fopen(ptsname(master), "r+");
+	/* a session leader without a terminal would get this one, and a hang-up at its end */
+	slave = open(ptsname(master), O_RDWR | O_NOCTTY);
+	CU_ASSERT_FATAL(slave >= 0);
+	terminal = fdopen(slave, "r+");
 	CU_ASSERT_PTR_NOT_NULL_FATAL(terminal);
 	CU_ASSERT_EQUAL(ioctl(master, TIOCSWINSZ, &size), 0);
 	moat_term_set_width(terminal);
