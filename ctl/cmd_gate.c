@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "ctl/cmd.h"
 #include "dataplane/gate.h"
@@ -10,6 +11,7 @@
 int moat_cmd_gate(const struct moat_cmd *cmd, struct moat_error *error)
 {
 	const char *pin_dir = cmd->pin_dir ? cmd->pin_dir : MOAT_GATE_PIN_DEFAULT;
+	bool was_there = access(pin_dir, F_OK) == 0;
 	int r;
 
 	if (cmd->arg_count != 1 || strcmp(cmd->args[0], "detach") != 0) {
@@ -19,6 +21,13 @@ int moat_cmd_gate(const struct moat_cmd *cmd, struct moat_error *error)
 	r = moat_gate_detach(pin_dir, error);
 	if (r < 0)
 		return MOAT_EXIT_FAILED;
+	/* "off" would be a lie where a gate with another pin_dir goes on filtering */
+	if (!was_there) {
+		moat_error_set(error, -ENOENT,
+			       "there is no gate at %s; name moat.yaml's pin_dir with --pin-dir",
+			       pin_dir);
+		return MOAT_EXIT_FAILED;
+	}
 	if (cmd->json)
 		printf("{\"detached\":true}\n");
 	else

@@ -135,6 +135,18 @@ static const cyaml_schema_value_t config_schema = {
 	CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct moat_raw_config, config_fields),
 };
 
+/* The words that a key takes, for the complaint about another one. */
+static const struct {
+	const char *where; /* the end of its path */
+	const cyaml_strval_t *words;
+	size_t count;
+} enums[] = {
+	{ ".role", roles, CYAML_ARRAY_LEN(roles) },
+	{ "respond.mode", respond_modes, CYAML_ARRAY_LEN(respond_modes) },
+	{ ".mode", port_modes, CYAML_ARRAY_LEN(port_modes) }, /* behind respond.mode */
+	{ "log_level", log_levels, CYAML_ARRAY_LEN(log_levels) },
+};
+
 #define COMPLAINT_LEN 256
 
 /* What libcyaml said: the complaint, the first place of its backtrace, and the path, "ports.0.role". */
@@ -222,6 +234,37 @@ static void to_parent(char *where)
 	*(dot ? dot : where) = '\0';
 }
 
+static void name_words(const char *where, const char *value, char ret_text[static COMPLAINT_LEN])
+{
+	for (size_t i = 0; i < CYAML_ARRAY_LEN(enums); i++) {
+		size_t length = strlen(where), end = strlen(enums[i].where);
+
+		if (length < end || strcmp(where + length - end, enums[i].where) != 0)
+			continue;
+		length = (size_t)snprintf(ret_text, COMPLAINT_LEN, "\"%.63s\" is none of", value);
+		for (size_t k = 0; k < enums[i].count; k++)
+			length += (size_t)snprintf(ret_text + length, COMPLAINT_LEN - length,
+						   "%s %s", k ? "," : "", enums[i].words[k].str);
+		return;
+	}
+}
+
+/* libcyaml's names of types and events, as an operator would say it. */
+static void put_plainly(struct complaint *complaint)
+{
+	static const char word[] = "Invalid ENUM value: ";
+	char plain[COMPLAINT_LEN] = "";
+
+	if (strncmp(complaint->what, word, strlen(word)) == 0)
+		name_words(complaint->where, complaint->what + strlen(word), plain);
+	else if (strncmp(complaint->what, "Expecting SEQUENCE,", 19) == 0)
+		snprintf(plain, sizeof(plain), "a list belongs here, as in [a, b]");
+	else if (strncmp(complaint->what, "Expecting MAPPING,", 18) == 0)
+		snprintf(plain, sizeof(plain), "\"key: value\" lines belong here");
+	if (plain[0])
+		memcpy(complaint->what, plain, sizeof(plain));
+}
+
 static int complain(const char *path, struct complaint *complaint, const struct moat_marks *marks,
 		    struct moat_error *error)
 {
@@ -248,6 +291,7 @@ static int complain(const char *path, struct complaint *complaint, const struct 
 				      mark.line, mark.column, what + strlen(missing),
 				      complaint->where);
 	}
+	put_plainly(complaint);
 	if (!complaint->has_mark)
 		mark = moat_marks_value(marks, complaint->where);
 	if (!complaint->where[0])

@@ -113,8 +113,9 @@ static int lock(const char *pin_path, int *ret_fd, struct moat_error *error)
 		return refuse_access(path, -errno, error);
 	/* a file without a name was locked by who just removed the gate */
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &file) < 0 || file.st_nlink == 0)
-		return moat_error_set(error, -EBUSY, "another process has the gate at %s open",
-				      pin_path);
+		return moat_error_set(
+			error, -EBUSY,
+			"another process has the gate at %s open: end that moatd first", pin_path);
 	*ret_fd = moat_take_fd(&fd);
 	return 0;
 }

@@ -197,8 +197,9 @@ static int refuse_foreign(const char *name, uint32_t id, struct moat_error *erro
 	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &length) < 0)
 		info.name[0] = '\0';
 	return moat_error_set(error, -EEXIST,
-			      "%s has another XDP program attached, %s (id %u): it is left alone",
-			      name, info.name[0] ? info.name : "?", id);
+			      "%s has another XDP program attached, %s (id %u), which is left alone: "
+			      "take it off first (bpftool net shows it)",
+			      name, info.name[0] ? info.name : "of unknown name", id);
 }
 
 /* Why driver mode was refused, in words where the kernel says only a number. */

@@ -271,6 +271,8 @@ def test_crash(directory):
     run(MOAT, "gate", "detach", "--pin-dir", PINS)
     expect(not os.path.exists(PINS), "nothing is left pinned")
     expect("xdp" not in inside(GATEWAY, "ip", "link", "show", "g0").stdout, "nothing is left attached")
+    again = run(MOAT, "gate", "detach", "--pin-dir", PINS, check=False)
+    expect(again.returncode == 1 and "there is no gate" in again.stderr, "no gate is not called detached", again)
 
 
 def test_rules(directory):

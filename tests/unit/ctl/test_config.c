@@ -89,7 +89,13 @@ static void test_places(void)
 	check_refused("prots: []\n", "f:1:1: unknown key \"prots\"");
 	check_refused("ports:\n  - role: wire\n", "f:2:5: \"name\" is missing in ports.0");
 	check_refused("ports:\n  - name: a\n    role: x\n",
-		      "f:3:11: ports.0.role: Invalid ENUM value: x");
+		      "f:3:11: ports.0.role: \"x\" is none of gateway, wire, mirror");
+	check_refused("ports: [{name: a, mode: native}]\n",
+		      "f:1:25: ports.0.mode: \"native\" is none of auto, generic");
+	check_refused("ports: [{name: a}]\nrespond: {mode: Enforce}\n",
+		      "f:2:17: respond.mode: \"Enforce\" is none of observe, enforce");
+	check_refused("ports: [{name: a}]\nlog_level: all\n",
+		      "f:2:12: log_level: \"all\" is none of error, warning, info, debug");
 	check_refused("ports: [{name: a}]\ndetect:\n  learn: soon\n",
 		      "f:3:10: detect.learn: \"soon\" is no duration (say 90s, 5m or 1.5h)");
 	check_refused("ports: [{name: a}]\nlists:\n  deny:\n    - 10.0.0.0/8\n    - 10.0.0.1/8\n",
@@ -141,7 +147,8 @@ static void test_no_yaml(void)
 	check_refused(
 		"ports:\n\t- a\n",
 		"f:2:1: found character that cannot start any token, while scanning for the next token");
-	check_refused("- a\n", "f:1:1: Expecting MAPPING, got event: SEQUENCE_START");
+	check_refused("- a\n", "f:1:1: \"key: value\" lines belong here");
+	check_refused("ports: a\n", "f:1:8: ports: a list belongs here, as in [a, b]");
 	check_refused("ports: &x [{name: a}]\nlists: *x\n", "f:2:1: lists: YAML alias unsupported");
 }
 
