@@ -58,6 +58,7 @@ static int check(const char *path)
 
 static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
 {
+	moat_log(MOAT_LOG_INFO, "moatd ends; the gate stays on gateway ports, by its last rules");
 	sd_notify(0, "STOPPING=1");
 	return sd_event_exit(sd_event_source_get_event(source), 0);
 }

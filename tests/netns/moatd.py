@@ -268,6 +268,7 @@ def test_crash(directory):
         expect(ping(), "pings pass again")
         balanced(moat.ask("status"))
         moat.stop()
+        expect("the gate stays" in moat.log(), "the end says what goes on", moat.log())
     run(MOAT, "gate", "detach", "--pin-dir", PINS)
     expect(not os.path.exists(PINS), "nothing is left pinned")
     expect("xdp" not in inside(GATEWAY, "ip", "link", "show", "g0").stdout, "nothing is left attached")
