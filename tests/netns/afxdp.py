@@ -242,18 +242,30 @@ def transfer(length):
         done()
 
 
-def checksum_errors(namespace):
+def snmp(namespace, *wanted):
+    """The sum of the kernel's counters of those names, over all protocols."""
     stats = inside(namespace, "cat", "/proc/net/snmp").stdout.splitlines()
     total = 0
     for names, values in zip(stats[::2], stats[1::2]):
-        total += sum(int(value) for name, value in zip(names.split(), values.split())
-                     if name in ("InCsumErrors", "InHdrErrors"))
+        total += sum(int(value) for name, value in zip(names.split(), values.split()) if name in wanted)
     return total
 
 
+def device_drops(namespace):
+    links = json.loads(inside(namespace, "ip", "-s", "-j", "link").stdout)
+    return sum(link["stats64"][way]["dropped"] for link in links for way in ("rx", "tx"))
+
+
 def iperf(*arguments):
-    out = inside(CLIENT, "iperf3", "-c", SERVER_IP, "-J", "-t", "1" if SLOW else "2", *arguments, timeout=20).stdout
-    return json.loads(out)["end"]
+    """One run's figures. A server on a busy machine may still be at the end of the run before."""
+    for _ in range(10):
+        out = inside(CLIENT, "iperf3", "-c", SERVER_IP, "-J", "-t", "1" if SLOW else "2", *arguments,
+                     timeout=20, check=False).stdout
+        answer = json.loads(out)
+        if "error" not in answer:
+            return answer["end"]
+        time.sleep(0.3)
+    raise AssertionError(f"iperf3 {' '.join(arguments)}: {answer['error']}")
 
 
 def test_wire():
@@ -273,11 +285,13 @@ def test_wire():
             server.wait()
         sides = workers.stop()
     print(f"wire: TCP {rates[0]:.0f} and {rates[1]:.0f} Mbit/s, UDP {udp['lost_percent']:.2f} % lost")
-    if not SLOW:
-        expect(min(rates) > 50, "TCP rates", rates)
-        expect(udp["lost_percent"] < 1, "UDP loss", udp)
+    # How much is lost depends on who else uses the machine; that each loss is counted somewhere doesn't.
+    counted = sum(side[name] for side in sides for name in ("rx_ring_full", "rx_no_buffer", "no_peer"))
+    counted += snmp(SERVER, "RcvbufErrors") + sum(map(device_drops, (CLIENT, SERVER, MIDDLE)))
+    expect(min(rates) > 0 and udp["packets"] > 0, "traffic both ways", rates, udp)
+    expect(udp["lost_packets"] <= counted, "UDP lost uncounted", udp, counted, sides)
     for namespace in (CLIENT, SERVER):
-        expect(checksum_errors(namespace) == 0, "checksum errors in", namespace)
+        expect(snmp(namespace, "InCsumErrors", "InHdrErrors") == 0, "checksum errors in", namespace)
     for side, other in (sides, sides[::-1]):
         expect_accounted(side)
         expect(side["consumed"] == 0, "a wire consumes nothing", side)
