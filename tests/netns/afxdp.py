@@ -268,6 +268,10 @@ def iperf(*arguments):
     raise AssertionError(f"iperf3 {' '.join(arguments)}: {answer['error']}")
 
 
+def udp_run():
+    return iperf("-u", "-b", "30M", "-l", "1200")["sum"]
+
+
 def test_wire():
     with Workers("4096", "-", "m0", "m1") as workers:
         out = inside(CLIENT, "ping", "-c", "20", "-i", "0.02", "-W", "1", "-s", "1400", SERVER_IP).stdout
@@ -279,17 +283,21 @@ def test_wire():
             time.sleep(0.3)
             rates = [iperf()["sum_received"]["bits_per_second"] / 1e6,
                      iperf("-R")["sum_received"]["bits_per_second"] / 1e6]
-            udp = iperf("-u", "-b", "30M", "-l", "1200")["sum"]
+            udp = [udp_run()]
+            # Another's burst of work may starve one run of its CPU, not three in a row.
+            while udp[-1]["lost_percent"] >= 1 and len(udp) < 3:
+                udp.append(udp_run())
         finally:
             server.terminate()
             server.wait()
         sides = workers.stop()
-    print(f"wire: TCP {rates[0]:.0f} and {rates[1]:.0f} Mbit/s, UDP {udp['lost_percent']:.2f} % lost")
-    # How much is lost depends on who else uses the machine; that each loss is counted somewhere doesn't.
+    print(f"wire: TCP {rates[0]:.0f} and {rates[1]:.0f} Mbit/s, UDP {udp[-1]['lost_percent']:.2f} % lost")
     counted = sum(side[name] for side in sides for name in ("rx_ring_full", "rx_no_buffer", "no_peer"))
-    counted += snmp(SERVER, "RcvbufErrors") + sum(map(device_drops, (CLIENT, SERVER, MIDDLE)))
-    expect(min(rates) > 0 and udp["packets"] > 0, "traffic both ways", rates, udp)
-    expect(udp["lost_packets"] <= counted, "UDP lost uncounted", udp, counted, sides)
+    counted += snmp(SERVER, "RcvbufErrors") + sum(map(device_drops, NAMESPACES))
+    expect(sum(one["lost_packets"] for one in udp) <= counted, "UDP lost uncounted", udp, counted, sides)
+    if not SLOW:
+        expect(min(rates) > 50, "TCP rates", rates)
+        expect(udp[-1]["lost_percent"] < 1, "UDP loss", udp)
     for namespace in (CLIENT, SERVER):
         expect(snmp(namespace, "InCsumErrors", "InHdrErrors") == 0, "checksum errors in", namespace)
     for side, other in (sides, sides[::-1]):
