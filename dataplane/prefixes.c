@@ -2,6 +2,7 @@
 /* See prefixes.h. The index is open addressing with linear probing, at most half full, so a probe is
  * one or two cache lines. */
 #include "dataplane/prefixes.h"
+#include "dataplane/base/addr.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -33,11 +34,6 @@ static void body_unref_cleanup(struct moat_prefixes_body **body)
 	body_unref(*body);
 }
 
-static bool prefix_equal(const struct moat_prefix *a, const struct moat_prefix *b)
-{
-	return moat_addr_equal(&a->addr, &b->addr) && a->len == b->len && a->family == b->family;
-}
-
 static size_t index_size(const struct moat_prefixes_body *body)
 {
 	return 2 * body->capacity;
@@ -54,7 +50,7 @@ static size_t place_of(const struct moat_prefixes_body *body, const struct moat_
 {
 	size_t place = home_of(body, prefix);
 
-	while (body->index[place] && !prefix_equal(&body->items[body->index[place] - 1], prefix))
+	while (body->index[place] && !moat_prefix_equal(&body->items[body->index[place] - 1], prefix))
 		place = (place + 1) & (index_size(body) - 1);
 	return place;
 }

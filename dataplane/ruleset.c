@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* See ruleset.h; files are read and written by ruleset_load.c and ruleset_state.c. */
 #include "dataplane/ruleset.h"
+#include "dataplane/base/addr.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -109,15 +110,9 @@ static bool rule_is_valid(const struct moat_rule *rule)
 	       moat_rule_check(rule, NULL) == 0;
 }
 
-static bool prefix_equal(const struct moat_prefix *a, const struct moat_prefix *b)
-{
-	return a->family == b->family && a->len == b->len &&
-	       (a->family == MOAT_FAMILY_ANY || moat_addr_equal(&a->addr, &b->addr));
-}
-
 static bool match_equal(const struct moat_match *a, const struct moat_match *b)
 {
-	return prefix_equal(&a->src, &b->src) && prefix_equal(&a->dst, &b->dst) &&
+	return moat_prefix_equal(&a->src, &b->src) && moat_prefix_equal(&a->dst, &b->dst) &&
 	       a->sport_min == b->sport_min && a->sport_max == b->sport_max &&
 	       a->dport_min == b->dport_min && a->dport_max == b->dport_max &&
 	       a->len_min == b->len_min && a->len_max == b->len_max && a->proto == b->proto &&

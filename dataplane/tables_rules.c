@@ -71,15 +71,10 @@ static const struct moat_prefix *side(const struct moat_rule *rule, bool source)
 	return source ? &rule->match.src : &rule->match.dst;
 }
 
-static bool prefix_equal(const struct moat_prefix *a, const struct moat_prefix *b)
-{
-	return a->family == b->family && a->len == b->len && moat_addr_equal(&a->addr, &b->addr);
-}
-
 static void add_class(struct moat_prefix_classes *classes, const struct moat_prefix *prefix)
 {
 	for (size_t i = 0; i < classes->count; i++) {
-		if (prefix_equal(classes->prefixes[i], prefix))
+		if (moat_prefix_equal(classes->prefixes[i], prefix))
 			return;
 	}
 	classes->prefixes[classes->count++] = prefix;

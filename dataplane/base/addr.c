@@ -127,6 +127,12 @@ struct moat_prefix moat_prefix_host(const struct moat_addr *addr)
 	};
 }
 
+bool moat_prefix_equal(const struct moat_prefix *a, const struct moat_prefix *b)
+{
+	return a->family == b->family && a->len == b->len &&
+	       (a->family == MOAT_FAMILY_ANY || moat_addr_equal(&a->addr, &b->addr));
+}
+
 bool moat_prefix_contains(const struct moat_prefix *prefix, const struct moat_addr *addr)
 {
 	if (prefix->family == MOAT_FAMILY_ANY)

@@ -26,6 +26,9 @@ const char *moat_prefix_format(const struct moat_prefix *prefix,
 /* The prefix that holds just this address. */
 struct moat_prefix moat_prefix_host(const struct moat_addr *addr);
 
+/* True if the two match the same addresses. */
+bool moat_prefix_equal(const struct moat_prefix *a, const struct moat_prefix *b);
+
 bool moat_prefix_contains(const struct moat_prefix *prefix, const struct moat_addr *addr);
 
 /* True if the two match at least one address in common. */

@@ -98,6 +98,9 @@ static void test_overlaps(void)
 	CU_ASSERT_TRUE(moat_prefix_overlaps(&narrow, &wide));
 	CU_ASSERT_FALSE(moat_prefix_overlaps(&narrow, &other));
 	CU_ASSERT_FALSE(moat_prefix_overlaps(&wide, &six));
+	CU_ASSERT_TRUE(moat_prefix_equal(&wide, &wide));
+	CU_ASSERT_FALSE(moat_prefix_equal(&wide, &narrow));
+	CU_ASSERT_FALSE(moat_prefix_equal(&any, &six));
 	CU_ASSERT_TRUE(moat_prefix_overlaps(&any, &six));
 }
 
