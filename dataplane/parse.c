@@ -43,6 +43,7 @@ struct fragment_header {
 struct port_pair {
 	__be16 source;
 	__be16 destination;
+	__be16 length; /* of UDP, header and payload */
 } __attribute__((packed));
 
 #define IP4_MORE_FRAGMENTS 0x2000
@@ -80,6 +81,12 @@ static inline uint16_t min_u16(size_t value)
 	return value < UINT16_MAX ? (uint16_t)value : UINT16_MAX;
 }
 
+/* What struct moat_headers calls broken: a length below its least, or behind the datagram's end. */
+static bool is_broken(const struct moat_headers *h, uint32_t said, uint32_t least, bool whole)
+{
+	return said < least || (whole && h->l4_offset + said > (uint32_t)h->l3_offset + h->l3_len);
+}
+
 static enum moat_parse parse_tcp(struct cursor *cursor, struct moat_headers *h)
 {
 	const uint8_t *tcp = cursor_take(cursor, TCP_HEADER_LEN);
@@ -90,6 +97,9 @@ static enum moat_parse parse_tcp(struct cursor *cursor, struct moat_headers *h)
 	h->dport = (uint16_t)(tcp[2] << 8 | tcp[3]);
 	h->has_ports = 1;
 	h->tcp_flags = tcp[13];
+	h->tcp_seq = (uint32_t)tcp[4] << 24 | (uint32_t)tcp[5] << 16 | (uint32_t)tcp[6] << 8 |
+		     tcp[7];
+	h->broken = is_broken(h, (tcp[12] >> 4) * 4U, TCP_HEADER_LEN, true);
 	return MOAT_PARSE_OK;
 }
 
@@ -102,6 +112,9 @@ static enum moat_parse parse_ports(struct cursor *cursor, size_t header_len, str
 	h->sport = ntohs(ports->source);
 	h->dport = ntohs(ports->destination);
 	h->has_ports = 1;
+	if (h->proto == IPPROTO_UDP)
+		h->broken = is_broken(h, ntohs(ports->length), UDP_HEADER_LEN,
+				      h->fragment == MOAT_FRAGMENT_NONE);
 	return MOAT_PARSE_OK;
 }
 

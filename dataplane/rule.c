@@ -23,10 +23,10 @@ const struct moat_proto_name moat_proto_names[] = {
 const char moat_flag_letters[] = "FSRPAUEC";
 
 static const char *const action_names[] = {
-	[MOAT_ACTION_DROP] = "drop",
-	[MOAT_ACTION_PASS] = "pass",
-	[MOAT_ACTION_LIMIT] = "limit",
-	[MOAT_ACTION_COUNT] = "count",
+	[MOAT_ACTION_DROP] = "drop",           [MOAT_ACTION_PASS] = "pass",
+	[MOAT_ACTION_LIMIT] = "limit",         [MOAT_ACTION_COUNT] = "count",
+	[MOAT_ACTION_CHALLENGE] = "challenge", [MOAT_ACTION_SAMPLE] = "sample",
+	[MOAT_ACTION_REDIRECT] = "redirect",
 };
 
 static const char *const reason_names[] = {
@@ -40,11 +40,29 @@ static const char *const reason_names[] = {
 	[MOAT_REASON_PASS_MALFORMED] = "pass_malformed",
 	[MOAT_REASON_PASS_DEPTH] = "pass_depth",
 	[MOAT_REASON_PASS_NO_TABLE] = "pass_no_table",
+	[MOAT_REASON_PASS_CONTROL] = "pass_control",
+	[MOAT_REASON_PASS_MANAGEMENT] = "pass_management",
+	[MOAT_REASON_PASS_NO_TARGET] = "pass_no_target",
 	[MOAT_REASON_DROP_DENIED] = "drop_denied",
 	[MOAT_REASON_DROP_RULE] = "drop_rule",
 	[MOAT_REASON_DROP_LIMIT] = "drop_limit",
+	[MOAT_REASON_DROP_BROKEN] = "drop_broken",
+	[MOAT_REASON_DROP_FLAGS] = "drop_flags",
+	[MOAT_REASON_DROP_LAND] = "drop_land",
+	[MOAT_REASON_DROP_MARTIAN] = "drop_martian",
+	[MOAT_REASON_DROP_AMPLIFICATION] = "drop_amplification",
+	[MOAT_REASON_DROP_FRAGMENT] = "drop_fragment",
+	[MOAT_REASON_DROP_SOURCE] = "drop_source",
+	[MOAT_REASON_DROP_PROFILE] = "drop_profile",
+	[MOAT_REASON_DROP_CHALLENGE] = "drop_challenge",
+	[MOAT_REASON_DROP_COOKIE] = "drop_cookie",
+	[MOAT_REASON_DROP_NO_POLICY] = "drop_no_policy",
+	[MOAT_REASON_DROP_NO_XSK] = "drop_no_xsk",
 	[MOAT_REASON_DROP_NO_PEER] = "drop_no_peer",
 	[MOAT_REASON_REDIRECT_XSK] = "redirect_xsk",
+	[MOAT_REASON_REDIRECT_RULE] = "redirect_rule",
+	[MOAT_REASON_REDIRECT_BYPASS] = "redirect_bypass",
+	[MOAT_REASON_TX_CHALLENGE] = "tx_challenge",
 	[MOAT_REASON_PASS_NO_XSK] = "pass_no_xsk",
 	[MOAT_REASON_CONSUMED] = "consumed",
 };

@@ -66,10 +66,14 @@ static void touch(struct moat_tables *half, const struct trie *trie, size_t firs
 		half->touched[chunk / 64] |= 1ULL << (chunk % 64);
 }
 
-/* Lists add up; a class replaces that of a shorter prefix. */
+/* Flags add up; a class or a profile replaces that of a shorter prefix. */
 static uint32_t leaf_with(uint32_t leaf, uint32_t value)
 {
-	return value & MOAT_LPM_CLASS ? (leaf & ~MOAT_LPM_CLASS) | value : leaf | value;
+	if (value & MOAT_LPM_CLASS)
+		leaf &= ~MOAT_LPM_CLASS;
+	if (value & MOAT_LPM_PROFILE)
+		leaf &= ~MOAT_LPM_PROFILE;
+	return leaf | value;
 }
 
 static void paint(uint32_t *leaves, size_t count, uint32_t value)

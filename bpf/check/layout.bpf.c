@@ -12,6 +12,7 @@
 #include "moat/gate.h"
 #include "moat/packet.h"
 #include "moat/rule.h"
+#include "moat/stage.h"
 #include "moat/types.h"
 
 #define LAYOUT(name) struct name layout_##name
@@ -20,6 +21,7 @@ LAYOUT(moat_addr);
 LAYOUT(moat_prefix);
 LAYOUT(moat_headers);
 LAYOUT(moat_counter);
+LAYOUT(moat_session);
 LAYOUT(moat_match);
 LAYOUT(moat_rule);
 LAYOUT(moat_bits);

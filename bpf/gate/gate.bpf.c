@@ -54,7 +54,7 @@ MOAT_INLINE void gate_count_cells(struct gate_packet *packet, int drop)
 /* moat_reason_verdict of the reasons that this program gives. */
 MOAT_INLINE int gate_is_drop(__u32 reason)
 {
-	return reason - MOAT_REASON_DROP_DENIED <= MOAT_REASON_DROP_LIMIT - MOAT_REASON_DROP_DENIED;
+	return reason - MOAT_REASON_DROP_DENIED <= MOAT_REASON_DROP_NO_PEER - MOAT_REASON_DROP_DENIED;
 }
 
 MOAT_INLINE void gate_sample(struct gate_packet *packet, struct moat_gate_counters *count,

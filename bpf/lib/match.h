@@ -84,7 +84,10 @@ MOAT_INLINE int moat_matches_next_word(struct moat_matches *matches, const struc
 
 	if (matches->summary == 0)
 		return 0;
-	index = __builtin_ctzll(matches->summary) & (MOAT_RULE_WORDS - 1);
+	index = __builtin_ctzll(matches->summary);
+	/* below 64, as the compiler knows; the verifier has to see the mask */
+	asm volatile("" : "+r"(index));
+	index &= MOAT_RULE_WORDS - 1;
 	matches->summary &= matches->summary - 1;
 	matches->word = v->src->words[index] & v->dst->words[index] & v->proto->words[index] &
 			v->flags->words[index] & v->sport->words[index] & v->dport->words[index] &

@@ -221,16 +221,23 @@ MOAT_INLINE enum moat_parse moat_parse_transport(struct moat_cursor *cursor, str
 	struct udphdr *udp = cursor->pos;
 	struct moat_sctp *sctp = cursor->pos;
 	__u8 *icmp = cursor->pos;
+	__u32 size;
 
 	switch (h->proto) {
 	case 6:
 		if (!moat_cursor_has(cursor, tcp))
 			return MOAT_PARSE_TRUNCATED;
 		h->tcp_flags = ((__u8 *)tcp)[13];
+		h->tcp_seq = bpf_ntohl(tcp->seq);
+		size = (((__u8 *)tcp)[12] >> 4) * 4;
+		h->broken = size < 20 || cursor->offset + size > (__u32)h->l3_offset + h->l3_len;
 		break;
 	case 17:
 		if (!moat_cursor_has(cursor, udp))
 			return MOAT_PARSE_TRUNCATED;
+		size = bpf_ntohs(udp->len);
+		h->broken = size < 8 || (h->fragment == MOAT_FRAGMENT_NONE &&
+					 cursor->offset + size > (__u32)h->l3_offset + h->l3_len);
 		break;
 	case 132:
 		if (!moat_cursor_has(cursor, sctp))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* See oracle.h: parsing, byte by byte after the RFCs and the order that moat/packet.h states. */
+#include <stdbool.h>
 #include <string.h>
 
 #include "tests/oracle/oracle.h"
@@ -31,6 +32,21 @@ static struct view cut(const struct view *view, size_t end)
 	return shorter;
 }
 
+/* Lengths inside the transport header: TCP's own (RFC 9293, 3.1), UDP's with its payload (RFC 768). */
+static bool contradicts(const struct view *view, size_t at, const struct moat_headers *h)
+{
+	size_t left = (size_t)h->l3_offset + h->l3_len - at, said;
+
+	if (h->proto == 6) {
+		said = byte_at(view, at + 12) / 16 * 4;
+		return said < 20 || said > left;
+	}
+	if (h->proto != 17)
+		return false;
+	said = word_at(view, at + 4);
+	return said < 8 || (h->fragment == MOAT_FRAGMENT_NONE && said > left);
+}
+
 static enum moat_parse transport(const struct view *view, size_t at, struct moat_headers *h)
 {
 	size_t needed = 0;
@@ -53,8 +69,11 @@ static enum moat_parse transport(const struct view *view, size_t at, struct moat
 		h->sport = (uint16_t)word_at(view, at);
 		h->dport = (uint16_t)word_at(view, at + 2);
 	}
-	if (h->proto == 6)
+	if (h->proto == 6) {
 		h->tcp_flags = (uint8_t)byte_at(view, at + 13);
+		h->tcp_seq = word_at(view, at + 4) << 16 | word_at(view, at + 6);
+	}
+	h->broken = contradicts(view, at, h);
 	if (needed == 4) {
 		h->icmp_type = (uint8_t)byte_at(view, at);
 		h->icmp_code = (uint8_t)byte_at(view, at + 1);

@@ -268,7 +268,7 @@ static void test_agree(void)
 	printf("%" PRIu64 " packets, %" PRIu64 " at a turn of the clock\n", comparison.packets,
 	       comparison.ambiguous);
 	for (uint32_t reason = 0; reason <= MOAT_REASON_DROP_LIMIT; reason++) {
-		if (reason != MOAT_REASON_PASS_NO_TABLE)
+		if (reason < MOAT_REASON_PASS_NO_TABLE || reason > MOAT_REASON_PASS_NO_TARGET)
 			CU_ASSERT(comparison.reasons[reason] > comparison.packets / 1000);
 		printf("%s %" PRIu64 "\n", moat_reason_name(reason), comparison.reasons[reason]);
 	}

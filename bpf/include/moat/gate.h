@@ -60,7 +60,7 @@ struct moat_sample {
 	struct moat_headers headers;
 	__u8 data[MOAT_SAMPLE_BYTES];
 };
-MOAT_STATIC_ASSERT(sizeof(struct moat_sample) == 208, "a record of the sample ring");
+MOAT_STATIC_ASSERT(sizeof(struct moat_sample) == 216, "a record of the sample ring");
 
 #define MOAT_SAMPLE_RING_BYTES (1u << 20)
 

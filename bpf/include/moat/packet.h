@@ -41,6 +41,18 @@ enum moat_fragment {
 	MOAT_FRAGMENT_LATER = 2, /* has none: ports, flags and ICMP type are 0 and match no rule on them */
 };
 
+/* Tunnels whose inner packet is judged and counted in place of the outer one, where that is asked for
+ * (enum moat_stage). One level: a tunnel in a tunnel is judged by the outermost's inner packet. Where the
+ * inner packet isn't whole, readable IP, the outer headers stand. */
+enum moat_tunnel {
+	MOAT_TUNNEL_NONE = 0,
+	MOAT_TUNNEL_GRE,    /* RFC 2784, 2890: IPv4, IPv6 and transparent Ethernet in version 0 */
+	MOAT_TUNNEL_IP,     /* protocols 4 and 41: IPIP, SIT, ip6tnl */
+	MOAT_TUNNEL_VXLAN,  /* RFC 7348, UDP to port 4789 or as configured */
+	MOAT_TUNNEL_GENEVE, /* RFC 8926, UDP to port 6081 or as configured */
+	MOAT_TUNNEL_COUNT,
+};
+
 enum moat_tcp_flag {
 	MOAT_TCP_FIN = 0x01,
 	MOAT_TCP_SYN = 0x02,
@@ -73,13 +85,20 @@ struct moat_headers {
 	__u8 icmp_type;
 	__u8 icmp_code;
 	__u8 has_ports; /* 1 if sport and dport were read */
+	__u32 tcp_seq;  /* TCP sequence number, which the SYN challenge answers; else 0 */
+	__u8 tunnel; /* enum moat_tunnel; then all but frame_len and vlan is the inner packet's */
+	__u8 broken; /* 1: the transport header contradicts the datagram: TCP data offset below 5 or behind
+			 * the datagram's end, UDP length below 8 or, unless a fragment, behind the end;
+			 * parsed all the same */
+	__u16 reserved;
 };
-MOAT_STATIC_ASSERT(sizeof(struct moat_headers) == 56, "copied into every sample");
+MOAT_STATIC_ASSERT(sizeof(struct moat_headers) == 64, "a cache line, copied into every sample");
 
 enum moat_verdict {
 	MOAT_VERDICT_PASS = 0,
 	MOAT_VERDICT_DROP = 1,
-	MOAT_VERDICT_REDIRECT = 2, /* handed to an AF_XDP worker, which judges it */
+	MOAT_VERDICT_REDIRECT = 2, /* handed to an AF_XDP worker, which judges it, or to another port */
+	MOAT_VERDICT_TX = 3,       /* answered: the frame went back as another one */
 };
 
 /* Why a packet got its verdict. Each packet is counted under exactly one reason. */
@@ -94,13 +113,31 @@ enum moat_reason {
 	MOAT_REASON_PASS_MALFORMED,
 	MOAT_REASON_PASS_DEPTH,
 	MOAT_REASON_PASS_NO_TABLE, /* no policy is loaded: a missing policy allows and counts */
-	MOAT_REASON_DROP_DENIED,   /* its source is on the deny list */
-	MOAT_REASON_DROP_RULE,     /* a rule with action drop */
-	MOAT_REASON_DROP_LIMIT,    /* beyond the rate of a limit rule */
-	MOAT_REASON_DROP_NO_PEER,  /* wire mode: the other port can't send */
+	MOAT_REASON_PASS_CONTROL,  /* what keeps the network up: see moat/stage.h */
+	MOAT_REASON_PASS_MANAGEMENT, /* from a management prefix, or the session of who changes rules */
+	MOAT_REASON_PASS_NO_TARGET, /* a rule with action redirect whose target isn't there */
+	MOAT_REASON_DROP_DENIED,    /* its source is on the deny list */
+	MOAT_REASON_DROP_RULE,      /* a rule with action drop */
+	MOAT_REASON_DROP_LIMIT,     /* beyond the rate of a limit rule */
+	MOAT_REASON_DROP_BROKEN, /* sanity: a header that can't be read, or contradicts the frame */
+	MOAT_REASON_DROP_FLAGS,  /* sanity: TCP flags that no stack sends */
+	MOAT_REASON_DROP_LAND,   /* sanity: source and destination are the same host */
+	MOAT_REASON_DROP_MARTIAN,       /* sanity: a source address that can't be one (RFC 6890) */
+	MOAT_REASON_DROP_AMPLIFICATION, /* an answer of a reflector, longer than such answers need be */
+	MOAT_REASON_DROP_FRAGMENT,      /* a fragment where none are wanted */
+	MOAT_REASON_DROP_SOURCE,        /* beyond the rate of its source */
+	MOAT_REASON_DROP_PROFILE,       /* beyond the rate that its destination's profile allows */
+	MOAT_REASON_DROP_CHALLENGE,     /* a SYN to be challenged, beyond the cap on answers */
+	MOAT_REASON_DROP_COOKIE,    /* the RST that answered a challenge: its source is validated */
+	MOAT_REASON_DROP_NO_POLICY, /* no policy is loaded, and the port is to fail closed */
+	MOAT_REASON_DROP_NO_XSK,    /* no socket or a dead worker, and the port is to fail closed */
+	MOAT_REASON_DROP_NO_PEER,   /* wire mode: the other port can't send */
 	MOAT_REASON_REDIRECT_XSK, /* gate of a wire or mirror port: handed to the worker's socket */
-	MOAT_REASON_PASS_NO_XSK,  /* gate of a wire or mirror port: no socket on this queue */
-	MOAT_REASON_CONSUMED,     /* mirror port: judged, counted, not sent on */
+	MOAT_REASON_REDIRECT_RULE,   /* a rule with action redirect */
+	MOAT_REASON_REDIRECT_BYPASS, /* worker of a wire gone: judged by the gate, sent to the peer */
+	MOAT_REASON_TX_CHALLENGE,    /* a SYN, answered with a challenge */
+	MOAT_REASON_PASS_NO_XSK,     /* gate of a wire or mirror port: no socket on this queue */
+	MOAT_REASON_CONSUMED,        /* mirror port: judged, counted, not sent on */
 	MOAT_REASON_COUNT,
 };
 
@@ -110,11 +147,27 @@ MOAT_INLINE enum moat_verdict moat_reason_verdict(__u32 reason)
 	case MOAT_REASON_DROP_DENIED:
 	case MOAT_REASON_DROP_RULE:
 	case MOAT_REASON_DROP_LIMIT:
+	case MOAT_REASON_DROP_BROKEN:
+	case MOAT_REASON_DROP_FLAGS:
+	case MOAT_REASON_DROP_LAND:
+	case MOAT_REASON_DROP_MARTIAN:
+	case MOAT_REASON_DROP_AMPLIFICATION:
+	case MOAT_REASON_DROP_FRAGMENT:
+	case MOAT_REASON_DROP_SOURCE:
+	case MOAT_REASON_DROP_PROFILE:
+	case MOAT_REASON_DROP_CHALLENGE:
+	case MOAT_REASON_DROP_COOKIE:
+	case MOAT_REASON_DROP_NO_POLICY:
+	case MOAT_REASON_DROP_NO_XSK:
 	case MOAT_REASON_DROP_NO_PEER:
 	case MOAT_REASON_CONSUMED:
 		return MOAT_VERDICT_DROP;
 	case MOAT_REASON_REDIRECT_XSK:
+	case MOAT_REASON_REDIRECT_RULE:
+	case MOAT_REASON_REDIRECT_BYPASS:
 		return MOAT_VERDICT_REDIRECT;
+	case MOAT_REASON_TX_CHALLENGE:
+		return MOAT_VERDICT_TX;
 	default:
 		return MOAT_VERDICT_PASS;
 	}

@@ -3,8 +3,7 @@
  * Rules, and the tables they are compiled into (dataplane/tables.h builds them, the gate and
  * dataplane/policy.h read them).
  *
- * Order of judgement, first match wins: what the parser couldn't read passes under its own reason > no
- * policy passes > allow list (source) > deny list (source) > rules by position > pass. Every rule that a
+ * Where lists and rules stand in the order of judgement: moat/stage.h. Every rule that a
  * packet was found to match and that hasn't expired gets a hit: those that count and the one that
  * decides. A rule's position is its rank by (priority, id); its slot is where its hits and its bucket
  * live and stays the same for the rule's life, so that counters survive a rebuild.
@@ -23,8 +22,9 @@
 #define MOAT_RULE_H
 
 #include "moat/packet.h"
+#include "moat/stage.h"
 
-#define MOAT_RULES_MAX 1024
+#define MOAT_RULES_MAX 4096
 #define MOAT_RULE_WORDS (MOAT_RULES_MAX / 64)
 
 /* Candidates looked at for one packet, "count" rules and expired ones among them; a packet that none of
@@ -37,10 +37,15 @@ enum moat_action {
 	MOAT_ACTION_PASS = 1,
 	MOAT_ACTION_LIMIT = 2, /* pass up to rate_pps on the whole box, drop the rest */
 	MOAT_ACTION_COUNT = 3, /* count a hit and go on with the next rule */
+	MOAT_ACTION_CHALLENGE = 4, /* SYN challenge of sources not yet validated (moat/challenge.h); what is
+				    * neither such a SYN nor its answer goes on with the next rule */
+	MOAT_ACTION_SAMPLE = 5,   /* sample one in `interval` and go on with the next rule */
+	MOAT_ACTION_REDIRECT = 6, /* out of another port of the gate */
 };
 
 enum moat_rule_flag {
 	MOAT_RULE_PREFER_KNOWN = 1, /* limit: sources known from before (struct moat_known) pass uncounted */
+	MOAT_RULE_COUNT_ONLY = 2, /* do all but enforce: count what the action would have stopped, go on */
 };
 
 /* What a rule matches: the AND of its fields. Ranges are inclusive. A field that says "any" matches
@@ -55,8 +60,11 @@ struct moat_match {
 	__u8 tcp_mask; /* matches if tcp_flags & tcp_mask == tcp_flags of the rule; 0 is any */
 	__u8 tcp_flags;
 	__u8 reserved;
+	__u16 vlan;      /* outer VLAN id, 0: untagged or priority-tagged */
+	__u16 vlan_mask; /* matches if the id & vlan_mask == vlan of the rule; 0 is any */
+	__u32 reserved2;
 };
-MOAT_STATIC_ASSERT(sizeof(struct moat_match) == 64, "one cache line");
+MOAT_STATIC_ASSERT(sizeof(struct moat_match) == 72, "no padding: compared as memory");
 
 #define MOAT_RULE_OWNER_LEN 16
 #define MOAT_RULE_COMMENT_LEN 96
@@ -67,9 +75,13 @@ struct moat_rule {
 	__u32 id;         /* unique while the rule lives, > 0; what operators name it by */
 	__u32 priority;   /* 0-65535, the lower is judged first */
 	__u32 slot;       /* 0 to MOAT_RULES_MAX - 1 */
-	__u32 rate_pps;   /* limit: 1 to 2^32-1 packets a second on the whole box */
-	__u8 action;      /* enum moat_action */
-	__u8 flags;       /* enum moat_rule_flag */
+	__u32 rate_pps;   /* limit: packets a second on the whole box; 0: no limit on packets */
+	__u64 rate_bps; /* limit: bytes of IP datagrams a second on the whole box; 0: no limit on bytes */
+	__u32 burst; /* limit: packets (or 1,500-byte units of bytes) above the rate at once; 0: default */
+	__u32 interval;  /* sample: 1 to 2^31 */
+	char target[16]; /* redirect: name of the port */
+	__u8 action;     /* enum moat_action */
+	__u8 flags;      /* enum moat_rule_flag */
 	__u16 reserved;
 	__u32 finding; /* id of the finding that asked for it, 0 if an operator did */
 	char owner[MOAT_RULE_OWNER_LEN];
@@ -78,9 +90,17 @@ struct moat_rule {
 
 /* A leaf or child pointer of a trie. Leaf: list flags and class. Child: index of a 256-entry node. */
 #define MOAT_LPM_CHILD 0x80000000u
-#define MOAT_LPM_ALLOW 0x00010000u
-#define MOAT_LPM_DENY 0x00020000u
-#define MOAT_LPM_CLASS 0x0000ffffu
+#define MOAT_LPM_CLASS 0x00001fffu /* of rules */
+#define MOAT_LPM_PROFILE \
+	0x00ffe000u /* src: of its rates (struct moat_source_profile); dst: of its
+				      * protection (struct moat_profile); 0: the default's */
+#define MOAT_LPM_PROFILE_SHIFT 13
+#define MOAT_LPM_ALLOW 0x01000000u
+#define MOAT_LPM_DENY 0x02000000u
+#define MOAT_LPM_NEIGHBOUR 0x04000000u  /* src: speaks routing protocols with us */
+#define MOAT_LPM_MANAGEMENT 0x08000000u /* src: manages the box */
+#define MOAT_LPM_SESSION 0x10000000u    /* src: has a session of struct moat_sessions */
+#define MOAT_LPM_MARTIAN 0x20000000u    /* src: can't be one */
 
 /* First stride in bits: DIR-24-8 (Gupta, Lin, McKeown, INFOCOM'98) for IPv4 sources, where the long
  * lists are; 16 and then 8s elsewhere. */

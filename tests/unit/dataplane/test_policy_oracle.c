@@ -163,7 +163,7 @@ static void test_agree(void)
 	moat_policy_free(comparison.policy);
 	/* the frames reached every reason that a judge can give */
 	for (uint32_t reason = 0; reason <= MOAT_REASON_DROP_LIMIT; reason++) {
-		if (reason != MOAT_REASON_PASS_NO_TABLE)
+		if (reason < MOAT_REASON_PASS_NO_TABLE || reason > MOAT_REASON_PASS_NO_TARGET)
 			CU_ASSERT(comparison.reasons[reason] > 50);
 		printf("%s %" PRIu64 "\n", moat_reason_name(reason), comparison.reasons[reason]);
 	}

@@ -169,7 +169,7 @@ static void test_load_full(void)
 		fprintf(file, "drop proto tcp dport %d\n", i);
 	fflush(file);
 	CU_ASSERT_EQUAL(moat_ruleset_load(set, path, "", 1, &report, &error), MOAT_RULESET_FULL);
-	CU_ASSERT_PTR_NOT_NULL(strstr(error.text, ":1025: full"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(error.text, ":4097: full"));
 	CU_ASSERT_EQUAL(rule_count(set), 0);
 }
 
@@ -234,7 +234,7 @@ static void test_state_refused(void)
 		{ "moat-rules 1\ndeny 1.2.3\nend 2\n", ":2: '1.2.3'" },
 		{ "moat-rules 1\nrule 1 0 0 0 drop proto gre\nend 2\n", ":2: column" },
 		{ "moat-rules 1\nrule 0 0 0 0 \"\" drop proto gre\nend 2\n", ":2: not \"rule" },
-		{ "moat-rules 1\nrule 1 1024 0 0 \"\" drop proto gre\nend 2\n", ":2: not \"rule" },
+		{ "moat-rules 1\nrule 1 4096 0 0 \"\" drop proto gre\nend 2\n", ":2: not \"rule" },
 		{ "moat-rules 1\nrule 1 0 0 0 \"\" drop\nend 2\n", ":2: a rule that drops" },
 		{ "moat-rules 1\nrule 1 0 0 0 \"12345678901234567\" count\nend 2\n", ":2: not" },
 	};
