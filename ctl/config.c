@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <math.h>
 #include <net/if.h>
 #include <stdarg.h>
@@ -172,12 +173,35 @@ static int take_port(const struct reader *reader, unsigned int index,
 			return bad(reader, where, "port \"%s\" is listed twice", raw->name);
 	}
 	snprintf(port->name, sizeof(port->name), "%s", raw->name);
+	port->is_pattern = strpbrk(raw->name, "*?[") != NULL;
 	port->role = (enum moat_port_role)raw->role;
 	port->generic = raw->mode == 1;
+	port->replace = raw->replace && *raw->replace;
 	if (raw->peer)
 		snprintf(port->peer, sizeof(port->peer), "%s", raw->peer);
 	config->port_count++;
-	return check_port_exists(reader, where, raw->name);
+	/* sockets and workers are made at the start, for interfaces that are there */
+	if (port->is_pattern &&
+	    (port->role == MOAT_ROLE_WIRE || port->role == MOAT_ROLE_MIRROR))
+		return bad(reader, where, "\"%s\" is a pattern: a wire or mirror port has a name",
+			   raw->name);
+	return port->is_pattern ? 0 : check_port_exists(reader, where, raw->name);
+}
+
+const struct moat_config_port *moat_config_port_of(const struct moat_config *config,
+						   const char *interface)
+{
+	const struct moat_config_port *matching = NULL;
+
+	for (size_t i = 0; i < config->port_count; i++) {
+		const struct moat_config_port *port = &config->ports[i];
+
+		if (!port->is_pattern && strcmp(port->name, interface) == 0)
+			return port;
+		if (port->is_pattern && !matching && fnmatch(port->name, interface, 0) == 0)
+			matching = port;
+	}
+	return matching;
 }
 
 static const struct moat_config_port *port_named(const struct moat_config *config, const char *name)

@@ -23,10 +23,12 @@
 #define MOAT_CONFIG_BYTES_MAX (1u << 20)
 
 struct moat_config_port {
-	char name[16];
+	char name[16]; /* of an interface, or a pattern of names (fnmatch(3)) */
+	bool is_pattern;
 	enum moat_port_role role;
 	char peer[16]; /* wire: the port on the other side; empty else */
 	bool generic;
+	bool replace; /* another XDP program is replaced, not left alone */
 };
 
 struct moat_config_prefixes {
@@ -67,6 +69,10 @@ int moat_config_load(const char *path, unsigned int flags, struct moat_config **
 /* Likewise of text; `path` only names it. The fuzzers' entry. */
 int moat_config_parse(const char *path, const char *text, size_t length, unsigned int flags,
 		      struct moat_config **ret_config, struct moat_error *error);
+/* The port that an interface is: the one of its name, else the first whose pattern it matches, else NULL. */
+const struct moat_config_port *moat_config_port_of(const struct moat_config *config,
+						   const char *interface);
+
 /* What an empty file means, without a port. 0 or -ENOMEM. */
 int moat_config_default(struct moat_config **ret_config);
 void moat_config_free(struct moat_config *config);

@@ -51,6 +51,7 @@ static const cyaml_schema_field_t port_fields[] = {
 	CYAML_FIELD_STRING_PTR("peer", OPT_PTR, struct moat_raw_port, peer, 1, 15),
 	CYAML_FIELD_ENUM("mode", ENUM, struct moat_raw_port, mode, port_modes,
 			 CYAML_ARRAY_LEN(port_modes)),
+	CYAML_FIELD_BOOL_PTR("replace", OPT_PTR, struct moat_raw_port, replace),
 	CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t port_entry = {

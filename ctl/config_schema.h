@@ -4,6 +4,7 @@
 #ifndef MOAT_CTL_CONFIG_SCHEMA_H
 #define MOAT_CTL_CONFIG_SCHEMA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,6 +16,7 @@ struct moat_raw_port {
 	int role;
 	char *peer;
 	int mode; /* 0 auto, 1 generic */
+	bool *replace;
 };
 
 struct moat_raw_gate {
