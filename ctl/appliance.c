@@ -288,6 +288,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 		tell_changes(appliance, mono_ns);
 	}
 	check_workers(appliance);
+	moat_ports_tick(appliance);
 	sd_event_source_set_time(source, usec + TICK_US);
 	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 	return 0;
@@ -336,18 +337,8 @@ static int open_rules(struct moat_appliance *appliance, struct moat_error *error
 	return moat_rulebook_configure(appliance->rulebook, appliance->config, error);
 }
 
-static bool has_port(const struct moat_config *config, const char *name)
-{
-	for (size_t i = 0; i < config->port_count; i++) {
-		if (strcmp(config->ports[i].name, name) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* Takes the gate off ports: those that the configuration doesn't name (any more), or after a failed start
- * those that it names and that nobody guarded before. */
-static void release_ports(struct moat_appliance *appliance, bool named)
+/* Takes the gate off the ports of the configuration that nobody guarded before. */
+static void release_new_ports(struct moat_appliance *appliance)
 {
 	struct moat_gate_port_info ports[MOAT_PORTS_MAX];
 	size_t count;
@@ -355,10 +346,7 @@ static void release_ports(struct moat_appliance *appliance, bool named)
 
 	memcpy(ports, attached, count * sizeof(ports[0])); /* a release changes the list */
 	for (size_t i = 0; i < count; i++) {
-		if (has_port(appliance->config, ports[i].name) != named ||
-		    (named && ports[i].adopted))
-			continue;
-		if (moat_gate_release(appliance->gate, ports[i].name, NULL) == 0)
+		if (!ports[i].adopted && moat_gate_release(appliance->gate, ports[i].name, NULL) == 0)
 			moat_log(MOAT_LOG_INFO, "port %s: the gate is off", ports[i].name);
 	}
 }
@@ -366,25 +354,11 @@ static void release_ports(struct moat_appliance *appliance, bool named)
 /* Attaches the ports of the configuration, then takes the gate off those that it has no more. */
 static int attach_ports(struct moat_appliance *appliance, struct moat_error *error)
 {
-	const struct moat_config *config = appliance->config;
+	int r = moat_ports_attach(appliance, appliance->config, error);
 
-	for (size_t i = 0; i < config->port_count; i++) {
-		struct moat_gate_port_options options = {
-			.name = config->ports[i].name,
-			.role = config->ports[i].role,
-			.generic = config->ports[i].generic,
-		};
-		struct moat_gate_port_info info;
-		int r = moat_gate_attach(appliance->gate, &options, &info, error);
-
-		if (r < 0)
-			return r;
-		moat_log(MOAT_LOG_INFO, "port %s: %s mode%s%s%s", info.name,
-			 info.native ? "native" : "generic", info.adopted ? ", adopted" : "",
-			 info.fallback[0] ? ": " : "", info.fallback);
-	}
-	release_ports(appliance, false);
-	return 0;
+	if (r == 0)
+		moat_ports_release(appliance, appliance->config);
+	return r;
 }
 
 /* A failed start leaves a gate that was there before, and nothing of its own. */
@@ -393,7 +367,7 @@ static void undo_gate(struct moat_appliance *appliance)
 	if (!appliance->gate)
 		return;
 	moat_wire_deinit(&appliance->wire);
-	release_ports(appliance, true);
+	release_new_ports(appliance);
 	moat_gate_close(appliance->gate);
 	appliance->gate = NULL;
 	if (!appliance->had_policy)
@@ -480,6 +454,8 @@ static int open_all(struct moat_appliance *appliance, struct moat_error *error)
 	if (r == 0)
 		r = moat_appliance_has_gateway(config) ? moat_appliance_apply(appliance, error) : 0;
 	if (r == 0)
+		r = moat_ports_open(appliance, error);
+	if (r == 0)
 		r = attach_ports(appliance, error);
 	if (r == 0)
 		r = moat_wire_init(&appliance->wire, appliance->gate, config, error);
@@ -535,6 +511,7 @@ void moat_appliance_free(struct moat_appliance *appliance)
 	}
 	sd_event_source_disable_unref(appliance->timer_source);
 	sd_event_source_disable_unref(appliance->finding_source);
+	moat_ports_close(appliance);
 	moat_control_free(appliance->control);
 	moat_top_free(appliance->top);
 	moat_detection_free(appliance->detection);

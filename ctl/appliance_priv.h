@@ -11,6 +11,7 @@
 #include "ctl/detection.h"
 #include "ctl/event.h"
 #include "ctl/findings.h"
+#include "ctl/ports.h"
 #include "ctl/respond.h"
 #include "ctl/rulebook.h"
 #include "ctl/sink.h"
@@ -26,6 +27,7 @@ struct moat_appliance {
 	int lock_fd;
 	struct moat_gate *gate;
 	bool had_policy; /* an adopted gate that judged already */
+	struct moat_ports ports;
 	struct moat_wire wire;
 	struct moat_rulebook *rulebook;
 	struct moat_respond *respond;

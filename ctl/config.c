@@ -181,8 +181,7 @@ static int take_port(const struct reader *reader, unsigned int index,
 		snprintf(port->peer, sizeof(port->peer), "%s", raw->peer);
 	config->port_count++;
 	/* sockets and workers are made at the start, for interfaces that are there */
-	if (port->is_pattern &&
-	    (port->role == MOAT_ROLE_WIRE || port->role == MOAT_ROLE_MIRROR))
+	if (port->is_pattern && (port->role == MOAT_ROLE_WIRE || port->role == MOAT_ROLE_MIRROR))
 		return bad(reader, where, "\"%s\" is a pattern: a wire or mirror port has a name",
 			   raw->name);
 	return port->is_pattern ? 0 : check_port_exists(reader, where, raw->name);

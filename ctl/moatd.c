@@ -16,6 +16,7 @@
 #include "ctl/rulebook.h"
 #include "dataplane/base/cleanup.h"
 #include "dataplane/base/log.h"
+#include "dataplane/gate.h"
 
 static const char usage[] =
 	"usage: moatd [--config FILE]\n"
@@ -126,6 +127,7 @@ static int set_up(const char *path, sd_event *loop, struct moat_appliance **ret_
 	if (r < 0)
 		return r;
 	moat_privilege_raise_limits();
+	moat_gate_look_around();
 	r = moat_privilege_drop(error);
 	if (r == 0)
 		r = moat_appliance_new(loop, config, ret_appliance, error);

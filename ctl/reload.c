@@ -75,42 +75,6 @@ static int open_sink(const struct moat_appliance *appliance, const struct moat_c
 	return *ret_same || !new ? 0 : moat_sink_new(new, config->events_queue, ret_sink, error);
 }
 
-/* Takes the gate off the ports of `from` that `keep` hasn't. */
-static void release_ports(struct moat_appliance *appliance, const struct moat_config *from,
-			  const struct moat_config *keep)
-{
-	for (size_t i = 0; i < from->port_count; i++) {
-		struct moat_error error = { .text = "" };
-
-		if (port_named(keep, from->ports[i].name))
-			continue;
-		if (moat_gate_release(appliance->gate, from->ports[i].name, &error) < 0 &&
-		    error.text[0])
-			moat_log(MOAT_LOG_WARNING, "%s", error.text);
-	}
-}
-
-static int attach_new_ports(struct moat_appliance *appliance, const struct moat_config *config,
-			    struct moat_error *error)
-{
-	for (size_t i = 0; i < config->port_count; i++) {
-		struct moat_gate_port_options options = {
-			.name = config->ports[i].name,
-			.role = config->ports[i].role,
-			.generic = config->ports[i].generic,
-		};
-		struct moat_gate_port_info info;
-		int r;
-
-		if (port_named(appliance->config, options.name))
-			continue;
-		r = moat_gate_attach(appliance->gate, &options, &info, error);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
 /* From here on nothing fails. */
 static void adopt(struct moat_appliance *appliance, struct moat_config *config,
 		  struct moat_sink *sink, bool same_sink)
@@ -118,7 +82,7 @@ static void adopt(struct moat_appliance *appliance, struct moat_config *config,
 	struct moat_detect_config detect = config->detect;
 	struct moat_config *before = appliance->config;
 
-	release_ports(appliance, before, config);
+	moat_ports_release(appliance, config);
 	moat_gate_set_sampling(appliance->gate, config->sample_pass, config->sample_drop);
 	detect.mode = moat_appliance_modes(config);
 	moat_detection_configure(appliance->detection, &detect);
@@ -152,12 +116,12 @@ int moat_appliance_reload(struct moat_appliance *appliance, struct moat_error *e
 	if (r == 0)
 		r = open_sink(appliance, config, &same_sink, &sink, error);
 	if (r == 0)
-		r = attach_new_ports(appliance, config, error);
+		r = moat_ports_attach(appliance, config, error);
 	if (r == 0)
 		r = moat_appliance_apply(appliance, error);
 	if (r < 0) {
 		moat_rulebook_drop(appliance->rulebook);
-		release_ports(appliance, config, appliance->config);
+		moat_ports_release(appliance, appliance->config);
 		moat_sink_free(sink);
 		return r;
 	}

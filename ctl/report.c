@@ -84,10 +84,11 @@ static json_t *port_of(const struct moat_appliance *appliance,
 		       const struct moat_gate_port_info *info)
 {
 	struct moat_gate_counters counters;
-	json_t *port = json_pack("{s:s,s:s,s:i,s:i,s:s,s:s,s:b}", "name", info->name, "role",
+	json_t *port = json_pack("{s:s,s:s,s:i,s:i,s:s,s:s,s:b,s:s}", "name", info->name, "role",
 				 role_name(info->role), "index", (int)info->index, "ifindex",
 				 info->ifindex, "xdp", info->native ? "native" : "generic",
-				 "fallback", info->fallback, "adopted", info->adopted);
+				 "fallback", info->fallback, "adopted", info->adopted,
+				 "replaced", info->replaced);
 
 	if (!port || read_port(appliance, info->index, &counters) < 0)
 		return port;
@@ -325,6 +326,7 @@ json_t *moat_appliance_status(struct moat_appliance *appliance)
 	if (!status)
 		return NULL;
 	json_object_set_new(status, "ports", ports_of(appliance));
+	json_object_set_new(status, "interfaces", moat_ports_status(appliance));
 	json_object_set_new(status, "workers", workers_of(appliance));
 	json_object_set_new(status, "cells", cells_of(appliance));
 	json_object_set_new(status, "detect", detect_of(appliance));

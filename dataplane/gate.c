@@ -268,12 +268,8 @@ int moat_gate_detach(const char *pin_path, struct moat_error *error)
 		return moat_error_set(error, -ENAMETOOLONG, "pin path %s is too long", pin_path);
 	ports = opendir(path);
 	while (ports && (entry = readdir(ports))) {
-		if (entry->d_name[0] == '.' ||
-		    !moat_gate_path(port, "%s/%s/link", path, entry->d_name))
-			continue;
-		moat_gate_link_detach(port);
-		if (moat_gate_path(port, "%s/%s", path, entry->d_name))
-			moat_gate_remove_dir(port);
+		if (entry->d_name[0] != '.' && moat_gate_path(port, "%s/%s", path, entry->d_name))
+			moat_gate_hold_drop(port, entry->d_name);
 	}
 	if (ports)
 		closedir(ports);

@@ -50,10 +50,16 @@ void moat_gate_close(struct moat_gate *gate);
 /* Removes programs, links and maps below pin_path, attached or not. For `moat gate detach`. */
 int moat_gate_detach(const char *pin_path, struct moat_error *error);
 
+/* Notes which XDP programs of others stand on interfaces now, by name: while the process may still ask
+ * (CAP_SYS_ADMIN). What isn't noted is known by its number alone, and can't be replaced where a link holds
+ * it. One thread, once. */
+void moat_gate_look_around(void);
+
 struct moat_gate_port_options {
 	const char *name; /* interface */
 	enum moat_port_role role;
 	bool generic; /* ask for generic mode at once */
+	bool replace; /* another XDP program is replaced in one step instead of refused */
 };
 
 struct moat_gate_port_info {
@@ -64,11 +70,13 @@ struct moat_gate_port_info {
 	bool native; /* false: generic mode, after native was refused (reason in `fallback`) */
 	char fallback[128]; /* kernel's words on why not native; empty if native */
 	bool adopted;       /* a pinned link was taken over by link update */
+	bool current;       /* attached by this process; false: found, and still with the program of then */
+	char replaced[48];  /* name and id of the program that was replaced; empty: none */
 };
 
 /* Attaches to an interface, driver mode first, generic with the reason kept. -ENODEV: no such interface;
- * -EEXIST: another XDP program is attached (its name and id in the error; it is left alone); -ENOSPC:
- * MOAT_PORTS_MAX. The port's program is in force when this returns. */
+ * -EEXIST: another XDP program is attached (its name and id in the error; it is left alone unless `replace`);
+ * -ENOSPC: MOAT_PORTS_MAX. The port's program is in force when this returns. */
 int moat_gate_attach(struct moat_gate *gate, const struct moat_gate_port_options *options,
 		     struct moat_gate_port_info *ret_info, struct moat_error *error);
 

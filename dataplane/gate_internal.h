@@ -84,6 +84,7 @@ int moat_gate_clock_read(const struct gate_clock *clock, struct gate_time *ret_t
 /* One port, by index. */
 struct gate_port {
 	bool used;
+	bool is_bare; /* held without a link (gate_hold.c) */
 	int link_fd;
 	int prog_fd;
 	int counters_fd;
@@ -120,8 +121,20 @@ static inline struct moat_gate_ctl *moat_gate_ctl(const struct moat_gate *gate)
 int moat_gate_ports_restore(struct moat_gate *gate, struct moat_error *error);
 void moat_gate_ports_close(struct moat_gate *gate);
 
-/* Takes a pinned link off its interface. */
-void moat_gate_link_detach(const char *path);
+/* What is pinned of a port, or -ENOENT. */
+int moat_gate_port_pinned(const struct moat_gate *gate, const char *name, const char *file);
+
+/* gate_hold.c: what holds a port's program to its interface. */
+/* Puts the loaded program on an interface that has none of ours. Errors as of moat_gate_attach. */
+int moat_gate_hold_create(struct gate_port *port, const struct moat_gate_port_options *options,
+			  struct moat_error *error);
+/* Finds the hold of the process before us. -ENOENT: there is none, or its interface vanished and another has
+ * its name. */
+int moat_gate_hold_find(const struct moat_gate *gate, struct gate_port *port);
+/* Puts the loaded program in place of the one that is held, in one step. */
+int moat_gate_hold_update(const struct moat_gate *gate, struct gate_port *port);
+/* Takes the program off and removes the port's directory. */
+void moat_gate_hold_drop(const char *directory, const char *name);
 
 /* Finds what the halves hold after adoption. */
 void moat_gate_tables_init(struct moat_gate *gate);

@@ -39,7 +39,7 @@ static bool port_path(const struct moat_gate *gate, const char *name, const char
 			      file);
 }
 
-static int pinned_fd(const struct moat_gate *gate, const char *name, const char *file)
+int moat_gate_port_pinned(const struct moat_gate *gate, const char *name, const char *file)
 {
 	char path[PATH_MAX];
 
@@ -88,14 +88,14 @@ static int port_open_maps(struct moat_gate *gate, struct gate_port *port)
 	const char *name = port->info.name;
 	void *memory;
 
-	port->counters_fd = pinned_fd(gate, name, "counters");
+	port->counters_fd = moat_gate_port_pinned(gate, name, "counters");
 	if (port->counters_fd == -ENOENT)
 		port->counters_fd = moat_gate_map_create("port_counters", BPF_MAP_TYPE_ARRAY,
 							 sizeof(struct moat_gate_counters),
 							 gate->maps.cpus);
 	if (port->counters_fd < 0)
 		return port->counters_fd;
-	port->xsks_fd = pinned_fd(gate, name, "xsks");
+	port->xsks_fd = moat_gate_port_pinned(gate, name, "xsks");
 	if (port->xsks_fd == -ENOENT)
 		port->xsks_fd = moat_gate_map_create("xsks", BPF_MAP_TYPE_XSKMAP, sizeof(uint32_t),
 						     MOAT_GATE_QUEUES_MAX);
@@ -176,89 +176,6 @@ static int port_load(struct moat_gate *gate, struct gate_port *port, struct moat
 
 /* ---- attaching ----------------------------------------------------------------------------- */
 
-/* Id of the program on an interface, 0 if there is none. */
-static uint32_t attached_id(int ifindex)
-{
-	LIBBPF_OPTS(bpf_xdp_query_opts, query);
-
-	if (bpf_xdp_query(ifindex, 0, &query) < 0)
-		return 0;
-	if (query.prog_id)
-		return query.prog_id;
-	return query.drv_prog_id ? query.drv_prog_id : query.skb_prog_id;
-}
-
-static int refuse_foreign(const char *name, uint32_t id, struct moat_error *error)
-{
-	struct bpf_prog_info info = {};
-	uint32_t length = sizeof(info);
-	moat_auto_close int fd = bpf_prog_get_fd_by_id(id);
-
-	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &length) < 0)
-		info.name[0] = '\0';
-	return moat_error_set(error, -EEXIST,
-			      "%s has another XDP program attached, %s (id %u), which is left alone: "
-			      "take it off first (bpftool net shows it)",
-			      name, info.name[0] ? info.name : "of unknown name", id);
-}
-
-/* Why driver mode was refused, in words where the kernel says only a number. */
-static void explain_fallback(int r, char ret_text[static 128])
-{
-	const char *hint = "";
-
-	if (r == -EOPNOTSUPP)
-		hint = ": the driver has no XDP";
-	else if (r == -ENOSPC)
-		hint = ": the driver wants as many receive queues as its peer has transmit queues";
-	else if (r == -ERANGE || r == -EINVAL)
-		hint = ": the MTU or the features that are on don't go with XDP";
-	snprintf(ret_text, 128, "%s%s", strerror(-r), hint);
-}
-
-/* Links the program to its interface, driver mode first. */
-static int link_create(struct gate_port *port, bool generic, struct moat_error *error)
-{
-	LIBBPF_OPTS(bpf_link_create_opts, driver, .flags = XDP_FLAGS_DRV_MODE);
-	LIBBPF_OPTS(bpf_link_create_opts, skb, .flags = XDP_FLAGS_SKB_MODE);
-	struct moat_gate_port_info *info = &port->info;
-	int r = -ECANCELED;
-
-	if (generic)
-		snprintf(info->fallback, sizeof(info->fallback), "generic mode was asked for");
-	else
-		r = bpf_link_create(port->prog_fd, info->ifindex, BPF_XDP, &driver);
-	if (r < 0 && r != -EBUSY && r != -EEXIST) {
-		if (!generic)
-			explain_fallback(r, info->fallback);
-		r = bpf_link_create(port->prog_fd, info->ifindex, BPF_XDP, &skb);
-	} else {
-		info->native = true;
-	}
-	if (r == -EBUSY || r == -EEXIST)
-		return refuse_foreign(info->name, attached_id(info->ifindex), error);
-	if (r < 0)
-		return moat_error_set(error, r, "attaching to %s: %s", info->name, strerror(-r));
-	port->link_fd = r;
-	return 0;
-}
-
-/* The pinned link, if it still holds the interface: -ENOENT if that vanished and another has its name. */
-static int live_link(struct moat_gate *gate, const char *name, int ifindex)
-{
-	moat_auto_close int fd = pinned_fd(gate, name, "link");
-	struct bpf_link_info info = {};
-	uint32_t length = sizeof(info);
-
-	if (fd < 0)
-		return fd;
-	if (bpf_obj_get_info_by_fd(fd, &info, &length) < 0)
-		return -errno;
-	if (info.xdp.ifindex != (uint32_t)ifindex || info.prog_id != attached_id(ifindex))
-		return -ENOENT;
-	return moat_take_fd(&fd);
-}
-
 static int port_pin(struct moat_gate *gate, struct gate_port *port, struct moat_error *error)
 {
 	const char *name = port->info.name;
@@ -275,7 +192,7 @@ static int port_pin(struct moat_gate *gate, struct gate_port *port, struct moat_
 		r = pin(gate, name, "xsks", port->xsks_fd);
 	if (r == 0)
 		r = pin(gate, name, "prog", port->prog_fd);
-	if (r == 0)
+	if (r == 0 && port->link_fd >= 0)
 		r = pin(gate, name, "link", port->link_fd);
 	if (r < 0)
 		return moat_error_set(error, r, "pinning %s/ports/%s: %s", gate->pin_path, name,
@@ -294,60 +211,68 @@ static int port_prepare(struct moat_gate *gate, struct gate_port *port, struct m
 	return port_load(gate, port, error);
 }
 
-/* Puts the program into the link of the process before us: the last step, behind which nothing fails. */
+/* The pin of a bare hold's program, by which it is found again, stays until the new one is in force. */
+static void keep_before(const struct moat_gate *gate, const struct gate_port *port, bool keep)
+{
+	char prog[PATH_MAX], before[PATH_MAX];
+
+	if (!port->is_bare || !port_path(gate, port->info.name, "prog", prog) ||
+	    !port_path(gate, port->info.name, "before", before))
+		return;
+	if (!keep)
+		unlink(before);
+	else if (access(before, F_OK) < 0)
+		rename(prog, before);
+}
+
+/* Puts the program where that of the process before us is: the last step, behind which nothing fails. */
 static int port_adopt(struct moat_gate *gate, struct gate_port *port, struct moat_error *error)
 {
-	const struct moat_gate_port_record *record = record_of(gate, port->info.index);
 	int r = port_prepare(gate, port, error);
 
-	if (r == 0)
-		r = port_pin(gate, port, error);
 	if (r < 0)
 		return r;
-	r = bpf_link_update(port->link_fd, port->prog_fd, NULL);
+	keep_before(gate, port, true);
+	r = port_pin(gate, port, error);
+	if (r < 0)
+		return r;
+	r = moat_gate_hold_update(gate, port);
 	if (r < 0)
 		return moat_error_set(error, r, "replacing the gate's program on %s: %s",
 				      port->info.name, strerror(-r));
-	port->info.adopted = true;
-	port->info.native = record->native;
-	if (!record->native)
-		snprintf(port->info.fallback, sizeof(port->info.fallback), "adopted as it was");
+	keep_before(gate, port, false);
 	return 0;
 }
 
-/* Links the program to an interface that has none. */
-static int port_create(struct moat_gate *gate, struct gate_port *port, bool generic,
-		       struct moat_error *error)
+/* Puts the program on an interface that has none of ours. */
+static int port_create(struct moat_gate *gate, struct gate_port *port,
+		       const struct moat_gate_port_options *options, struct moat_error *error)
 {
 	char path[PATH_MAX];
 	int r = port_prepare(gate, port, error);
 
 	if (r == 0)
-		r = link_create(port, generic, error);
+		r = moat_gate_hold_create(port, options, error);
 	if (r < 0)
 		return r;
 	r = port_pin(gate, port, error);
 	if (r < 0 && port_path(gate, port->info.name, "", path))
-		moat_gate_remove_dir(path); /* closing the link takes the program off */
+		moat_gate_hold_drop(path, port->info.name);
 	return r;
 }
 
 /* Loads and puts in force, or leaves what is in force as it was. On failure the caller deinits the port. */
-static int port_attach(struct moat_gate *gate, struct gate_port *port, bool generic,
-		       struct moat_error *error)
+static int port_attach(struct moat_gate *gate, struct gate_port *port,
+		       const struct moat_gate_port_options *options, struct moat_error *error)
 {
-	uint32_t foreign;
+	int r = moat_gate_hold_find(gate, port);
 
-	port->link_fd = live_link(gate, port->info.name, port->info.ifindex);
-	if (port->link_fd >= 0)
+	if (r == 0)
 		return port_adopt(gate, port, error);
-	if (port->link_fd != -ENOENT)
-		return moat_error_set(error, port->link_fd, "the link of port %s: %s",
-				      port->info.name, strerror(-port->link_fd));
-	foreign = attached_id(port->info.ifindex);
-	if (foreign)
-		return refuse_foreign(port->info.name, foreign, error);
-	return port_create(gate, port, generic, error);
+	if (r != -ENOENT)
+		return moat_error_set(error, r, "the link of port %s: %s", port->info.name,
+				      strerror(-r));
+	return port_create(gate, port, options, error);
 }
 
 /* ---- the gate's ports ---------------------------------------------------------------------- */
@@ -414,7 +339,8 @@ int moat_gate_attach(struct moat_gate *gate, const struct moat_gate_port_options
 	port.info.ifindex = (int)ifindex;
 	port.info.index = index;
 	port.info.role = options->role;
-	r = port_attach(gate, &port, options->generic, error);
+	port.info.current = true;
+	r = port_attach(gate, &port, options, error);
 	if (r < 0) {
 		port_deinit(&port, gate->maps.cpus);
 		return r;
@@ -424,14 +350,6 @@ int moat_gate_attach(struct moat_gate *gate, const struct moat_gate_port_options
 	return 0;
 }
 
-void moat_gate_link_detach(const char *path)
-{
-	moat_auto_close int fd = bpf_obj_get(path);
-
-	if (fd >= 0)
-		bpf_link_detach(fd);
-}
-
 int moat_gate_release(struct moat_gate *gate, const char *name, struct moat_error *error)
 {
 	uint32_t index = find_index(gate, name);
@@ -439,10 +357,8 @@ int moat_gate_release(struct moat_gate *gate, const char *name, struct moat_erro
 
 	if (index == MOAT_PORTS_MAX || !record_of(gate, index)->name[0])
 		return moat_error_set(error, -ENOENT, "the gate is not on %s", name);
-	if (port_path(gate, name, "link", path))
-		moat_gate_link_detach(path);
 	if (port_path(gate, name, "", path))
-		moat_gate_remove_dir(path);
+		moat_gate_hold_drop(path, name);
 	memset(record_of(gate, index), 0, sizeof(struct moat_gate_port_record));
 	pthread_mutex_lock(&gate->port_lock);
 	port_deinit(&gate->ports[index], gate->maps.cpus);
@@ -452,20 +368,14 @@ int moat_gate_release(struct moat_gate *gate, const char *name, struct moat_erro
 }
 
 /* Opens a port as the process before us left it: in force and counted, with the program of then. -ENODEV
- * if its interface or its link is gone. */
+ * if its interface is gone, or no longer holds our program. */
 static int port_reopen(struct moat_gate *gate, struct gate_port *port)
 {
-	struct bpf_link_info link = {};
-	uint32_t length = sizeof(link);
+	int r = moat_gate_hold_find(gate, port);
 
-	port->link_fd = pinned_fd(gate, port->info.name, "link");
-	if (port->link_fd < 0)
-		return port->link_fd == -ENOENT ? -ENODEV : port->link_fd;
-	if (bpf_obj_get_info_by_fd(port->link_fd, &link, &length) < 0)
-		return -errno;
-	if (link.xdp.ifindex == 0)
-		return -ENODEV;
-	port->prog_fd = pinned_fd(gate, port->info.name, "prog");
+	if (r < 0)
+		return r == -ENOENT ? -ENODEV : r;
+	port->prog_fd = moat_gate_port_pinned(gate, port->info.name, "prog");
 	return port->prog_fd < 0 ? port->prog_fd : port_open_maps(gate, port);
 }
 
@@ -481,7 +391,6 @@ static int port_restore(struct moat_gate *gate, uint32_t index, struct moat_erro
 	port->info.ifindex = (int)record->ifindex;
 	port->info.index = index;
 	port->info.role = record->role;
-	port->info.native = record->native;
 	r = port_reopen(gate, port);
 	if (r == -ENODEV)
 		return moat_gate_release(gate, record->name, error);

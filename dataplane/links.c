@@ -57,8 +57,7 @@ static int put(struct moat_links *links, const struct moat_link *link)
 		links->counters.appeared++;
 		links->changed = true;
 	} else if (strcmp(row->name, link->name) != 0 || row->mtu != link->mtu ||
-		   row->flags != link->flags ||
-		   memcmp(row->mac, link->mac, sizeof(row->mac)) != 0) {
+		   row->flags != link->flags || memcmp(row->mac, link->mac, sizeof(row->mac)) != 0) {
 		links->changed = true;
 	}
 	*row = *link;

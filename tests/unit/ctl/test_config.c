@@ -128,6 +128,29 @@ static void test_ports(void)
 		      "f:2:11: ports.0.name: \"a/b\" is no interface name");
 }
 
+/* A name goes before a pattern, and among patterns the first does. */
+static void test_patterns(void)
+{
+	moat_cleanup(moat_config_free_cleanup) struct moat_config *config = NULL;
+	struct moat_error error = { .text = "" };
+	static const char text[] = "ports:\n"
+				   "  - {name: \"veth*\", mode: generic}\n"
+				   "  - {name: \"v[a-f]*\"}\n"
+				   "  - {name: veth9, replace: true}\n";
+
+	CU_ASSERT_EQUAL_FATAL(moat_config_parse("f", text, strlen(text), 0, &config, &error), 0);
+	CU_ASSERT_PTR_EQUAL(moat_config_port_of(config, "veth1"), &config->ports[0]);
+	CU_ASSERT_PTR_EQUAL(moat_config_port_of(config, "vath1"), &config->ports[1]);
+	CU_ASSERT_PTR_EQUAL(moat_config_port_of(config, "veth9"), &config->ports[2]);
+	CU_ASSERT_PTR_NULL(moat_config_port_of(config, "eth0"));
+	CU_ASSERT(config->ports[0].is_pattern);
+	CU_ASSERT(!config->ports[2].is_pattern);
+	CU_ASSERT(config->ports[2].replace);
+	CU_ASSERT(!config->ports[1].replace);
+	check_refused("ports:\n  - {name: \"m*\", role: mirror}\n",
+		      "f:2:12: ports.0.name: \"m*\" is a pattern: a wire or mirror port has a name");
+}
+
 static void test_missing_port(void)
 {
 	static const char text[] = "ports:\n  - name: moat-none\n";
@@ -177,15 +200,11 @@ static void test_file(void)
 int main(void)
 {
 	static const struct moat_test tests[] = {
-		{ "defaults", test_defaults },
-		{ "everything", test_everything },
-		{ "places", test_places },
-		{ "ports", test_ports },
-		{ "missing port", test_missing_port },
-		{ "no yaml", test_no_yaml },
-		{ "mixed kinds", test_mixed_kinds },
-		{ "file", test_file },
-		{ NULL, NULL },
+		{ "defaults", test_defaults }, { "everything", test_everything },
+		{ "places", test_places },     { "ports", test_ports },
+		{ "patterns", test_patterns }, { "missing port", test_missing_port },
+		{ "no yaml", test_no_yaml },   { "mixed kinds", test_mixed_kinds },
+		{ "file", test_file },         { NULL, NULL },
 	};
 
 	return moat_test_main("config", tests);

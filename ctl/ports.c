@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Every piece of news leads to one comparison of what is there with what is wanted, so that no order of
+ * events and no lost one can leave a port behind. */
+#include "ctl/ports.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "ctl/appliance_priv.h"
+#include "dataplane/base/cleanup.h"
+#include "dataplane/base/log.h"
+
+/* Seconds between two tries of what refused. */
+#define RETRY_TICKS 10
+
+struct moat_gate_port_options moat_ports_options(const struct moat_config_port *port,
+						 const char *interface)
+{
+	return (struct moat_gate_port_options){
+		.name = interface,
+		.role = port->role,
+		.generic = port->generic,
+		.replace = port->replace,
+	};
+}
+
+static bool is_alike(const struct moat_gate_port_info *info,
+		     const struct moat_gate_port_options *options, int ifindex)
+{
+	return info->ifindex == ifindex && info->role == options->role;
+}
+
+static const struct moat_gate_port_info *attached_port(const struct moat_appliance *appliance,
+						       const char *name)
+{
+	size_t count;
+	const struct moat_gate_port_info *ports = moat_gate_ports(appliance->gate, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(ports[i].name, name) == 0)
+			return &ports[i];
+	}
+	return NULL;
+}
+
+static void tell(struct moat_appliance *appliance, const char *change, json_t *detail)
+{
+	struct moat_event_context context = moat_appliance_context(appliance);
+
+	moat_appliance_emit(appliance, moat_event_moatd(&context, change, detail));
+}
+
+/* ---- what refused ------------------------------------------------------------------------------ */
+
+static struct moat_ports_waiting *waiting_of(struct moat_ports *ports, int ifindex)
+{
+	for (size_t i = 0; i < ports->waiting_count; i++) {
+		if (ports->waiting[i].ifindex == ifindex)
+			return &ports->waiting[i];
+	}
+	return NULL;
+}
+
+/* Says it once: a reason that stays the same at the next try is old news. */
+static void note_refusal(struct moat_ports *ports, const struct moat_link *link, const char *why)
+{
+	struct moat_ports_waiting *waiting = waiting_of(ports, link->ifindex);
+	bool is_news = true;
+
+	ports->failed++;
+	if (waiting)
+		is_news = strncmp(waiting->why, why, sizeof(waiting->why) - 1) != 0;
+	else if (ports->waiting_count < MOAT_PORTS_WAITING_MAX)
+		waiting = &ports->waiting[ports->waiting_count++];
+	if (is_news)
+		moat_log(MOAT_LOG_WARNING, "port %s: %s; it is tried again", link->name, why);
+	if (!waiting)
+		return;
+	waiting->ifindex = link->ifindex;
+	memcpy(waiting->name, link->name, sizeof(waiting->name));
+	snprintf(waiting->why, sizeof(waiting->why), "%s", why);
+}
+
+static void forget_refusal(struct moat_ports *ports, int ifindex)
+{
+	struct moat_ports_waiting *waiting = waiting_of(ports, ifindex);
+
+	if (waiting)
+		*waiting = ports->waiting[--ports->waiting_count];
+}
+
+/* ---- attaching and letting go ------------------------------------------------------------------ */
+
+static int attach_one(struct moat_appliance *appliance, const struct moat_config_port *port,
+		      const struct moat_link *link, struct moat_error *error)
+{
+	struct moat_gate_port_options options = moat_ports_options(port, link->name);
+	const struct moat_gate_port_info *attached = attached_port(appliance, link->name);
+	struct moat_gate_port_info info;
+	int r;
+
+	if (attached && attached->current && is_alike(attached, &options, link->ifindex))
+		return 0;
+	r = moat_gate_attach(appliance->gate, &options, &info, error);
+	if (r < 0)
+		return r;
+	appliance->ports.attached++;
+	forget_refusal(&appliance->ports, link->ifindex);
+	moat_log(MOAT_LOG_INFO, "port %s: %s mode%s%s%s", info.name,
+		 info.native ? "native" : "generic", info.adopted ? ", adopted" : "",
+		 info.fallback[0] ? ": " : "", info.fallback);
+	if (info.replaced[0])
+		moat_log(MOAT_LOG_WARNING, "port %s: replaced %s", info.name, info.replaced);
+	return 0;
+}
+
+/* What has a name has to be there. */
+static int check_names(const struct moat_appliance *appliance, const struct moat_config *config,
+		       struct moat_error *error)
+{
+	for (size_t i = 0; i < config->port_count; i++) {
+		const struct moat_config_port *port = &config->ports[i];
+
+		if (!port->is_pattern && !moat_links_find(appliance->ports.links, port->name))
+			return moat_error_set(error, -ENODEV, "no interface %s", port->name);
+	}
+	return 0;
+}
+
+int moat_ports_attach(struct moat_appliance *appliance, const struct moat_config *config,
+		      struct moat_error *error)
+{
+	size_t count;
+	const struct moat_link *links;
+	int r = moat_links_update(appliance->ports.links);
+
+	if (r < 0)
+		return moat_error_set(error, r, "watching the interfaces: %s", strerror(-r));
+	appliance->ports.has_news |= r > 0;
+	r = check_names(appliance, config, error);
+	if (r < 0)
+		return r;
+	links = moat_links_all(appliance->ports.links, &count);
+	for (size_t i = 0; i < count; i++) {
+		const struct moat_config_port *port = moat_config_port_of(config, links[i].name);
+		struct moat_error ours = { .text = "" };
+
+		r = port ? attach_one(appliance, port, &links[i], &ours) : 0;
+
+		if (r < 0 && !port->is_pattern)
+			return moat_error_set(error, r, "%s", ours.text);
+		if (r < 0)
+			note_refusal(&appliance->ports, &links[i], ours.text);
+	}
+	return 0;
+}
+
+void moat_ports_release(struct moat_appliance *appliance, const struct moat_config *wanted)
+{
+	struct moat_gate_port_info ports[MOAT_PORTS_MAX];
+	size_t count;
+	const struct moat_gate_port_info *attached = moat_gate_ports(appliance->gate, &count);
+
+	memcpy(ports, attached, count * sizeof(ports[0])); /* a release changes the list */
+	for (size_t i = 0; i < count; i++) {
+		if (moat_config_port_of(wanted, ports[i].name))
+			continue;
+		if (moat_gate_release(appliance->gate, ports[i].name, NULL) == 0)
+			moat_log(MOAT_LOG_INFO, "port %s: the gate is off", ports[i].name);
+	}
+}
+
+/* ---- what comes and goes ----------------------------------------------------------------------- */
+
+static void let_go(struct moat_appliance *appliance, const struct moat_gate_port_info *info)
+{
+	struct moat_gate_counters counters = {};
+	struct moat_error error = { .text = "" };
+	uint64_t dropped = 0;
+
+	moat_gate_counters(appliance->gate, info->index, &counters);
+	for (uint32_t i = 0; i < MOAT_REASON_COUNT; i++) {
+		if (moat_reason_verdict(i) == MOAT_VERDICT_DROP)
+			dropped += counters.reasons[i].packets;
+	}
+	if (moat_gate_release(appliance->gate, info->name, &error) < 0) {
+		moat_log(MOAT_LOG_WARNING, "port %s: %s", info->name, error.text);
+		return;
+	}
+	appliance->ports.vanished++;
+	moat_log(MOAT_LOG_INFO, "port %s: its interface is gone; of %llu packets %llu were dropped",
+		 info->name, (unsigned long long)counters.in.packets, (unsigned long long)dropped);
+	tell(appliance, "port_gone",
+	     json_pack("{s:s,s:I,s:I}", "port", info->name, "packets",
+		       (json_int_t)counters.in.packets, "dropped", (json_int_t)dropped));
+}
+
+/* Gateway ports whose interface is not the one they were attached to. A wire's end is its worker's matter,
+ * which says it. */
+static void let_go_vanished(struct moat_appliance *appliance)
+{
+	struct moat_gate_port_info ports[MOAT_PORTS_MAX];
+	size_t count;
+	const struct moat_gate_port_info *attached = moat_gate_ports(appliance->gate, &count);
+
+	memcpy(ports, attached, count * sizeof(ports[0]));
+	for (size_t i = 0; i < count; i++) {
+		const struct moat_link *link = moat_links_find(appliance->ports.links,
+							       ports[i].name);
+
+		if (ports[i].role == MOAT_ROLE_GATEWAY &&
+		    (!link || link->ifindex != ports[i].ifindex))
+			let_go(appliance, &ports[i]);
+	}
+	for (size_t i = appliance->ports.waiting_count; i-- > 0;) {
+		const struct moat_ports_waiting *waiting = &appliance->ports.waiting[i];
+		const struct moat_link *link = moat_links_find(appliance->ports.links,
+							       waiting->name);
+
+		if (!link || link->ifindex != waiting->ifindex)
+			forget_refusal(&appliance->ports, waiting->ifindex);
+	}
+}
+
+static void attach_appeared(struct moat_appliance *appliance)
+{
+	size_t count;
+	const struct moat_link *links = moat_links_all(appliance->ports.links, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		const struct moat_config_port *port = moat_config_port_of(appliance->config,
+									  links[i].name);
+		uint64_t before = appliance->ports.attached;
+		struct moat_error error = { .text = "" };
+
+		if (!port || port->role != MOAT_ROLE_GATEWAY)
+			continue;
+		if (attach_one(appliance, port, &links[i], &error) < 0)
+			note_refusal(&appliance->ports, &links[i], error.text);
+		else if (appliance->ports.attached != before)
+			tell(appliance, "port_attached", json_pack("{s:s}", "port", links[i].name));
+	}
+}
+
+static void sync_ports(struct moat_appliance *appliance)
+{
+	appliance->ports.has_news = false;
+	let_go_vanished(appliance);
+	attach_appeared(appliance);
+}
+
+static int on_news(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+	struct moat_appliance *appliance = userdata;
+	int r = moat_links_update(appliance->ports.links);
+
+	if (r < 0)
+		moat_log(MOAT_LOG_WARNING, "watching the interfaces: %s", strerror(-r));
+	if (r != 0)
+		sync_ports(appliance);
+	return 0;
+}
+
+void moat_ports_tick(struct moat_appliance *appliance)
+{
+	bool is_due = ++appliance->ports.ticks % RETRY_TICKS == 0;
+
+	if (appliance->ports.has_news || (is_due && appliance->ports.waiting_count > 0))
+		sync_ports(appliance);
+}
+
+/* ---- life -------------------------------------------------------------------------------------- */
+
+int moat_ports_open(struct moat_appliance *appliance, struct moat_error *error)
+{
+	int r = moat_links_new(&appliance->ports.links, error);
+
+	if (r < 0)
+		return r;
+	r = sd_event_add_io(appliance->loop, &appliance->ports.source,
+			    moat_links_fd(appliance->ports.links), EPOLLIN, on_news, appliance);
+	return r < 0 ? moat_error_set(error, r, "event loop: %s", strerror(-r)) : 0;
+}
+
+void moat_ports_close(struct moat_appliance *appliance)
+{
+	sd_event_source_disable_unref(appliance->ports.source);
+	moat_links_free(appliance->ports.links);
+	appliance->ports.source = NULL;
+	appliance->ports.links = NULL;
+}
+
+json_t *moat_ports_status(const struct moat_appliance *appliance)
+{
+	const struct moat_ports *ports = &appliance->ports;
+	struct moat_links_counters links;
+	json_t *waiting = json_array();
+
+	moat_links_counters(ports->links, &links);
+	for (size_t i = 0; i < ports->waiting_count; i++)
+		json_array_append_new(waiting, json_pack("{s:s,s:s}", "name", ports->waiting[i].name,
+							 "why", ports->waiting[i].why));
+	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "appeared", (json_int_t)links.appeared,
+			 "vanished", (json_int_t)links.vanished, "overruns",
+			 (json_int_t)links.overruns, "attached", (json_int_t)ports->attached,
+			 "let_go", (json_int_t)ports->vanished, "refused",
+			 (json_int_t)ports->failed, "waiting", waiting);
+}
