@@ -78,7 +78,7 @@ uint64_t moat_gate_hits(const struct moat_gate *gate, uint32_t slot)
 	return sum_hits(gate, slot) - __atomic_load_n(&hits_base(gate)[slot], __ATOMIC_RELAXED);
 }
 
-/* A slot that another rule takes begins at 0: the gate's own counts are never written from here. */
+/* A slot that another rule takes begins at 0 and with a full bucket: the gate's own counts are never written from here. */
 static void note_slots(struct moat_gate *gate, const struct moat_ruleset *set)
 {
 	size_t count;
@@ -86,10 +86,14 @@ static void note_slots(struct moat_gate *gate, const struct moat_ruleset *set)
 
 	for (size_t i = 0; i < count; i++) {
 		uint32_t slot = rules[i].slot;
+		struct moat_limit *limit;
 
 		if (slot >= MOAT_RULES_MAX || gate->slot_ids[slot] == rules[i].id)
 			continue;
 		gate->slot_ids[slot] = rules[i].id;
+		limit = moat_gate_maps_element(&gate->maps, GATE_MAP_LIMITS, slot);
+		__atomic_store_n(&limit->packets, 0, __ATOMIC_RELAXED);
+		__atomic_store_n(&limit->bytes, 0, __ATOMIC_RELAXED);
 		__atomic_store_n(&hits_base(gate)[slot], sum_hits(gate, slot), __ATOMIC_RELAXED);
 	}
 }
@@ -122,7 +126,7 @@ int moat_gate_commit(struct moat_gate *gate, const struct moat_ruleset *set,
 				      .now_ns = now.monotonic_ns,
 				      .now_ticks = now.jiffies,
 				      .ticks_per_s = gate->clock.ticks_per_s,
-				      .window_shift = gate->clock.window_shift,
+				      .judges = gate->maps.cpus,
 			      },
 			      error);
 	if (r != 0)

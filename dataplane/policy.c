@@ -182,7 +182,7 @@ uint64_t moat_policy_hits(const struct moat_policy *policy, uint32_t slot)
 	       atomic_load_explicit(&policy->slot_bases[slot], memory_order_relaxed);
 }
 
-/* Rules that are new in their slot start from 0. */
+/* Rules that are new in their slot start from 0, and with a full bucket. */
 static void rebase_slots(struct moat_policy *policy, const struct moat_ruleset *set)
 {
 	size_t count;
@@ -194,6 +194,8 @@ static void rebase_slots(struct moat_policy *policy, const struct moat_ruleset *
 		if (policy->slot_ids[slot] == rules[i].id)
 			continue;
 		policy->slot_ids[slot] = rules[i].id;
+		__atomic_store_n(&policy->limits[slot].packets, 0, __ATOMIC_RELAXED);
+		__atomic_store_n(&policy->limits[slot].bytes, 0, __ATOMIC_RELAXED);
 		atomic_store_explicit(&policy->slot_bases[slot], slot_sum(policy, slot),
 				      memory_order_relaxed);
 	}
@@ -220,7 +222,7 @@ int moat_policy_commit(struct moat_policy *policy, const struct moat_ruleset *se
 	/* rules expire by the judges' clock, whose zero is that of the rules' expires_ns */
 	const struct moat_tables_clock clock = {
 		.ticks_per_s = TICKS_PER_S,
-		.window_shift = moat_tables_window_shift(TICKS_PER_S),
+		.judges = policy->judge_count,
 	};
 	int r;
 
@@ -268,8 +270,8 @@ static bool apply(struct moat_judge *judge, const struct moat_rule_entry *entry,
 		if ((entry->flags & MOAT_RULE_PREFER_KNOWN) &&
 		    moat_known_test(policy->known, &headers->src, policy->hash_seed))
 			*ret_reason = MOAT_REASON_PASS_KNOWN;
-		else if (moat_limit_take(&policy->limits[slot], &judge->shares[slot],
-					 (uint32_t)(now_ms >> entry->window_shift), entry->budget))
+		else if (moat_limit_take(&policy->limits[slot], &judge->shares[slot], entry->id,
+					 &entry->packets, &entry->bytes, now_ms, headers->l3_len))
 			*ret_reason = MOAT_REASON_PASS_LIMIT;
 		else
 			*ret_reason = MOAT_REASON_DROP_LIMIT;

@@ -40,7 +40,7 @@ struct moat_tables_clock {
 	uint64_t now_ns;    /* CLOCK_MONOTONIC ... */
 	uint64_t now_ticks; /* ... and the judge's clock at the same moment */
 	uint32_t ticks_per_s;
-	uint32_t window_shift; /* a window is 2^shift ticks */
+	uint32_t judges; /* that share a limit: CPUs or workers, 1 and up */
 };
 
 /* The longest window of 2^shift ticks up to 128 ms: 128 ms at 1000 and 250 ticks a second, 80 ms at 100. */

@@ -7,12 +7,11 @@
 
 #include "dataplane/base/addr.h"
 #include "dataplane/base/clock.h"
+#include "dataplane/rate.h"
 #include "dataplane/tables_build.h"
 
-/* Below this many packets a window, cutting off the fraction of a budget would show. */
-#define BUDGET_EXACT 64
-/* A rule's own window grows up to this, in ms. */
-#define RULE_WINDOW_MAX_MS 1024
+/* What a unit of a rule's burst is where bytes are limited. */
+#define BURST_BYTES 1500
 
 static void bits_set(struct moat_bits *bits, size_t position)
 {
@@ -33,21 +32,6 @@ static uint64_t ticks_of_expiry(uint64_t expires_ns, const struct moat_tables_cl
 	return ticks ? ticks : 1;
 }
 
-static void set_budget(struct moat_rule_entry *entry, uint32_t rate_pps,
-		       const struct moat_tables_clock *clock)
-{
-	uint32_t shift = clock->window_shift;
-	uint64_t budget = ((uint64_t)rate_pps << shift) / clock->ticks_per_s;
-
-	while (budget < BUDGET_EXACT &&
-	       (2000ULL << shift) <= (uint64_t)RULE_WINDOW_MAX_MS * clock->ticks_per_s) {
-		shift++;
-		budget = ((uint64_t)rate_pps << shift) / clock->ticks_per_s;
-	}
-	entry->window_shift = (uint8_t)shift;
-	entry->budget = budget > UINT32_MAX ? UINT32_MAX : budget ? (uint32_t)budget : 1;
-}
-
 static struct moat_rule_entry entry_of(const struct moat_rule *rule,
 				       const struct moat_tables_clock *clock)
 {
@@ -59,8 +43,14 @@ static struct moat_rule_entry entry_of(const struct moat_rule *rule,
 		.flags = rule->flags,
 	};
 
-	if (rule->action == MOAT_ACTION_LIMIT)
-		set_budget(&entry, rule->rate_pps, clock);
+	if (rule->action == MOAT_ACTION_LIMIT) {
+		uint64_t burst = rule->burst;
+
+		entry.packets = moat_rate_of_packets(rule->rate_pps, burst, clock->ticks_per_s,
+						     clock->judges);
+		entry.bytes = moat_rate_of_bytes(rule->rate_bps, burst * BURST_BYTES,
+						 clock->ticks_per_s, clock->judges);
+	}
 	return entry;
 }
 

@@ -10,6 +10,7 @@
 
 #include "moat/cell.h"
 #include "moat/gate.h"
+#include "moat/limit.h"
 #include "moat/packet.h"
 #include "moat/rule.h"
 #include "moat/stage.h"
@@ -22,6 +23,14 @@ LAYOUT(moat_prefix);
 LAYOUT(moat_headers);
 LAYOUT(moat_counter);
 LAYOUT(moat_session);
+LAYOUT(moat_rate);
+LAYOUT(moat_share);
+LAYOUT(moat_profile);
+LAYOUT(moat_profile_limit);
+LAYOUT(moat_profile_share);
+LAYOUT(moat_source_profile);
+LAYOUT(moat_row_bucket);
+LAYOUT(moat_stage_tables);
 LAYOUT(moat_match);
 LAYOUT(moat_rule);
 LAYOUT(moat_bits);

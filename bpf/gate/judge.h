@@ -101,7 +101,6 @@ MOAT_INLINE enum moat_reason gate_limit(struct gate_packet *packet,
 	const struct moat_known *filter = moat_map_element(known, 0);
 	struct moat_limit *limit = moat_map_element(limits, slot);
 	struct gate_shares *share = moat_map_element(shares, packet->cpu);
-	__u32 window = packet->now >> (entry->window_shift & 63);
 
 	if (!filter || !limit || !share) {
 		packet->errors++;
@@ -110,7 +109,8 @@ MOAT_INLINE enum moat_reason gate_limit(struct gate_packet *packet,
 	if ((entry->flags & MOAT_RULE_PREFER_KNOWN) &&
 	    moat_known_test(filter, &packet->headers.src, packet->hash_seed))
 		return MOAT_REASON_PASS_KNOWN;
-	if (moat_limit_take(limit, &share->slots[slot], window, entry->budget))
+	if (moat_limit_take(limit, &share->slots[slot], entry->id, &entry->packets, &entry->bytes,
+			    packet->now, packet->headers.l3_len))
 		return MOAT_REASON_PASS_LIMIT;
 	return MOAT_REASON_DROP_LIMIT;
 }

@@ -96,40 +96,52 @@ static bool is_expired(const struct moat_oracle *oracle, const struct moat_rule 
 	return elapsed >= (u128)(rule->expires_ns - oracle->clock.ns) * oracle->clock.ticks_per_s;
 }
 
-/* A window is the longest power of two of ticks up to 128 ms, and doubles, up to 1,024 ms, for a rate
- * that lets fewer than 64 packets into it. */
-static uint64_t window_ticks(uint32_t rate, uint32_t ticks_per_s)
+/* The bucket's depth where none is given is 1/16 s of the rate; at least what two ticks bring and at most
+ * what 2^24 ticks bring, in whole tokens, the former rounded up. */
+static __int128 depth_of(uint64_t rate, uint64_t burst, uint32_t ticks_per_s)
 {
-	uint64_t ticks = 1;
+	u128 least = ((u128)2 * rate + ticks_per_s - 1) / ticks_per_s, depth = burst;
+	u128 most = ((u128)rate << 24) / ticks_per_s;
 
-	while (2 * ticks * 1000 <= 128ULL * ticks_per_s)
-		ticks *= 2;
-	while (rate * ticks / ticks_per_s < 64 && 2 * ticks * 1000 <= 1024ULL * ticks_per_s)
-		ticks *= 2;
-	return ticks;
+	if (burst == 0)
+		depth = rate / 16;
+	if (depth > most)
+		depth = most;
+	if (depth < least)
+		depth = least;
+	return (__int128)(depth ? depth : 1) * ticks_per_s;
 }
 
-static bool within_rate(struct moat_oracle *oracle, const struct moat_rule *rule, uint64_t now_ticks)
+static void fill(__int128 *level, uint64_t rate, __int128 depth, uint64_t elapsed)
 {
-	uint64_t ticks = window_ticks(rule->rate_pps, oracle->clock.ticks_per_s);
-	uint64_t budget = rule->rate_pps * ticks / oracle->clock.ticks_per_s;
+	*level += (__int128)rate * elapsed;
+	if (*level > depth)
+		*level = depth;
+}
+
+/* A token bucket for packets, one for bytes: each lets a packet through that finds a whole token. */
+static bool within_rate(struct moat_oracle *oracle, const struct moat_rule *rule, uint32_t length,
+			uint64_t now_ticks)
+{
+	const __int128 token = oracle->clock.ticks_per_s;
+	__int128 packets = depth_of(rule->rate_pps, rule->burst, oracle->clock.ticks_per_s);
+	__int128 bytes = depth_of(rule->rate_bps, (uint64_t)rule->burst * 1500,
+				  oracle->clock.ticks_per_s);
 	struct moat_oracle_bucket *bucket = oracle->buckets;
 
 	while (bucket < oracle->buckets + oracle->bucket_count && bucket->id != rule->id)
 		bucket++;
 	if (bucket == oracle->buckets + oracle->bucket_count) {
-		bucket->id = rule->id;
-		bucket->window = now_ticks / ticks;
-		bucket->granted = 0;
+		*bucket = (struct moat_oracle_bucket){ rule->id, now_ticks, packets, bytes };
 		oracle->bucket_count++;
 	}
-	if (bucket->window != now_ticks / ticks) {
-		bucket->window = now_ticks / ticks;
-		bucket->granted = 0;
-	}
-	if (bucket->granted >= (budget ? budget : 1))
+	fill(&bucket->packets, rule->rate_pps, packets, now_ticks - bucket->ticks);
+	fill(&bucket->bytes, rule->rate_bps, bytes, now_ticks - bucket->ticks);
+	bucket->ticks = now_ticks;
+	if ((rule->rate_pps && bucket->packets < token) || (rule->rate_bps && bucket->bytes < token))
 		return false;
-	bucket->granted++;
+	bucket->packets -= token;
+	bucket->bytes -= length * token;
 	return true;
 }
 
@@ -185,8 +197,9 @@ static enum moat_reason by_rules(struct moat_oracle *oracle, const struct moat_h
 			return MOAT_REASON_PASS_RULE;
 		if ((rule->flags & MOAT_RULE_PREFER_KNOWN) && is_known(oracle, &headers->src))
 			return MOAT_REASON_PASS_KNOWN;
-		return within_rate(oracle, rule, now_ticks) ? MOAT_REASON_PASS_LIMIT
-							    : MOAT_REASON_DROP_LIMIT;
+		return within_rate(oracle, rule, headers->l3_len, now_ticks)
+			       ? MOAT_REASON_PASS_LIMIT
+			       : MOAT_REASON_DROP_LIMIT;
 	}
 	return MOAT_REASON_PASS_DEFAULT;
 }

@@ -20,11 +20,11 @@ struct moat_oracle_clock {
 	uint32_t ticks_per_s;
 };
 
-/* What a limit rule has let through in its current window. */
+/* What a limit rule may still let through: packets and bytes, times ticks_per_s. */
 struct moat_oracle_bucket {
 	uint32_t id;
-	uint64_t window;
-	uint64_t granted;
+	uint64_t ticks; /* when it was filled up last */
+	__int128 packets, bytes;
 };
 
 #define MOAT_ORACLE_KNOWN_MAX 64

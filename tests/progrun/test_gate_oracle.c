@@ -9,8 +9,8 @@
  * told in ticks from another moment, when a busy host's tick may have been late. How often that was
  * needed is bounded.
  *
- * A limited packet at the turn of a window may have been taken from the budget of either: turns are
- * avoided, and after one that a slow machine ran into, both sides begin again with a new window.
+ * Tokens depend on the very tick: frames are sent well before its turn, and after one that a slow machine
+ * ran into, both sides begin again with full buckets.
  */
 #include <inttypes.h>
 #include <sched.h>
@@ -24,7 +24,6 @@
 
 #include "dataplane/base/clock.h"
 #include "dataplane/rule.h"
-#include "dataplane/tables.h"
 #include "tests/harness/unit.h"
 #include "tests/oracle/generate.h"
 #include "tests/oracle/oracle.h"
@@ -37,8 +36,7 @@
 #define FRAMES_SLOW 250
 #define SEED_DEFAULT 20240607
 #define TICKS_LATE 8
-#define LONGEST_SHIFT 3 /* the window of a slow limit is up to 2^3 of the others */
-#define TICKS_TURN 2    /* this near to the end of a window, wait for the next */
+#define FULL_NS (1100 * MOAT_NS_PER_MS) /* what a bucket of the generator's limits takes to fill */
 
 struct ticks {
 	uint64_t jiffies;
@@ -50,7 +48,7 @@ struct comparison {
 	struct gate_fixture gate;
 	struct clock *clock;
 	uint32_t ticks_per_s;
-	uint32_t window_shift;
+	struct ticks turn; /* when the tick was first seen */
 	int sets, frames;
 	struct moat_oracle oracle;
 	struct moat_sample sample; /* of the last packet */
@@ -89,23 +87,25 @@ static uint32_t find_rate(const struct moat_gate *gate, const struct comparison 
 	return 0;
 }
 
-/* Now, or the begin of the next window if that is near. */
-static uint64_t begin_frame(const struct comparison *comparison)
+/* The tick, in its first half. */
+static uint64_t begin_frame(struct comparison *comparison)
 {
-	uint64_t window = 1ULL << comparison->window_shift, now;
+	const uint64_t half_ns = MOAT_NS_PER_S / comparison->ticks_per_s / 2;
+	struct ticks now = read_ticks(comparison);
 
-	do
-		now = read_ticks(comparison).jiffies;
-	while ((now & (window - 1)) + TICKS_TURN >= window);
-	return now;
+	while (now.jiffies == comparison->turn.jiffies && now.ns - comparison->turn.ns > half_ns)
+		now = read_ticks(comparison);
+	if (now.jiffies != comparison->turn.jiffies)
+		comparison->turn = now;
+	return now.jiffies;
 }
 
-/* Waits until neither the gate nor the oracle has a budget in use that the other may not have. */
-static void leave_window(const struct comparison *comparison, uint64_t tick)
+/* Waits until the buckets of the gate and of the oracle are full. */
+static void fill_buckets(const struct comparison *comparison)
 {
-	uint32_t shift = comparison->window_shift + LONGEST_SHIFT;
+	uint64_t begin = read_ticks(comparison).ns;
 
-	while (read_ticks(comparison).jiffies >> shift <= tick >> shift)
+	while (read_ticks(comparison).ns - begin < FULL_NS)
 		;
 }
 
@@ -174,14 +174,14 @@ static bool compare_frame(struct comparison *comparison)
 	comparison->reasons[comparison->sample.reason]++;
 	parse = moat_oracle_parse(frame, length, length, &headers);
 	if (agrees_at(comparison, &headers, parse, tick, &at_first, &id_at_first)) {
-		if ((begin ^ tick) >> comparison->window_shift)
-			leave_window(comparison, tick);
+		if (begin != tick)
+			fill_buckets(comparison);
 		return true;
 	}
 	comparison->ambiguous++;
 	for (other = tick + TICKS_LATE; other >= begin - TICKS_LATE; other--) {
 		if (agrees_at(comparison, &headers, parse, other, &expected, &id)) {
-			leave_window(comparison, tick + TICKS_LATE);
+			fill_buckets(comparison);
 			return true;
 		}
 	}
@@ -218,10 +218,8 @@ static bool compare_set(struct comparison *comparison, size_t rules, size_t pref
 	bool agree = true;
 
 	gate_fixture_open(gate, &options);
-	if (comparison->ticks_per_s == 0) {
+	if (comparison->ticks_per_s == 0)
 		comparison->ticks_per_s = find_rate(gate->gate, comparison);
-		comparison->window_shift = moat_tables_window_shift(comparison->ticks_per_s);
-	}
 	now = read_ticks(comparison);
 	moat_generate_ruleset(&comparison->generator, gate->set, rules, prefixes, now.ns);
 	comparison->oracle = (struct moat_oracle){
@@ -283,7 +281,7 @@ int main(void)
 	cpu_set_t cpus;
 	int r;
 
-	/* one share of each bucket: then budgets are exact */
+	/* one share of each bucket: then it is exact */
 	CPU_ZERO(&cpus);
 	CPU_SET(sched_getcpu(), &cpus);
 	sched_setaffinity(0, sizeof(cpus), &cpus);

@@ -21,6 +21,7 @@
 #ifndef MOAT_RULE_H
 #define MOAT_RULE_H
 
+#include "moat/limit.h"
 #include "moat/packet.h"
 #include "moat/stage.h"
 
@@ -121,12 +122,12 @@ struct moat_rule_entry {
 	__u64 expires; /* in ticks of the judge's clock; 0 is never */
 	__u32 slot;
 	__u32 id;
-	__u32 budget; /* limit: packets a window on the whole box, >= 1 */
+	struct moat_rate packets; /* limit; the buckets are one a slot (struct moat_limit) */
+	struct moat_rate bytes;
 	__u8 action;
 	__u8 flags;
-	__u8 window_shift; /* limit: the rule's window number is the judge's ticks >> window_shift; longer than
-			    * the counters' window where that would hold too few packets to be exact */
-	__u8 reserved;
+	__u16 reserved;
+	__u32 reserved2;
 };
 
 /* Classes: one a distinct prefix and 0 for none; one an elementary port or length interval; for ports
@@ -156,73 +157,6 @@ struct moat_rule_tables {
 	struct moat_bits dport[MOAT_RANGE_CLASSES];
 	struct moat_bits len[MOAT_RANGE_CLASSES];
 };
-
-/*
- * The bucket of a limit rule, one a slot, shared by all CPUs: window number in the upper half, packets
- * already granted in it in the lower. A CPU takes MOAT_LIMIT_BATCH packets at a time (fewer for small
- * budgets), so that the shared word is touched at most once in that many packets.
- */
-#define MOAT_LIMIT_BATCH 64
-
-/* 1/64 of the budget, 1 to MOAT_LIMIT_BATCH: what idle CPUs leave unspent stays a small part of it. */
-MOAT_INLINE __u32 moat_limit_batch(__u32 budget)
-{
-	__u32 batch = budget >> 6;
-
-	return batch == 0 ? 1 : batch > MOAT_LIMIT_BATCH ? MOAT_LIMIT_BATCH : batch;
-}
-
-struct moat_limit {
-	__u64 granted;
-	__u64 reserved[7]; /* a cache line each: CPUs that share no rule share no line */
-};
-
-/* A CPU's part of a bucket. */
-struct moat_limit_share {
-	__u32 window; /* the window the credit belongs to */
-	__u32 credit; /* packets left; 0 with `empty` set: the box's budget is spent for this window */
-	__u32 empty;
-	__u32 reserved;
-};
-
-/* A clock that is read once a burst may still show the window before the one that another judge opened:
- * it then takes from the newer one. A bucket further ahead is left from a clock that began again. */
-#define MOAT_LIMIT_AHEAD 1
-
-/* 1 if one packet more is within the box's budget of this window, and takes it. No loop: an add that
- * lands in another window than ours (a race at the turn) is taken from that window's budget. */
-MOAT_INLINE int moat_limit_take(struct moat_limit *limit, struct moat_limit_share *share,
-				__u32 window, __u32 budget)
-{
-	__u32 batch = moat_limit_batch(budget);
-	__u32 granted;
-	__u64 old;
-
-	if (share->window != window) {
-		share->window = window;
-		share->credit = 0;
-		share->empty = 0;
-	}
-	if (share->credit) {
-		share->credit--;
-		return 1;
-	}
-	if (share->empty)
-		return 0;
-	old = *(volatile __u64 *)&limit->granted;
-	if ((__u32)(old >> 32) - window > MOAT_LIMIT_AHEAD)
-		__sync_val_compare_and_swap(&limit->granted, old, (__u64)window << 32);
-	old = __sync_fetch_and_add(&limit->granted, (__u64)batch);
-	granted = (__u32)old;
-	if (granted >= budget) {
-		share->empty = (__u32)(old >> 32) == window;
-		return 0;
-	}
-	if (batch > budget - granted)
-		batch = budget - granted;
-	share->credit = batch - 1;
-	return 1;
-}
 
 /*
  * Sources known from before an attack: a Bloom filter with two bits an address (the halves of

@@ -157,19 +157,22 @@ static void test_limit(void)
 
 	add(&setup, "limit 10000/s proto udp");
 	commit(&setup);
-	/* 1,280 in each window of 128 ms, whoever judges */
-	CU_ASSERT_EQUAL(passed(&setup, 1, &headers, 5000, start), 1280);
-	CU_ASSERT_EQUAL(passed(&setup, 3, &headers, 5000, start + 127), 0);
-	CU_ASSERT_EQUAL(passed(&setup, 3, &headers, 6000, start + 128), 1280);
-	CU_ASSERT_EQUAL(passed(&setup, 2, &headers, 1000, start + 256), 1000);
-	CU_ASSERT_EQUAL(passed(&setup, 2, &headers, 1000, start + 300), 280);
-	/* a judge whose clock is a window behind takes from the new window */
-	CU_ASSERT_EQUAL(passed(&setup, 1, &headers, 5000, start + 384), 1280);
-	CU_ASSERT_EQUAL(judge_at(moat_policy_judge(setup.policy, 1), &headers, start + 383),
+	/* 625 at once, 10 a millisecond, whoever judges */
+	CU_ASSERT_EQUAL(passed(&setup, 1, &headers, 5000, start), 625);
+	CU_ASSERT_EQUAL(passed(&setup, 3, &headers, 5000, start), 0);
+	CU_ASSERT_EQUAL(passed(&setup, 3, &headers, 5000, start + 20), 200);
+	/* what one judge has taken and not spent, a lot of 32 at most, waits for it */
+	CU_ASSERT_EQUAL(passed(&setup, 2, &headers, 100, start + 30), 50 + 36);
+	CU_ASSERT_EQUAL(passed(&setup, 3, &headers, 5000, start + 60), 14 + 300);
+	/* full again, and no fuller */
+	CU_ASSERT_EQUAL(passed(&setup, 3, &headers, 5000, start + 60 + 63), 625);
+	CU_ASSERT_EQUAL(passed(&setup, 2, &headers, 5000, start + 100000), 625);
+	/* a judge whose clock is behind has no tokens of its own */
+	CU_ASSERT_EQUAL(judge_at(moat_policy_judge(setup.policy, 1), &headers, start + 99999),
 			MOAT_REASON_DROP_LIMIT);
 	moat_judge_quiesce(moat_policy_judge(setup.policy, 1));
 	/* a clock that began again isn't locked out */
-	CU_ASSERT_EQUAL(passed(&setup, 1, &headers, 5000, 5000), 1280);
+	CU_ASSERT_EQUAL(passed(&setup, 1, &headers, 5000, 1), 625);
 }
 
 static void test_small_limit(void)
@@ -182,8 +185,8 @@ static void test_small_limit(void)
 	commit(&setup);
 	for (uint64_t ms = 0; ms < 10240; ms += 4)
 		sum += passed(&setup, 2, &headers, 2, ms);
-	/* 10.24 s */
-	CU_ASSERT_EQUAL(sum, 30);
+	/* 10.24 s, after one at once */
+	CU_ASSERT_EQUAL(sum, 31);
 }
 
 static void test_known(void)
@@ -315,7 +318,7 @@ static void *take(void *userdata)
 		pthread_barrier_wait(taker->start);
 		for (int i = 0; i < TAKER_PACKETS; i++)
 			taker->windows[window] += judge_at(taker->judge, &taker->headers,
-							   (100 + window) << 7) ==
+							   100 + window * 100) ==
 						  MOAT_REASON_PASS_LIMIT;
 	}
 	moat_judge_quiesce(taker->judge);
@@ -347,7 +350,8 @@ static void test_limit_threads(void)
 
 		for (uint32_t i = 0; i < TAKERS; i++)
 			sum += takers[i].windows[window];
-		CU_ASSERT_EQUAL(sum, 12800);
+		/* 1/16 s of it; of judges that ask at once, each may take a lot too much */
+		CU_ASSERT(sum >= 6250 && sum <= 6250 + (TAKERS - 1) * 64);
 	}
 }
 

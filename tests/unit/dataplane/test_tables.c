@@ -15,7 +15,7 @@ static const struct moat_tables_clock clock_ms = {
 	.now_ns = 5 * MOAT_NS_PER_S,
 	.now_ticks = 5000,
 	.ticks_per_s = 1000,
-	.window_shift = 7,
+	.judges = 2,
 };
 
 static void list(struct moat_ruleset *set, enum moat_list which, const char *text)
@@ -213,19 +213,19 @@ static void test_entries(void)
 	CU_ASSERT_EQUAL_FATAL(moat_tables_build(&half, set, &clock_ms, NULL), 0);
 	CU_ASSERT_EQUAL(entries[0].id, id);
 	CU_ASSERT_EQUAL(entries[0].expires, 7000);
-	CU_ASSERT_EQUAL(entries[0].budget, 12800);
-	CU_ASSERT_EQUAL(entries[0].window_shift, 7);
-	CU_ASSERT_EQUAL(entries[1].budget, 1);
-	CU_ASSERT_EQUAL(entries[1].window_shift, 10);
+	CU_ASSERT_EQUAL(entries[0].packets.burst, 6250);
+	CU_ASSERT_EQUAL(entries[0].packets.lot, 6);
+	CU_ASSERT_EQUAL(entries[0].bytes.cost, 0);
+	CU_ASSERT_EQUAL(entries[1].packets.burst, 1);
+	CU_ASSERT_EQUAL(entries[1].packets.lot, 0);
 	CU_ASSERT_EQUAL(entries[1].expires, 0);
-	CU_ASSERT_EQUAL(entries[2].budget, 102);
-	CU_ASSERT_EQUAL(entries[2].window_shift, 10);
-	CU_ASSERT_EQUAL(entries[3].budget, 549755813);
+	CU_ASSERT_EQUAL(entries[2].packets.burst, 6);
+	CU_ASSERT_EQUAL(entries[3].packets.burst, 268435455);
 	/* the rule that expired is left out and positions move up */
 	later.now_ns += 2 * MOAT_NS_PER_S;
 	CU_ASSERT_EQUAL_FATAL(moat_tables_build(&half, set, &later, NULL), 0);
 	CU_ASSERT_EQUAL(half.rules->rule_count, 3);
-	CU_ASSERT_EQUAL(entries[0].budget, 1);
+	CU_ASSERT_EQUAL(entries[0].packets.burst, 1);
 	CU_ASSERT_EQUAL(entries[0].slot, 1);
 }
 
