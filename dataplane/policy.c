@@ -7,15 +7,13 @@
 #include "dataplane/policy.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
 
 #include "dataplane/base/cleanup.h"
-#include "dataplane/tables.h"
-#include "moat/gate.h"
+#include "dataplane/policy_priv.h"
 
 #define JUDGES_MAX 1024
 #define TICKS_PER_S 1000
@@ -23,30 +21,6 @@
 #define NODES_MOST (1u << 20)
 #define NODES_LEAST (1u << 15)
 #define GRACE_POLL_NS 20000
-
-struct moat_judge {
-	/* written by the judge's thread, read by commits and listings */
-	_Alignas(64) _Atomic uint64_t entered; /* the policy's generation then; 0 while outside */
-	struct moat_policy *policy;
-	_Atomic uint64_t hits[MOAT_RULES_MAX]; /* by slot */
-	struct moat_limit_share shares[MOAT_RULES_MAX];
-};
-
-struct moat_policy {
-	/* read once a packet, written by commits */
-	_Alignas(64) _Atomic uint32_t active; /* 0, 1 or MOAT_GATE_NO_POLICY */
-	uint32_t judge_count;
-	uint64_t hash_seed;
-	struct moat_known *known;
-	struct moat_judge *judges;
-	struct moat_tables halves[2];
-	/* written by judges: a cache line each */
-	_Alignas(64) struct moat_limit limits[MOAT_RULES_MAX]; /* by slot */
-	/* written by commits */
-	_Alignas(64) _Atomic uint64_t generation;
-	uint32_t slot_ids[MOAT_RULES_MAX];           /* the rule that had the slot last */
-	_Atomic uint64_t slot_bases[MOAT_RULES_MAX]; /* hits of the slot before that rule */
-};
 
 /* ---- memory ----------------------------------------------------------------------------------- */
 
@@ -233,130 +207,4 @@ int moat_policy_commit(struct moat_policy *policy, const struct moat_ruleset *se
 	atomic_store(&policy->active, idle);
 	wait_for_judges(policy, atomic_fetch_add(&policy->generation, 1) + 1);
 	return 0;
-}
-
-/* ---- judges ----------------------------------------------------------------------------------- */
-
-void moat_judge_quiesce(struct moat_judge *judge)
-{
-	atomic_store_explicit(&judge->entered, 0, memory_order_release);
-}
-
-static void enter(struct moat_judge *judge)
-{
-	atomic_store(&judge->entered, atomic_load(&judge->policy->generation));
-	/* either the commit sees us, or we see its half in force */
-	atomic_thread_fence(memory_order_seq_cst);
-}
-
-/* Whether an unexpired rule decides the packet, and how. */
-static bool apply(struct moat_judge *judge, const struct moat_rule_entry *entry,
-		  const struct moat_headers *headers, uint64_t now_ms, enum moat_reason *ret_reason)
-{
-	struct moat_policy *policy = judge->policy;
-	uint32_t slot = entry->slot;
-
-	/* one writer: no need for an atomic add */
-	atomic_store_explicit(&judge->hits[slot],
-			      atomic_load_explicit(&judge->hits[slot], memory_order_relaxed) + 1,
-			      memory_order_relaxed);
-	switch (entry->action) {
-	case MOAT_ACTION_COUNT:
-		return false;
-	case MOAT_ACTION_PASS:
-		*ret_reason = MOAT_REASON_PASS_RULE;
-		return true;
-	case MOAT_ACTION_LIMIT:
-		if ((entry->flags & MOAT_RULE_PREFER_KNOWN) &&
-		    moat_known_test(policy->known, &headers->src, policy->hash_seed))
-			*ret_reason = MOAT_REASON_PASS_KNOWN;
-		else if (moat_limit_take(&policy->limits[slot], &judge->shares[slot], entry->id,
-					 &entry->packets, &entry->bytes, now_ms, headers->l3_len))
-			*ret_reason = MOAT_REASON_PASS_LIMIT;
-		else
-			*ret_reason = MOAT_REASON_DROP_LIMIT;
-		return true;
-	default:
-		*ret_reason = MOAT_REASON_DROP_RULE;
-		return true;
-	}
-}
-
-/* The vectors of one packet's classes, one a dimension. */
-#define DIMENSIONS 7
-
-static uint64_t and_of(const struct moat_bits *const vectors[DIMENSIONS], unsigned int word)
-{
-	uint64_t bits = vectors[0]->words[word];
-
-	for (unsigned int i = 1; i < DIMENSIONS; i++)
-		bits &= vectors[i]->words[word];
-	return bits;
-}
-
-static enum moat_reason judge_by_rules(struct moat_judge *judge, const struct moat_tables *half,
-				       const struct moat_headers *h, uint32_t src_class,
-				       uint64_t now_ms, uint32_t *ret_rule_id)
-{
-	const struct moat_rule_tables *rules = half->rules;
-	uint32_t dst_class = moat_tables_lookup_dst(half, &h->dst) & MOAT_LPM_CLASS;
-	const struct moat_bits *const vectors[DIMENSIONS] = {
-		&rules->src[src_class],
-		&rules->dst[dst_class],
-		&rules->proto[h->proto],
-		&rules->flags[moat_flags_class(h)],
-		&rules->sport[h->has_ports ? rules->sport_class[h->sport] : 0],
-		&rules->dport[h->has_ports ? rules->dport_class[h->dport] : 0],
-		&rules->len[rules->len_class[h->l3_len]],
-	};
-	uint64_t summary = vectors[0]->summary;
-	unsigned int tries = 0;
-
-	for (unsigned int i = 1; i < DIMENSIONS; i++)
-		summary &= vectors[i]->summary;
-	for (; summary; summary &= summary - 1) {
-		unsigned int word = (unsigned int)__builtin_ctzll(summary);
-
-		for (uint64_t bits = and_of(vectors, word); bits; bits &= bits - 1) {
-			const struct moat_rule_entry *entry =
-				&rules->entries[word * 64 + (unsigned int)__builtin_ctzll(bits)];
-			enum moat_reason reason;
-
-			if (tries++ == MOAT_RULE_TRIES)
-				return MOAT_REASON_PASS_DEFAULT;
-			if (entry->expires && now_ms >= entry->expires)
-				continue;
-			if (apply(judge, entry, h, now_ms, &reason)) {
-				*ret_rule_id = entry->id;
-				return reason;
-			}
-		}
-	}
-	return MOAT_REASON_PASS_DEFAULT;
-}
-
-enum moat_reason moat_judge_packet(struct moat_judge *judge, const struct moat_headers *headers,
-				   enum moat_parse parse, uint64_t now_ms, uint32_t *ret_rule_id)
-{
-	enum moat_reason reason = moat_parse_reason(parse);
-	const struct moat_tables *half;
-	uint32_t active, leaf;
-
-	*ret_rule_id = 0;
-	if (reason != MOAT_REASON_PASS_DEFAULT)
-		return reason;
-	if (atomic_load_explicit(&judge->entered, memory_order_relaxed) == 0)
-		enter(judge);
-	active = atomic_load_explicit(&judge->policy->active, memory_order_acquire);
-	if (active == MOAT_GATE_NO_POLICY)
-		return MOAT_REASON_PASS_NO_TABLE;
-	half = &judge->policy->halves[active];
-	leaf = moat_tables_lookup_src(half, &headers->src);
-	if (leaf & MOAT_LPM_ALLOW)
-		return MOAT_REASON_PASS_ALLOWED;
-	if (leaf & MOAT_LPM_DENY)
-		return MOAT_REASON_DROP_DENIED;
-	if (half->rules->rule_count == 0)
-		return MOAT_REASON_PASS_DEFAULT;
-	return judge_by_rules(judge, half, headers, leaf & MOAT_LPM_CLASS, now_ms, ret_rule_id);
 }

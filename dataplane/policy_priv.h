@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What the files of the workers' policy share: policy.c, policy_rules.c, policy_stages.c. */
+#ifndef MOAT_DATAPLANE_POLICY_PRIV_H
+#define MOAT_DATAPLANE_POLICY_PRIV_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "dataplane/policy.h"
+#include "dataplane/tables.h"
+#include "moat/gate.h"
+
+struct moat_judge {
+	/* written by the judge's thread, read by commits and listings */
+	_Alignas(64) _Atomic uint64_t entered; /* the policy's generation then; 0 while outside */
+	struct moat_policy *policy;
+	_Atomic uint64_t hits[MOAT_RULES_MAX]; /* by slot */
+	struct moat_limit_share shares[MOAT_RULES_MAX];
+};
+
+struct moat_policy {
+	/* read once a packet, written by commits */
+	_Alignas(64) _Atomic uint32_t active; /* 0, 1 or MOAT_GATE_NO_POLICY */
+	uint32_t judge_count;
+	uint64_t hash_seed;
+	struct moat_known *known;
+	struct moat_judge *judges;
+	struct moat_tables halves[2];
+	/* written by judges: a cache line each */
+	_Alignas(64) struct moat_limit limits[MOAT_RULES_MAX]; /* by slot */
+	/* written by commits */
+	_Alignas(64) _Atomic uint64_t generation;
+	uint32_t slot_ids[MOAT_RULES_MAX];           /* the rule that had the slot last */
+	_Atomic uint64_t slot_bases[MOAT_RULES_MAX]; /* hits of the slot before that rule */
+};
+
+/* Stage 6: what the rules of a half say of a packet; MOAT_REASON_PASS_DEFAULT and *ret_rule_id untouched if
+ * none decides. */
+enum moat_reason moat_judge_rules(struct moat_judge *judge, const struct moat_tables *half,
+				  const struct moat_headers *headers, uint32_t src_class,
+				  uint64_t now_ms, uint32_t *ret_rule_id);
+
+#endif
