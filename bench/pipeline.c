@@ -1,37 +1,50 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * How many packets a second one core takes through a worker: parse, policy, cells, flow table, ageing and
- * counters, of 64-byte frames that lie in 64 MB of memory. The baseline is a loop that receives the
- * same frames from the same port and does nothing but read their first line. Time is the thread's own.
+ * How many packets a second one core takes through a worker: parse, policy, flow table, window counters,
+ * ageing and accounting, of 64-byte frames that were written to 256 MB of memory before. Each frame is
+ * used once a run. The baseline is a loop that receives the same frames from the same port and does
+ * nothing but read their first line. Time is the thread's own.
+ *
+ *   1k, 100k, 1M  ACKs at random of so many established flows
+ *   churn         every packet a new flow from a new source, the table full, 1 M established flows in it
+ *   mixed         nine of ten packets like churn's, one of an established flow
+ *
+ * After churn and mixed every established flow is asked for: all have to be there.
  */
 #include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "bench/common.h"
+#include "bench/frames.h"
 #include "dataplane/base/cleanup.h"
 #include "dataplane/base/clock.h"
 #include "dataplane/rule.h"
 #include "dataplane/worker.h"
 
-#define FRAME_SIZE 64
-#define FRAME_COUNT (1u << 20) /* 64 MB: more than any cache */
-#define REPEATS 4
-#define RUNS 7
-#define FLOWS_PER_CLIENT 8
-#define SERVERS 256
+#define RUNS 5
+/* Frames a run before the measurement begins, so that caches and predictors are as in the long run. */
+#define WARM_UP (1u << 18)
 
 struct bench_case {
 	const char *name;
-	uint32_t flows;
+	uint32_t flows;     /* established */
+	uint32_t capacity;  /* of the flow table */
+	uint32_t cells;     /* of the window counters' tables */
+	unsigned int flood; /* of 100 packets, those that begin a flow */
+	double goal;        /* Mpps; 0: none */
 };
 
 static const struct bench_case cases[] = {
-	{ "dummy_1k", 1000 },
-	{ "dummy_100k", 100000 },
+	{ "1k", 1000, 65536, 16384, 0, 0 },
+	{ "100k", 100000, 262144, 65536, 0, 20 },
+	{ "1M", 1000000, 2097152, 262144, 0, 14.88 },
+	{ "churn", 1000000, 2097152, 262144, 100, 8 },
+	{ "mixed", 1000000, 2097152, 262144, 90, 10 },
 };
 
 /* What an operator may have in force: a few lists and rules, none of which these packets match. */
@@ -46,78 +59,26 @@ static const char *const rules[] = {
 	"drop src 192.0.2.7 len 1000-1500",
 };
 
+static const char *const stage_names[MOAT_WORKER_STAGES] = {
+	[MOAT_WORKER_RX] = "rx",     [MOAT_WORKER_PARSE] = "parse", [MOAT_WORKER_JUDGE] = "judge",
+	[MOAT_WORKER_FLOW] = "flow", [MOAT_WORKER_CELLS] = "cells", [MOAT_WORKER_OUT] = "out",
+	[MOAT_WORKER_AGE] = "age",
+};
+
 /* Of this thread: what other processes take on a shared machine is not the pipeline's. */
 static uint64_t cpu_ns(void)
 {
 	return moat_clock_read_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
-struct pool {
-	uint8_t (*frames)[FRAME_SIZE];
-	struct moat_packet *packets;
+/* One worker over the pool, of which all runs of a case are made. */
+struct stand {
+	const struct bench_case *bench_case;
+	struct bench_pool pool;
+	struct moat_port *port; /* the worker's */
+	struct moat_worker *worker;
+	uint64_t flood_next; /* number of the next flow that was never seen */
 };
-
-static void *map_pages(size_t size)
-{
-	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-
-	return memory == MAP_FAILED ? NULL : memory;
-}
-
-/* splitmix64 (Steele, Lea, Flood, OOPSLA'14) */
-static uint64_t mix(uint64_t value)
-{
-	value += 0x9e3779b97f4a7c15ULL;
-	value = (value ^ value >> 30) * 0xbf58476d1ce4e5b9ULL;
-	value = (value ^ value >> 27) * 0x94d049bb133111ebULL;
-	return value ^ value >> 31;
-}
-
-/* A TCP segment with ACK of flow `flow`, from its client or its server. */
-static void write_frame(uint8_t frame[FRAME_SIZE], uint32_t flow, bool from_server)
-{
-	static const uint8_t head[] = { 2, 0, 0,    0, 0, 2,  2, 0, 0,    0, 0,  1,
-					8, 0, 0x45, 0, 0, 46, 0, 0, 0x40, 0, 64, 6 };
-	uint32_t client = 0x0a000000u + flow / FLOWS_PER_CLIENT; /* 10.0.0.0/9 */
-	uint32_t server = 0x0ac80000u + flow % SERVERS;          /* 10.200.0.0/24 */
-	uint16_t port = (uint16_t)(1024 + flow % 60000), service = 443;
-	uint32_t addresses[2] = { __builtin_bswap32(from_server ? server : client),
-				  __builtin_bswap32(from_server ? client : server) };
-	uint16_t ports[2] = { __builtin_bswap16(from_server ? service : port),
-			      __builtin_bswap16(from_server ? port : service) };
-
-	memset(frame, 0, FRAME_SIZE);
-	memcpy(frame, head, sizeof(head));
-	memcpy(frame + 26, addresses, sizeof(addresses));
-	memcpy(frame + 34, ports, sizeof(ports));
-	frame[46] = 0x50;
-	frame[47] = MOAT_TCP_ACK;
-}
-
-static void pool_fill(struct pool *pool, uint32_t flows)
-{
-	for (uint32_t i = 0; i < FRAME_COUNT; i++) {
-		uint64_t random = mix(i);
-
-		write_frame(pool->frames[i], (uint32_t)(random % flows), random >> 63);
-		pool->packets[i] = (struct moat_packet){ .data = pool->frames[i],
-							 .captured = FRAME_SIZE - 4,
-							 .length = FRAME_SIZE - 4 };
-	}
-}
-
-static int port_open(const struct pool *pool, uint64_t repeat, struct moat_port **ret_port,
-		     struct moat_error *error)
-{
-	const struct moat_port_dummy_options options = {
-		.frames = pool->packets,
-		.frame_count = FRAME_COUNT,
-		.repeat = repeat,
-	};
-
-	return moat_port_dummy_open(&options, ret_port, error);
-}
 
 static int policy_new(struct moat_policy **ret_policy, struct moat_error *error)
 {
@@ -146,135 +107,279 @@ static int policy_new(struct moat_policy **ret_policy, struct moat_error *error)
 	return 0;
 }
 
-/* Mpps of the bare loop. */
-static int run_bare(const struct pool *pool, double *ret_mpps, struct moat_error *error)
+/* ---- a run -------------------------------------------------------------------------------- */
+
+/* Hands the first `count` frames of the pool to the worker. 0, or -EPROTO if it takes fewer. */
+static int feed(struct stand *stand, size_t count)
 {
-	moat_cleanup(moat_port_close_cleanup) struct moat_port *port = NULL;
+	int r = 0;
+
+	moat_port_dummy_rewind(stand->port, count);
+	while (count > 0 && r >= 0) {
+		r = moat_worker_step(stand->worker);
+		if (r > 0)
+			count -= (size_t)r;
+	}
+	return count > 0 ? -EPROTO : 0;
+}
+
+/* Both directions of every established flow, a pool at a time. */
+static int establish(struct stand *stand)
+{
+	uint32_t flows = stand->bench_case->flows, done = 0;
+	int r = 0;
+
+	while (r == 0 && done < flows) {
+		size_t count = 0;
+
+		for (; done < flows && count + 2 <= BENCH_FRAMES; done++, count += 2) {
+			bench_frame_established(stand->pool.frames[count], done, false);
+			bench_frame_established(stand->pool.frames[count + 1], done, true);
+		}
+		r = feed(stand, count);
+	}
+	return r;
+}
+
+static void pool_fill(struct stand *stand)
+{
+	const struct bench_case *c = stand->bench_case;
+
+	for (size_t i = 0; i < BENCH_FRAMES; i++) {
+		uint64_t random = bench_mix(i + stand->flood_next);
+
+		if (random % 100 < c->flood)
+			bench_frame_flood(stand->pool.frames[i], stand->flood_next + i);
+		else
+			bench_frame_established(stand->pool.frames[i],
+						(uint32_t)((random >> 8) % c->flows), random >> 63);
+	}
+	stand->flood_next += BENCH_FRAMES;
+}
+
+/* Mpps of the bare loop. */
+static double run_bare(struct stand *stand)
+{
 	struct moat_packet burst[MOAT_BURST];
 	uint64_t start, packets = 0;
 	volatile uint8_t sink;
 	int count;
 
-	count = port_open(pool, REPEATS, &port, error);
-	if (count < 0)
-		return count;
+	moat_port_dummy_rewind(stand->port, BENCH_FRAMES);
 	start = cpu_ns();
-	while ((count = moat_port_rx(port, burst, MOAT_BURST)) >= 0) {
+	while ((count = moat_port_rx(stand->port, burst, MOAT_BURST)) > 0) {
 		for (int i = 0; i < count; i++)
 			sink = burst[i].data[12];
-		moat_port_release(port, burst, (unsigned int)count);
+		moat_port_release(stand->port, burst, (unsigned int)count);
 		packets += (unsigned int)count;
 	}
 	(void)sink;
-	*ret_mpps = (double)packets * 1e3 / (double)(cpu_ns() - start);
-	return 0;
+	return (double)packets * 1e3 / (double)(cpu_ns() - start);
 }
 
-/* Nothing may be lost or left out on the way. */
-static int check(const struct moat_worker *worker, const struct bench_case *bench_case)
+/* Mpps of the worker. */
+static int run_worker(struct stand *stand, double *ret_mpps)
 {
-	struct moat_worker_counters c;
-	uint64_t reasons = 0;
+	uint64_t start;
+	int r;
 
-	moat_worker_counters(worker, &c);
+	pool_fill(stand);
+	r = feed(stand, WARM_UP);
+	if (r < 0)
+		return r;
+	pool_fill(stand);
+	start = cpu_ns();
+	r = feed(stand, BENCH_FRAMES);
+	*ret_mpps = BENCH_FRAMES * 1e3 / (double)(cpu_ns() - start);
+	return r;
+}
+
+/* Nothing may be lost on the way, and no established flow: asking for each by a packet makes none. */
+static int check(struct stand *stand)
+{
+	struct moat_worker_counters before, c;
+	uint64_t reasons = 0;
+	int r;
+
+	moat_worker_counters(stand->worker, &before);
+	r = establish(stand);
+	moat_worker_counters(stand->worker, &c);
 	for (size_t i = 0; i < MOAT_REASON_COUNT; i++)
 		reasons += c.reasons[i].packets;
-	if (c.in.packets == reasons && c.in.packets == (uint64_t)FRAME_COUNT * (REPEATS + 1) &&
-	    c.flow.created <= bench_case->flows && c.flow.refused + c.flow.replaced == 0)
+	fprintf(stderr,
+		"pipeline: %s: %llu flows made, %llu replaced, %llu refused, %llu of %u established "
+		"kept\n",
+		stand->bench_case->name, (unsigned long long)before.flow.created,
+		(unsigned long long)before.flow.replaced, (unsigned long long)before.flow.refused,
+		stand->bench_case->flows - (unsigned long long)(c.flow.created - before.flow.created),
+		stand->bench_case->flows);
+	if (r == 0 && c.in.packets == reasons && c.flow.created == before.flow.created)
 		return 0;
-	fprintf(stderr, "%s: %llu in, %llu out, %llu flows made\n", bench_case->name, c.in.packets,
-		(unsigned long long)reasons, (unsigned long long)c.flow.created);
 	return -EPROTO;
 }
 
-/* Mpps of a worker, after one round that makes the flows. */
-static int run_worker(const struct pool *pool, const struct bench_case *bench_case,
-		      struct moat_policy *policy, double *ret_mpps, struct moat_error *error)
+/* ---- cases -------------------------------------------------------------------------------- */
+
+static void stand_close(struct stand *stand)
 {
+	moat_worker_free(stand->worker);
+	stand->worker = NULL;
+}
+
+static int stand_open(struct stand *stand, struct moat_policy *policy, bool profile,
+		      struct moat_error *error)
+{
+	const struct moat_port_dummy_options port = {
+		.pool = stand->pool.frames[0],
+		.stride = BENCH_FRAME_SIZE,
+		.length = BENCH_FRAME_LEN,
+	};
 	struct moat_worker_options options = {
 		.judge = moat_policy_judge(policy, 0),
 		.cpu = -1,
-		.flows = bench_case->flows * 2,
-		.cells = bench_case->flows / FLOWS_PER_CLIENT * 4,
+		.flows = stand->bench_case->capacity,
+		.cells = stand->bench_case->cells,
 		.hash_seed = 1,
+		.profile = profile,
 	};
-	struct moat_worker *worker;
-	uint64_t start, packets = 0;
 	int r;
 
-	r = port_open(pool, REPEATS + 1, &options.port, error);
+	r = moat_port_dummy_open(&port, &stand->port, error);
 	if (r < 0)
 		return r;
-	r = moat_worker_new(&options, &worker, error);
+	options.port = stand->port;
+	r = moat_worker_new(&options, &stand->worker, error);
 	if (r < 0) {
-		moat_port_close(options.port);
+		moat_port_close(stand->port);
 		return r;
 	}
-	while (packets < FRAME_COUNT && (r = moat_worker_step(worker)) >= 0)
-		packets += (unsigned int)r;
-	packets = 0;
-	start = cpu_ns();
-	while ((r = moat_worker_step(worker)) >= 0)
-		packets += (unsigned int)r;
-	*ret_mpps = (double)packets * 1e3 / (double)(cpu_ns() - start);
-	r = check(worker, bench_case);
-	moat_worker_free(worker);
+	return establish(stand);
+}
+
+/* The table full: as many new flows as twice its slots. */
+static int flood(struct stand *stand)
+{
+	for (uint32_t flows = 0; stand->bench_case->flood && flows < stand->bench_case->capacity * 2;
+	     flows += BENCH_FRAMES) {
+		int r;
+
+		pool_fill(stand);
+		r = feed(stand, BENCH_FRAMES);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int report_stages(struct stand *stand, const struct moat_worker_counters *before)
+{
+	struct moat_worker_counters after;
+	char name[32];
+	int r = 0;
+
+	moat_worker_counters(stand->worker, &after);
+	for (size_t i = 0; i < MOAT_WORKER_STAGES && r == 0; i++) {
+		struct moat_bench_series series = { .count = 0 };
+		const struct moat_bench_result result = {
+			.bench = "pipeline",
+			.case_name = name,
+			.metric = stage_names[i],
+			.unit = "ns/packet",
+		};
+
+		snprintf(name, sizeof(name), "dummy_%s", stand->bench_case->name);
+		moat_bench_series_add(&series,
+				      (double)(after.stage_ns[i] - before->stage_ns[i]) /
+					      (double)(after.in.packets - before->in.packets));
+		r = moat_bench_report(&result, &series);
+	}
+	return r;
+}
+
+/* Another worker, which reads the clock between its stages. */
+static int run_stages(struct stand *stand, struct moat_policy *policy, struct moat_error *error)
+{
+	struct moat_worker_counters before;
+	int r;
+
+	r = stand_open(stand, policy, true, error);
+	if (r == 0)
+		r = flood(stand);
+	if (r == 0) {
+		pool_fill(stand);
+		moat_worker_counters(stand->worker, &before);
+		r = feed(stand, BENCH_FRAMES);
+	}
+	if (r == 0)
+		r = report_stages(stand, &before);
+	stand_close(stand);
 	return r;
 }
 
 /* Bare loop and worker by turns, so that both see the same machine. */
-static int run_case(struct pool *pool, const struct bench_case *bench_case, int runs,
-		    struct moat_policy *policy, struct moat_error *error)
+static int run_case(struct stand *stand, int runs, struct moat_policy *policy,
+		    struct moat_error *error)
 {
 	static struct moat_bench_series bare, piped;
+	char name[32];
 	const struct moat_bench_result result = {
 		.bench = "pipeline",
-		.case_name = bench_case->name,
+		.case_name = name,
 		.metric = "rate",
 		.unit = "Mpps",
 		.baseline = &bare,
+		.goal_kind = stand->bench_case->goal > 0 ? MOAT_BENCH_AT_LEAST : MOAT_BENCH_NO_GOAL,
+		.goal = stand->bench_case->goal,
 	};
+	int r, missed;
 
+	snprintf(name, sizeof(name), "dummy_%s", stand->bench_case->name);
 	bare.count = piped.count = 0;
-	pool_fill(pool, bench_case->flows);
-	for (int i = 0; i < runs; i++) {
-		double mpps;
-		int r;
+	stand->flood_next = 0;
+	r = stand_open(stand, policy, false, error);
+	if (r == 0)
+		r = flood(stand);
+	for (int i = 0; i < runs && r == 0; i++) {
+		double mpps = 0;
 
-		r = run_bare(pool, &mpps, error);
-		if (r < 0)
-			return r;
-		moat_bench_series_add(&bare, mpps);
-		r = run_worker(pool, bench_case, policy, &mpps, error);
-		if (r < 0)
-			return r;
+		moat_bench_series_add(&bare, run_bare(stand));
+		r = run_worker(stand, &mpps);
 		moat_bench_series_add(&piped, mpps);
-		moat_bench_progress("pipeline", bench_case->name, i + 1, runs);
+		moat_bench_progress("pipeline", name, i + 1, runs);
 	}
-	return moat_bench_report(&result, &piped);
+	if (r == 0)
+		r = check(stand);
+	stand_close(stand);
+	if (r < 0)
+		return r;
+	missed = moat_bench_report(&result, &piped);
+	r = missed < 0 ? missed : run_stages(stand, policy, error);
+	return r < 0 ? r : missed;
 }
 
 int main(int argc, char **argv)
 {
 	struct moat_error error = { .text = "" };
 	struct moat_policy *policy = NULL;
-	struct pool pool;
+	struct stand stand = { .bench_case = NULL };
 	int runs, r, status = 0;
 
 	runs = moat_bench_begin("pipeline", argc, argv, RUNS);
 	if (runs < 0)
 		return 2;
-	pool.frames = map_pages((size_t)FRAME_COUNT * FRAME_SIZE);
-	pool.packets = map_pages(FRAME_COUNT * sizeof(*pool.packets));
-	r = pool.frames && pool.packets ? policy_new(&policy, &error) : -ENOMEM;
+	r = bench_pool_init(&stand.pool);
+	if (r == 0)
+		r = policy_new(&policy, &error);
 	for (size_t i = 0; r == 0 && i < MOAT_ARRAY_SIZE(cases); i++) {
-		r = run_case(&pool, &cases[i], runs, policy, &error);
+		stand.bench_case = &cases[i];
+		r = run_case(&stand, runs, policy, &error);
 		if (r > 0) {
 			status = 1;
 			r = 0;
 		}
 	}
 	moat_policy_free(policy);
+	bench_pool_deinit(&stand.pool);
 	if (r != 0) {
 		fprintf(stderr, "pipeline: %s\n",
 			error.text[0] ? error.text : strerror(r < 0 ? -r : r));

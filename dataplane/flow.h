@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The flows a worker has seen: a bounded, bidirectional hash table of one thread, two cache lines a flow,
- * no allocation after init. Idle flows age out; when a flood fills the table, flows that never got past
- * their first packets are replaced first, established ones last.
+ * The flows a worker has seen: a bounded, bidirectional hash table of one thread, one cache line a flow
+ * and one for every eight to find them by, no allocation after init. Idle flows age out; when a flood
+ * fills the table, flows that never got past their first packets are replaced first, established ones
+ * never.
  */
 #ifndef MOAT_DATAPLANE_FLOW_H
 #define MOAT_DATAPLANE_FLOW_H
@@ -21,6 +22,7 @@ enum moat_flow_state {
 	MOAT_FLOW_CLOSED = 4,      /* TCP: both FINs or a RST */
 };
 
+/* What is known of a flow, as told to others; the table's own form is denser. */
 struct moat_flow {
 	struct moat_addr client; /* sender of the first packet seen */
 	struct moat_addr server;
@@ -29,14 +31,12 @@ struct moat_flow {
 	uint8_t proto;
 	uint8_t state;        /* enum moat_flow_state */
 	uint8_t tcp_flags[2]; /* all flags seen, from client and from server */
-	uint64_t first_ns;
-	uint64_t last_ns;
-	uint64_t bytes[2]; /* of IP datagrams, [0] from client */
-	uint32_t packets[2];
-	uint32_t hash;
-	uint8_t reserved[44];
+	uint64_t first_ns; /* to the millisecond; of a flow that lives for more than 49 days, of its last
+			       * 49 days */
+	uint64_t last_ns;    /* to the millisecond */
+	uint64_t bytes[2];   /* of IP datagrams, [0] from client; modulo 2^48 */
+	uint32_t packets[2]; /* modulo 2^32 */
 };
-_Static_assert(sizeof(struct moat_flow) == 128, "two cache lines");
 
 struct moat_flow_counters {
 	uint64_t created;
@@ -51,26 +51,21 @@ struct moat_flow_table;
 /* Called for each flow that leaves the table. */
 typedef void (*moat_flow_end_fn)(void *userdata, const struct moat_flow *flow);
 
-/* Room for `capacity` flows (rounded up to a power of two, 1,024 to 2^24); `hash_seed` keeps outsiders
- * from aiming at one bucket. `end` may be NULL. 0, -EINVAL, -ENOMEM. */
+/* Room for `capacity` flows (rounded up to a power of two, 1,024 to 2^24; 72 bytes each); `hash_seed`
+ * keeps outsiders from aiming at one bucket. `end` may be NULL: it costs a cache miss for each flow that
+ * ends. 0, -EINVAL, -ENOMEM. */
 int moat_flow_table_new(uint32_t capacity, uint64_t hash_seed, moat_flow_end_fn end, void *userdata,
 			struct moat_flow_table **ret_table);
 void moat_flow_table_free(struct moat_flow_table *table);
 
-/* Finds or creates the flow of an IP packet and adds it. NULL if there is no room (counted) or the packet
- * is a later fragment. Valid until the next call. */
-struct moat_flow *moat_flow_table_add(struct moat_flow_table *table,
-				      const struct moat_headers *headers, uint64_t now_ns);
+/* Finds or creates the flow of an IP packet and adds the packet to it. False if there is no room
+ * (counted) or the packet is a later fragment. */
+bool moat_flow_table_add(struct moat_flow_table *table, const struct moat_headers *headers,
+			 uint64_t now_ns);
 
-/* The same in steps, so that a burst's memory can be on its way before it is needed. The hash is made of
- * the moat_addr_hash of both addresses with the table's seed; then the bucket's line is fetched, then
- * the flow's if it is there; then the packet is added. */
-uint64_t moat_flow_hash(const struct moat_headers *headers, uint64_t src_hash, uint64_t dst_hash);
-void moat_flow_table_prefetch(const struct moat_flow_table *table, uint64_t hash);
-void moat_flow_table_prefetch_flow(const struct moat_flow_table *table, uint64_t hash);
-struct moat_flow *moat_flow_table_add_hashed(struct moat_flow_table *table,
-					     const struct moat_headers *headers, uint64_t hash,
-					     uint64_t now_ns);
+/* The flow of a packet, in either direction; false if there is none. */
+bool moat_flow_table_find(const struct moat_flow_table *table, const struct moat_headers *headers,
+			  struct moat_flow *ret_flow);
 
 /* Ages a bounded part of the table; call once a burst. Idle limits: NEW 10 s, HANDSHAKE 30 s, ESTABLISHED
  * TCP 1 h and others 60 s, CLOSING 60 s, CLOSED 5 s. */

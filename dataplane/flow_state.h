@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What a packet does to its flow's state, and what that state is worth: the part of dataplane/flow.c
- * that knows protocols and no table. */
+/* What a packet does to its flow's state, and what that state is worth: the part of the flow table that
+ * knows protocols. */
 #ifndef MOAT_DATAPLANE_FLOW_STATE_H
 #define MOAT_DATAPLANE_FLOW_STATE_H
 
@@ -9,22 +9,36 @@
 
 #include "dataplane/flow.h"
 
-/* Adds a packet; direction 0 is from the client. */
-void moat_flow_update(struct moat_flow *flow, const struct moat_headers *headers, int direction,
-		      uint64_t now_ns);
-
-/* True if the packet opens a new connection on the addresses of one that is over (RFC 9293, 3.6.1). */
-bool moat_flow_is_reopened(const struct moat_flow *flow, const struct moat_headers *headers);
-
-/* State and, of an established flow, whether it is TCP, in one byte: an enum moat_flow_state, or: */
+/* A flow's kind is its enum moat_flow_state, which for an established flow that isn't TCP is: */
 #define MOAT_FLOW_KIND_OTHER_ESTABLISHED 5
-uint8_t moat_flow_kind(const struct moat_flow *flow);
+#define MOAT_FLOW_KIND_COUNT 6
 
-/* Seconds without a packet after which such a flow ends. */
-uint16_t moat_flow_kind_idle_s(uint8_t kind);
+/* Milliseconds without a packet after which a flow of a kind ends. */
+extern const uint32_t moat_flow_idle_ms[MOAT_FLOW_KIND_COUNT];
 
 /* Order of replacement in a full table, the lowest first; from MOAT_FLOW_RANK_KEEP on: never. */
 #define MOAT_FLOW_RANK_KEEP 4
-uint8_t moat_flow_kind_rank(uint8_t kind);
+extern const uint8_t moat_flow_rank[MOAT_FLOW_KIND_COUNT];
+
+/* The kind of a TCP flow after a packet with `flags` in `direction` (0: from the client). `seen`: all
+ * flags from client and from server, this packet's among them. */
+uint8_t moat_flow_tcp_kind(uint8_t kind, const uint8_t seen[2], uint8_t flags,
+			   unsigned int direction);
+
+static inline bool moat_flow_is_idle(uint8_t kind, uint32_t seen_ms, uint32_t now_ms)
+{
+	return now_ms - seen_ms > moat_flow_idle_ms[kind];
+}
+
+/* True if the packet begins another flow with the same key: the sweep hasn't come by yet, or a new
+ * connection reuses the ports of one that is over (RFC 9293, 3.6.1). */
+static inline bool moat_flow_is_over(uint8_t kind, uint32_t seen_ms, uint32_t now_ms,
+				     const struct moat_headers *headers)
+{
+	if (moat_flow_is_idle(kind, seen_ms, now_ms))
+		return true;
+	return (kind == MOAT_FLOW_CLOSED || kind == MOAT_FLOW_CLOSING) &&
+	       (headers->tcp_flags & (MOAT_TCP_SYN | MOAT_TCP_ACK | MOAT_TCP_RST)) == MOAT_TCP_SYN;
+}
 
 #endif

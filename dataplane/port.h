@@ -101,15 +101,21 @@ int moat_port_pcap_open(const struct moat_port_pcap_options *options, struct moa
 double moat_port_pcap_progress(const struct moat_port *port);
 
 /* In memory: rx hands out the given frames in order, `repeat` times; tx keeps the last `keep` frames for
- * tests. The frames stay the caller's and outlive the port. */
+ * tests. The frames stay the caller's and outlive the port. Or, for benches, frames of one length lie at
+ * equal distances in a pool: none to begin with, until moat_port_dummy_rewind says how many. */
 struct moat_port_dummy_options {
 	const struct moat_packet *frames;
 	size_t frame_count;
 	uint64_t repeat;
 	size_t keep;
+	uint8_t *pool; /* in place of `frames`; NULL: none */
+	size_t stride;
+	uint32_t length;
 };
 int moat_port_dummy_open(const struct moat_port_dummy_options *options, struct moat_port **ret_port,
 			 struct moat_error *error);
+/* The next packets are the first `count` of the pool. After them rx returns 0: nothing for now. */
+void moat_port_dummy_rewind(struct moat_port *port, size_t count);
 /* The index-th frame sent (0: oldest kept). -ENOENT. */
 int moat_port_dummy_sent(const struct moat_port *port, size_t index, const uint8_t **ret_data,
 			 size_t *ret_length);

@@ -23,6 +23,9 @@ struct port_dummy {
 	struct kept_frame *kept; /* a ring of `keep`, the oldest at sent % keep once it is full */
 	size_t keep;
 	uint64_t sent;
+	uint8_t *pool;
+	size_t stride;
+	uint32_t length;
 };
 
 static void dummy_close(struct moat_port *port)
@@ -35,12 +38,36 @@ static void dummy_close(struct moat_port *port)
 	free(dummy);
 }
 
+static int pool_rx(struct port_dummy *dummy, struct moat_packet *ret_burst, unsigned int max)
+{
+	size_t left = dummy->frame_count - dummy->next;
+	size_t count = left < max ? left : max;
+	uint8_t *data = dummy->pool + dummy->next * dummy->stride;
+
+	for (size_t i = 0; i < count; i++, data += dummy->stride)
+		ret_burst[i] = (struct moat_packet){ .data = data,
+						     .captured = dummy->length,
+						     .length = dummy->length };
+	dummy->next += count;
+	return (int)count;
+}
+
+void moat_port_dummy_rewind(struct moat_port *port, size_t count)
+{
+	struct port_dummy *dummy = (struct port_dummy *)port;
+
+	dummy->frame_count = count;
+	dummy->next = 0;
+}
+
 static int dummy_rx(struct moat_port *port, struct moat_packet *ret_burst, unsigned int max)
 {
 	struct port_dummy *dummy = (struct port_dummy *)port;
 	size_t left = dummy->frame_count - dummy->next;
 	size_t count = left < max ? left : max;
 
+	if (dummy->pool)
+		return pool_rx(dummy, ret_burst, max);
 	if (dummy->repeats_left == 0)
 		return -ENODATA;
 	memcpy(ret_burst, dummy->frames + dummy->next, count * sizeof(*ret_burst));
@@ -101,6 +128,9 @@ int moat_port_dummy_open(const struct moat_port_dummy_options *options, struct m
 	dummy->frame_count = options->frame_count;
 	dummy->repeats_left = options->frame_count ? options->repeat : 0;
 	dummy->keep = options->keep;
+	dummy->pool = options->pool;
+	dummy->stride = options->stride;
+	dummy->length = options->length;
 	if (options->keep) {
 		dummy->kept = calloc(options->keep, sizeof(*dummy->kept));
 		if (!dummy->kept) {

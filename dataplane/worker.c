@@ -25,8 +25,7 @@ static void on_flow_end(void *userdata, const struct moat_flow *flow)
 {
 	struct moat_worker *worker = userdata;
 
-	if (worker->flow_ring.slots)
-		moat_ring_push(&worker->flow_ring, flow);
+	moat_ring_push(&worker->flow_ring, flow);
 }
 
 static int worker_init(struct moat_worker *worker, const struct moat_worker_options *options)
@@ -38,7 +37,7 @@ static int worker_init(struct moat_worker *worker, const struct moat_worker_opti
 	if (r < 0)
 		return r;
 	r = moat_flow_table_new(options->flows ? options->flows : FLOWS_DEFAULT, options->hash_seed,
-				on_flow_end, worker, &worker->flows);
+				options->flow_ring ? on_flow_end : NULL, worker, &worker->flows);
 	if (r < 0)
 		return r;
 	r = moat_ring_init(&worker->samples, SAMPLE_SLOTS, sizeof(struct moat_sample));
@@ -185,7 +184,16 @@ static void account_time(struct moat_worker *worker)
 	else
 		worker->counters.idle_ns += now - worker->clock_ns;
 	worker->clock_ns = now;
+	worker->stage_ns = now;
 	worker->was_busy = false;
+}
+
+void moat_worker_clock_stage(struct moat_worker *worker, enum moat_worker_stage stage)
+{
+	uint64_t now = moat_clock_monotonic_ns();
+
+	worker->counters.stage_ns[stage] += now - worker->stage_ns;
+	worker->stage_ns = now;
 }
 
 static void handle(struct moat_worker *worker, unsigned int count)
@@ -243,8 +251,10 @@ static int step(struct moat_worker *worker)
 		}
 	}
 	count = same_window(worker);
+	moat_worker_end_stage(worker, MOAT_WORKER_RX);
 	handle(worker, count);
 	moat_flow_table_age(worker->flows, now_get(worker));
+	moat_worker_end_stage(worker, MOAT_WORKER_AGE);
 	return (int)count;
 }
 

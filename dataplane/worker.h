@@ -24,6 +24,18 @@
 #include "dataplane/port.h"
 #include "moat/gate.h"
 
+/* What a worker does with a burst, one after the other. */
+enum moat_worker_stage {
+	MOAT_WORKER_RX = 0, /* the clock, what waits at the port, its times */
+	MOAT_WORKER_PARSE,  /* headers and hashes */
+	MOAT_WORKER_JUDGE,
+	MOAT_WORKER_FLOW,
+	MOAT_WORKER_CELLS,
+	MOAT_WORKER_OUT, /* samples, counters, the other port */
+	MOAT_WORKER_AGE,
+	MOAT_WORKER_STAGES,
+};
+
 struct moat_worker_options {
 	struct moat_port *port; /* owned by the worker from here on */
 	struct moat_port *peer; /* wire: where passing packets go; not owned. NULL: mirror, all consumed */
@@ -36,6 +48,7 @@ struct moat_worker_options {
 	uint32_t sample_pass; /* one in so many; 0: off */
 	uint32_t sample_drop;
 	uint32_t flow_ring; /* ended flows kept for detection; 0: none */
+	bool profile;       /* account time to stages: reads the clock six times more a burst */
 };
 
 /* in = sum of reasons, always. */
@@ -50,6 +63,7 @@ struct moat_worker_counters {
 	uint64_t time_backwards; /* packets whose capture time lay before the time reached */
 	uint64_t busy_ns;        /* time spent with a non-empty burst */
 	uint64_t idle_ns;
+	uint64_t stage_ns[MOAT_WORKER_STAGES]; /* of non-empty bursts; 0 unless options.profile */
 };
 
 struct moat_worker;

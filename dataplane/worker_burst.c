@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "dataplane/base/clock.h"
+#include "dataplane/flow_table.h"
 #include "dataplane/parse.h"
 #include "dataplane/worker_priv.h"
 
@@ -26,7 +27,7 @@ static void stage_parse(struct moat_worker *worker, const struct moat_packet *bu
 			continue;
 		moat_cells_hash(&worker->cells, &work->headers, &work->hash);
 		work->flow_hash = moat_flow_hash(&work->headers, work->hash.src, work->hash.dst);
-		moat_flow_table_prefetch(worker->flows, work->flow_hash);
+		moat_flow_prefetch(worker->flows, work->flow_hash);
 	}
 }
 
@@ -50,7 +51,7 @@ static void stage_judge(struct moat_worker *worker, unsigned int count, uint64_t
 		if (work->headers.family != MOAT_FAMILY_ANY)
 			moat_cells_prefetch(&worker->cells, &work->hash);
 		if (work->parse == MOAT_PARSE_OK)
-			moat_flow_table_prefetch_flow(worker->flows, work->flow_hash);
+			moat_flow_prefetch_entry(worker->flows, work->flow_hash, (uint32_t)now_ms);
 	}
 }
 
@@ -59,19 +60,27 @@ static bool is_drop(const struct moat_work *work)
 	return moat_reason_verdict(work->reason) == MOAT_VERDICT_DROP;
 }
 
-static void stage_count(struct moat_worker *worker, const struct moat_packet *burst,
-			unsigned int count, uint32_t window)
+static void stage_flow(struct moat_worker *worker, const struct moat_packet *burst,
+		       unsigned int count)
 {
 	for (unsigned int i = 0; i < count; i++) {
 		struct moat_work *work = &worker->work[i];
-		bool drop = is_drop(work);
 
-		if (work->headers.family == MOAT_FAMILY_ANY)
-			continue;
-		moat_cells_count_hashed(&worker->cells, &work->headers, &work->hash, window, drop);
-		if (work->parse == MOAT_PARSE_OK && !drop)
-			moat_flow_table_add_hashed(worker->flows, &work->headers, work->flow_hash,
-						   burst[i].time_ns);
+		if (work->parse == MOAT_PARSE_OK && !is_drop(work) &&
+		    work->headers.fragment != MOAT_FRAGMENT_LATER)
+			moat_flow_add(worker->flows, &work->headers, work->flow_hash,
+				      burst[i].time_ns / MOAT_NS_PER_MS);
+	}
+}
+
+static void stage_cells(struct moat_worker *worker, unsigned int count, uint32_t window)
+{
+	for (unsigned int i = 0; i < count; i++) {
+		struct moat_work *work = &worker->work[i];
+
+		if (work->headers.family != MOAT_FAMILY_ANY)
+			moat_cells_count_hashed(&worker->cells, &work->headers, &work->hash, window,
+						is_drop(work));
 	}
 }
 
@@ -162,10 +171,16 @@ void moat_worker_burst(struct moat_worker *worker, const struct moat_packet *bur
 		       unsigned int count, uint32_t window)
 {
 	stage_parse(worker, burst, count);
+	moat_worker_end_stage(worker, MOAT_WORKER_PARSE);
 	stage_judge(worker, count, burst[count - 1].time_ns / MOAT_NS_PER_MS);
-	stage_count(worker, burst, count, window);
+	moat_worker_end_stage(worker, MOAT_WORKER_JUDGE);
+	stage_flow(worker, burst, count);
+	moat_worker_end_stage(worker, MOAT_WORKER_FLOW);
+	stage_cells(worker, count, window);
+	moat_worker_end_stage(worker, MOAT_WORKER_CELLS);
 	stage_sample(worker, burst, count);
 	stage_out(worker, burst, count);
 	if (worker->options.judge)
 		moat_judge_quiesce(worker->options.judge);
+	moat_worker_end_stage(worker, MOAT_WORKER_OUT);
 }

@@ -45,6 +45,7 @@ struct moat_worker {
 	uint64_t time_shift_ns; /* added to packets' times, see worker.h */
 	uint64_t clock_ns;      /* CLOCK_MONOTONIC at the begin of the last step ... */
 	bool was_busy;          /* ... and whether that had packets */
+	uint64_t stage_ns;      /* profiling: when the last stage ended */
 	int end;                /* 0, or what ended the source */
 
 	/* written by the worker's thread between two steps of `epoch`, read by all: odd is in change */
@@ -64,6 +65,15 @@ struct moat_worker {
  * counters, and sends them on or gives them back. */
 void moat_worker_burst(struct moat_worker *worker, const struct moat_packet *burst,
 		       unsigned int count, uint32_t window);
+
+/* Ends a stage: the time since the last one ended is its. */
+void moat_worker_clock_stage(struct moat_worker *worker, enum moat_worker_stage stage);
+
+static inline void moat_worker_end_stage(struct moat_worker *worker, enum moat_worker_stage stage)
+{
+	if (worker->options.profile)
+		moat_worker_clock_stage(worker, stage);
+}
 
 /* Draws the distance to the next sample. */
 void moat_worker_arm_sampler(struct moat_worker *worker, struct moat_sampler *sampler);

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The flow table's inside, and the steps of adding a packet for callers that go through a burst stage by
+ * stage: hash, moat_flow_prefetch, moat_flow_prefetch_entry, moat_flow_add. For flow.c and the path of a
+ * burst (worker_burst.c) alone.
+ *
+ * A bucket is one cache line with all that lookup, ageing and replacement decide by; a flow's own line is
+ * touched only when a packet is added to it. A flow goes to its first bucket, or if that is crowded to its
+ * second; the first then counts it as `away`, so that a lookup reads the second line only when something
+ * may be there. The second bucket's index is the first's xor a function of the tag, and so the other way
+ * round (as in cuckoo filters, Fan et al., CoNEXT'14), but nothing is ever moved.
+ */
+#ifndef MOAT_DATAPLANE_FLOW_TABLE_H
+#define MOAT_DATAPLANE_FLOW_TABLE_H
+
+#include <netinet/in.h>
+
+#include "dataplane/flow.h"
+#include "dataplane/flow_state.h"
+
+#define MOAT_FLOW_SLOTS 8
+
+struct moat_flow_bucket {
+	uint64_t tags[2];                  /* 8 of 16 bits, 0: free */
+	uint32_t seen_ms[MOAT_FLOW_SLOTS]; /* of the last packet, modulo 2^32 */
+	uint8_t kinds[MOAT_FLOW_SLOTS];    /* see flow_state.h */
+	uint16_t away;                     /* flows of this bucket that are in their second one */
+	uint8_t is_away;                   /* bit: this slot's flow belongs to the other bucket */
+	uint8_t reserved[5];
+};
+_Static_assert(sizeof(struct moat_flow_bucket) == 64, "one cache line");
+
+struct moat_flow_entry {
+	struct moat_addr client;
+	struct moat_addr server;
+	uint32_t ports; /* client's in the lower half */
+	uint8_t proto;
+	uint8_t tcp_flags[2];
+	uint8_t reserved;
+	uint32_t packets[2];
+	/* Bytes in the lower 48 bits, which a flow doesn't fill; the upper 16 are the millisecond of its
+	 * first packet, lower and upper half. */
+	uint64_t bytes[2];
+};
+_Static_assert(sizeof(struct moat_flow_entry) == 64, "one cache line");
+#define MOAT_FLOW_BYTES_MASK ((1ULL << 48) - 1)
+
+struct moat_flow_table {
+	struct moat_flow_bucket *buckets;
+	struct moat_flow_entry *entries; /* MOAT_FLOW_SLOTS a bucket */
+	uint32_t mask;                   /* buckets - 1 */
+	uint64_t hash_seed;
+	moat_flow_end_fn end;
+	void *userdata;
+	struct moat_flow_counters counters;
+	uint32_t sweep; /* the next bucket to be aged */
+	uint64_t sweep_ns;
+	uint64_t now_ms; /* of the last packet or sweep */
+};
+
+/* Symmetric: both directions of a conversation hash alike. The arguments are moat_addr_hash of both
+ * addresses with the table's seed; the product keeps (a:1, b:2) and (a:2, b:1) apart. */
+static inline uint64_t moat_flow_hash(const struct moat_headers *headers, uint64_t src_hash,
+				      uint64_t dst_hash)
+{
+	uint64_t a = (src_hash ^ headers->sport) * 0x9e3779b97f4a7c15ULL;
+	uint64_t b = (dst_hash ^ headers->dport) * 0x9e3779b97f4a7c15ULL;
+	uint64_t h = (a ^ a >> 32) + (b ^ b >> 32) + headers->proto;
+
+	h = (h ^ h >> 33) * 0xff51afd7ed558ccdULL;
+	return h ^ h >> 29;
+}
+
+static inline uint16_t moat_flow_tag(uint64_t hash)
+{
+	return (uint16_t)(hash >> 48 | 1); /* never 0 */
+}
+
+/* The slots of a bucket whose tag is `tag`, as a set for MOAT_FLOW_SLOT: a bit each, of which bit 16i is
+ * slot i and bit 16i + 1 slot i + 4. Finds zeros among the differences (Warren, Hacker's Delight, 6-1). */
+static inline uint64_t moat_flow_match(const struct moat_flow_bucket *bucket, uint16_t tag)
+{
+	const uint64_t low15 = 0x7fff7fff7fff7fffULL;
+	uint64_t wanted = tag * 0x0001000100010001ULL;
+	uint64_t a = bucket->tags[0] ^ wanted, b = bucket->tags[1] ^ wanted;
+
+	a = ~(((a & low15) + low15) | a | low15);
+	b = ~(((b & low15) + low15) | b | low15);
+	return a >> 15 | b >> 14;
+}
+
+/* The first slot of a set that isn't empty. */
+static inline unsigned int moat_flow_slot(uint64_t set)
+{
+	unsigned int bit = (unsigned int)__builtin_ctzll(set);
+
+	return bit / 16 + 4 * (bit & 1);
+}
+
+static inline struct moat_flow_entry *moat_flow_entry_at(const struct moat_flow_table *table,
+							 uint32_t bucket, unsigned int slot)
+{
+	return &table->entries[(size_t)bucket * MOAT_FLOW_SLOTS + slot];
+}
+
+static inline uint32_t moat_flow_second(const struct moat_flow_table *table, uint32_t bucket,
+					uint16_t tag)
+{
+	/* | 1: never the same bucket */
+	return (bucket ^ ((tag * 0x5bd1e995u) >> 8 | 1)) & table->mask;
+}
+
+/* First step: the bucket's line. (Always inlined: gcc takes a function of nothing but prefetches for one
+ * without effect, and drops calls of it.) */
+MOAT_INLINE void moat_flow_prefetch(const struct moat_flow_table *table, uint64_t hash)
+{
+	__builtin_prefetch(&table->buckets[(uint32_t)hash & table->mask], 1);
+}
+
+#define MOAT_FLOW_NO_SLOT 0xff
+
+/* The slot of a bucket whose flow is the least loss: the lowest rank, of equals the longest idle.
+ * MOAT_FLOW_NO_SLOT if all are established. No branches: nobody can predict which it will be. */
+static inline uint8_t moat_flow_victim(const struct moat_flow_bucket *bucket, uint32_t now_ms)
+{
+	uint64_t best = UINT64_MAX;
+
+	for (unsigned int i = 0; i < MOAT_FLOW_SLOTS; i++) {
+		uint64_t rank = moat_flow_rank[bucket->kinds[i]];
+		/* up to 2^30 ms of 49 days: longer idle flows are gone */
+		uint32_t left = ~(now_ms - bucket->seen_ms[i]);
+		uint64_t cost = rank << 40 | (uint64_t)left << 3 | i;
+
+		best = cost < best ? cost : best;
+	}
+	return best >> 40 < MOAT_FLOW_RANK_KEEP ? best & 7 : MOAT_FLOW_NO_SLOT;
+}
+
+/* Second step, when the bucket has come: the line of the flow, or of where a new one will go. */
+MOAT_INLINE void moat_flow_prefetch_entry(const struct moat_flow_table *table, uint64_t hash,
+					  uint32_t now_ms)
+{
+	uint32_t index = (uint32_t)hash & table->mask;
+	const struct moat_flow_bucket *bucket = &table->buckets[index];
+	uint64_t set = moat_flow_match(bucket, moat_flow_tag(hash));
+	uint8_t slot;
+
+	if (!set) {
+		__builtin_prefetch(
+			&table->buckets[moat_flow_second(table, index, moat_flow_tag(hash))], 1);
+		set = moat_flow_match(bucket, 0);
+	}
+	slot = set ? (uint8_t)moat_flow_slot(set) : moat_flow_victim(bucket, now_ms);
+	/* in a bucket of established flows any line: the new one goes elsewhere */
+	__builtin_prefetch(moat_flow_entry_at(table, index, slot % MOAT_FLOW_SLOTS), 1);
+}
+
+/* Of a packet that may be a flow's: 0 from its client, 1 from its server, -1 if it isn't. */
+static inline int moat_flow_direction(const struct moat_flow_entry *entry,
+				      const struct moat_headers *h)
+{
+	uint32_t ports = (uint32_t)h->dport << 16 | h->sport;
+	uint32_t swapped = (uint32_t)h->sport << 16 | h->dport;
+	uint64_t other_proto = entry->proto ^ h->proto;
+	/* both in full: which way a packet goes can't be predicted */
+	uint64_t forth = (entry->client.quads[0] ^ h->src.quads[0]) |
+			 (entry->client.quads[1] ^ h->src.quads[1]) |
+			 (entry->server.quads[0] ^ h->dst.quads[0]) |
+			 (entry->server.quads[1] ^ h->dst.quads[1]) | (entry->ports ^ ports);
+	uint64_t back = (entry->client.quads[0] ^ h->dst.quads[0]) |
+			(entry->client.quads[1] ^ h->dst.quads[1]) |
+			(entry->server.quads[0] ^ h->src.quads[0]) |
+			(entry->server.quads[1] ^ h->src.quads[1]) | (entry->ports ^ swapped);
+
+	if ((forth != 0 && back != 0) || other_proto)
+		return -1;
+	return forth != 0;
+}
+
+/* Adds a packet to the flow that it was found to be of. */
+static inline void moat_flow_update(struct moat_flow_bucket *bucket, unsigned int slot,
+				    struct moat_flow_entry *entry, const struct moat_headers *h,
+				    unsigned int direction, uint32_t now_ms)
+{
+	bucket->seen_ms[slot] = now_ms;
+	entry->packets[direction]++;
+	entry->bytes[direction] += h->l3_len;
+	if (h->proto == IPPROTO_TCP) {
+		entry->tcp_flags[direction] |= h->tcp_flags;
+		if (bucket->kinds[slot] != MOAT_FLOW_ESTABLISHED ||
+		    (h->tcp_flags & (MOAT_TCP_SYN | MOAT_TCP_FIN | MOAT_TCP_RST)))
+			bucket->kinds[slot] = moat_flow_tcp_kind(
+				bucket->kinds[slot], entry->tcp_flags, h->tcp_flags, direction);
+	} else if (direction == 1) {
+		bucket->kinds[slot] = MOAT_FLOW_KIND_OTHER_ESTABLISHED;
+	}
+}
+
+/* All else: flows in their second bucket, new ones, ones that are over. */
+bool moat_flow_add_slow(struct moat_flow_table *table, const struct moat_headers *headers,
+			uint64_t hash, uint64_t now_ms);
+
+/* Third step: as moat_flow_table_add of an IP packet that is no later fragment. */
+static inline bool moat_flow_add(struct moat_flow_table *table, const struct moat_headers *headers,
+				 uint64_t hash, uint64_t now_ms)
+{
+	uint32_t index = (uint32_t)hash & table->mask;
+	struct moat_flow_bucket *bucket = &table->buckets[index];
+	uint64_t set = moat_flow_match(bucket, moat_flow_tag(hash));
+
+	table->now_ms = now_ms;
+	if (set) {
+		unsigned int slot = moat_flow_slot(set);
+		struct moat_flow_entry *entry = moat_flow_entry_at(table, index, slot);
+		int direction = moat_flow_direction(entry, headers);
+
+		if (direction >= 0 && !moat_flow_is_over(bucket->kinds[slot], bucket->seen_ms[slot],
+							 (uint32_t)now_ms, headers)) {
+			moat_flow_update(bucket, slot, entry, headers, (unsigned int)direction,
+					 (uint32_t)now_ms);
+			return true;
+		}
+	}
+	return moat_flow_add_slow(table, headers, hash, now_ms);
+}
+
+#endif
