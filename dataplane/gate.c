@@ -223,6 +223,7 @@ int moat_gate_open(const struct moat_gate_options *options, struct moat_gate **r
 	}
 	memcpy(gate->pin_path, pin_path, strlen(pin_path) + 1);
 	gate->lock_fd = -1;
+	gate->tunnels = options->tunnels;
 	pthread_mutex_init(&gate->port_lock, NULL);
 	/* libbpf would write to stderr; what matters of it is in our errors */
 	libbpf_set_print(NULL);

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "dataplane/base/error.h"
+#include "dataplane/parse.h"
 #include "dataplane/ruleset.h"
 #include "moat/gate.h"
 
@@ -33,6 +34,7 @@ struct moat_gate_options {
 	uint32_t nodes;       /* of the tries, each half; 0: 32,768 (1 KiB each) */
 	uint32_t sample_pass; /* one in so many passing packets; 0: off */
 	uint32_t sample_drop;
+	struct moat_tunnels tunnels; /* looked into by the ports attached from now on */
 };
 
 struct moat_gate;

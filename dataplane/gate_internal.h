@@ -97,6 +97,7 @@ struct moat_gate {
 	char pin_path[PATH_MAX / 2];
 	int lock_fd;
 	struct gate_clock clock;
+	struct moat_tunnels tunnels;
 	struct gate_maps maps;
 	struct moat_tables halves[2];
 	uint32_t slot_ids[MOAT_RULES_MAX]; /* which rule holds a slot; 0: none */

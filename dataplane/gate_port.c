@@ -154,6 +154,11 @@ static int port_load(struct moat_gate *gate, struct gate_port *port, struct moat
 	skeleton->rodata->window_shift = gate->clock.window_shift;
 	skeleton->rodata->cell_mask = gate->maps.cells - 1;
 	skeleton->rodata->node_count = gate->maps.nodes;
+	skeleton->rodata->tunnel_stages = gate->tunnels.kinds & MOAT_STAGE_TUNNELS;
+	if (gate->tunnels.vxlan_port)
+		skeleton->rodata->vxlan_port = gate->tunnels.vxlan_port;
+	if (gate->tunnels.geneve_port)
+		skeleton->rodata->geneve_port = gate->tunnels.geneve_port;
 	program = steers ? skeleton->progs.steer : skeleton->progs.gate;
 	bpf_program__set_autoload(skeleton->progs.gate, !steers);
 	bpf_program__set_autoload(skeleton->progs.steer, steers);

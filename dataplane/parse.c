@@ -278,21 +278,32 @@ static inline bool is_vlan(uint16_t ether_type)
 	return ether_type == ETH_P_8021Q || ether_type == ETH_P_8021AD;
 }
 
-enum moat_parse moat_headers_parse(const void *frame, size_t captured, size_t length,
-				   struct moat_headers *ret_headers)
+/* By its type, what the cursor is on. */
+static enum moat_parse parse_network(struct cursor *cursor, uint16_t type, size_t length,
+				     struct moat_headers *h)
 {
-	struct cursor cursor = { .frame = frame, .end = captured };
-	struct moat_headers *h = ret_headers;
-	const struct ethhdr *eth = cursor_take(&cursor, sizeof(*eth));
+	h->ether_type = type;
+	h->l3_offset = (uint16_t)cursor->offset;
+	switch (type) {
+	case ETH_P_IP:
+		return parse_ipv4(cursor, length, h);
+	case ETH_P_IPV6:
+		return parse_ipv6(cursor, length, h);
+	default:
+		return is_vlan(type) ? MOAT_PARSE_DEPTH : MOAT_PARSE_NOT_IP;
+	}
+}
+
+static enum moat_parse parse_ethernet(struct cursor *cursor, size_t length, struct moat_headers *h)
+{
+	const struct ethhdr *eth = cursor_take(cursor, sizeof(*eth));
 	uint16_t type;
 
-	memset(h, 0, sizeof(*h));
-	h->frame_len = min_u16(length);
 	if (!eth)
 		return MOAT_PARSE_TRUNCATED;
 	type = ntohs(eth->h_proto);
 	for (unsigned int depth = 0; is_vlan(type) && depth < MOAT_VLAN_DEPTH; depth++) {
-		const struct vlan_tag *tag = cursor_take(&cursor, sizeof(*tag));
+		const struct vlan_tag *tag = cursor_take(cursor, sizeof(*tag));
 
 		if (!tag)
 			return MOAT_PARSE_TRUNCATED;
@@ -300,14 +311,29 @@ enum moat_parse moat_headers_parse(const void *frame, size_t captured, size_t le
 			h->vlan = ntohs(tag->tci) & 0x0fff;
 		type = ntohs(tag->ether_type);
 	}
-	h->ether_type = type;
-	h->l3_offset = (uint16_t)cursor.offset;
-	switch (type) {
-	case ETH_P_IP:
-		return parse_ipv4(&cursor, length, h);
-	case ETH_P_IPV6:
-		return parse_ipv6(&cursor, length, h);
-	default:
-		return is_vlan(type) ? MOAT_PARSE_DEPTH : MOAT_PARSE_NOT_IP;
-	}
+	return parse_network(cursor, type, length, h);
+}
+
+enum moat_parse moat_headers_parse(const void *frame, size_t captured, size_t length,
+				   struct moat_headers *ret_headers)
+{
+	struct cursor cursor = { .frame = frame, .end = captured };
+
+	memset(ret_headers, 0, sizeof(*ret_headers));
+	ret_headers->frame_len = min_u16(length);
+	return parse_ethernet(&cursor, length, ret_headers);
+}
+
+enum moat_parse moat_headers_parse_inner(const void *frame, size_t captured, size_t length,
+					 size_t offset, uint16_t ether_type,
+					 struct moat_headers *ret_headers)
+{
+	struct cursor cursor = { .frame = frame, .offset = offset, .end = captured };
+
+	memset(ret_headers, 0, sizeof(*ret_headers));
+	if (offset > captured)
+		return MOAT_PARSE_TRUNCATED;
+	if (ether_type == ETH_P_TEB)
+		return parse_ethernet(&cursor, length, ret_headers);
+	return parse_network(&cursor, ether_type, length, ret_headers);
 }

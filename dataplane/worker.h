@@ -20,6 +20,7 @@
 #include "dataplane/base/ring.h"
 #include "dataplane/cells.h"
 #include "dataplane/flow.h"
+#include "dataplane/parse.h"
 #include "dataplane/policy.h"
 #include "dataplane/port.h"
 #include "moat/gate.h"
@@ -47,6 +48,7 @@ struct moat_worker_options {
 	uint64_t hash_seed;
 	uint32_t sample_pass; /* one in so many; 0: off */
 	uint32_t sample_drop;
+	struct moat_tunnels tunnels; /* looked into */
 	uint32_t flow_ring; /* ended flows kept for detection; 0: none */
 	bool profile;       /* account time to stages: reads the clock six times more a burst */
 };

@@ -23,6 +23,9 @@ static void stage_parse(struct moat_worker *worker, const struct moat_packet *bu
 			__builtin_prefetch(burst[i + PREFETCH_FRAMES].data);
 		work->parse = (uint8_t)moat_headers_parse(burst[i].data, burst[i].captured,
 							  burst[i].length, &work->headers);
+		if (work->parse == MOAT_PARSE_OK && worker->options.tunnels.kinds)
+			moat_headers_enter_tunnel(&worker->options.tunnels, burst[i].data,
+						  burst[i].captured, &work->headers);
 		if (work->headers.family == MOAT_FAMILY_ANY)
 			continue;
 		moat_cells_hash(&worker->cells, &work->headers, &work->hash);

@@ -19,13 +19,31 @@
 #include "lib/count.h"
 #include "lib/parse.h"
 #include "lib/sample.h"
+#include "lib/tunnel.h"
 
 MOAT_INLINE void gate_parse(struct xdp_md *ctx, struct gate_packet *packet)
 {
+	struct moat_headers *h = &packet->headers;
 	struct moat_cursor cursor;
+	__u32 tunnel;
 
 	moat_cursor_init(&cursor, ctx);
-	packet->parse = moat_parse_frame(&cursor, &packet->headers);
+	packet->parse = moat_parse_frame(&cursor, h);
+	/* what is called gets a copy: then the headers needn't lie in memory elsewhere */
+	if (packet->parse == MOAT_PARSE_TRUNCATED && moat_cursor_is_scattered(&cursor)) {
+		struct moat_headers copy = {};
+
+		packet->parse = moat_parse_scattered(ctx, &copy);
+		*h = copy;
+	}
+	tunnel = moat_tunnel_find(h, tunnel_stages, vxlan_port, geneve_port);
+	if (tunnel != MOAT_TUNNEL_NONE && packet->parse == MOAT_PARSE_OK) {
+		struct moat_headers copy = *h;
+
+		if (moat_tunnel_enter(ctx, &copy, tunnel) < 0)
+			moat_tunnel_enter_scattered(ctx, &copy, tunnel);
+		*h = copy;
+	}
 	packet->frame = cursor.frame;
 	packet->headers.frame_len = cursor.frame > 0xffff ? 0xffff : cursor.frame;
 }

@@ -19,6 +19,9 @@ const volatile __u32 port_index = 0;
 const volatile __u32 window_shift = 0;
 const volatile __u32 cell_mask = 0;  /* cells a table - 1 */
 const volatile __u32 node_count = 1; /* of one half */
+const volatile __u32 tunnel_stages = 0; /* which tunnels are looked into: enum moat_stage */
+const volatile __u16 vxlan_port = MOAT_VXLAN_PORT;
+const volatile __u16 geneve_port = MOAT_GENEVE_PORT;
 
 #define MOAT_ARRAY(name, value_type, elements)     \
 	struct {                                   \

@@ -32,7 +32,11 @@ struct moat_sctp {
 	__le32 checksum;
 };
 
-/* Where parsing stands. Headers lie in the frame's first buffer: `end` is its end, not the frame's. */
+/*
+ * Where parsing stands. Headers are read where they lie, in the frame's first buffer, whose end is `end`;
+ * of a frame in more than one buffer whose headers aren't all in the first, they are copied (`scattered`,
+ * a constant wherever these functions are inlined).
+ */
 struct moat_cursor {
 	struct xdp_md *ctx;
 	void *pos;
@@ -40,6 +44,8 @@ struct moat_cursor {
 	__u32 offset; /* of pos in the frame */
 	__u32 limit;  /* offset of the datagram's end: headers must lie before it */
 	__u32 frame; /* length of the frame; of the first buffer while nothing says there is more */
+	int scattered;
+	int measured; /* `frame` is what it is to be */
 };
 
 MOAT_INLINE void moat_cursor_init(struct moat_cursor *cursor, struct xdp_md *ctx)
@@ -50,12 +56,43 @@ MOAT_INLINE void moat_cursor_init(struct moat_cursor *cursor, struct xdp_md *ctx
 	cursor->offset = 0;
 	cursor->limit = 0;
 	cursor->frame = cursor->end - cursor->pos;
+	cursor->scattered = 0;
+	cursor->measured = 0;
+}
+
+/* For a frame whose headers may lie in any of its buffers. */
+MOAT_INLINE void moat_cursor_init_scattered(struct moat_cursor *cursor, struct xdp_md *ctx)
+{
+	moat_cursor_init(cursor, ctx);
+	cursor->frame = bpf_xdp_get_buff_len(ctx);
+	cursor->scattered = 1;
+	cursor->measured = 1;
 }
 
 /* Asks for the length over all buffers: a helper call, so only where the first buffer is too short. */
 MOAT_INLINE void moat_cursor_measure(struct moat_cursor *cursor)
 {
+	if (cursor->measured)
+		return;
 	cursor->frame = bpf_xdp_get_buff_len(cursor->ctx);
+	cursor->measured = 1;
+}
+
+/* The next `size` bytes, in place or in `copy`; none if they aren't all there. */
+MOAT_INLINE const void *moat_cursor_peek(struct moat_cursor *cursor, void *copy, __u32 size)
+{
+	if (cursor->scattered)
+		return bpf_xdp_load_bytes(cursor->ctx, cursor->offset, copy, size) < 0 ? (void *)0
+										       : copy;
+	return cursor->pos + size > cursor->end ? (void *)0 : cursor->pos;
+}
+
+/* Likewise, and all of them in the datagram: the frame may go on behind it. */
+MOAT_INLINE const void *moat_cursor_peek_within(struct moat_cursor *cursor, void *copy, __u32 size)
+{
+	if (cursor->offset + size > cursor->limit)
+		return (void *)0;
+	return moat_cursor_peek(cursor, copy, size);
 }
 
 MOAT_INLINE void moat_cursor_skip(struct moat_cursor *cursor, __u32 bytes)
@@ -76,20 +113,23 @@ MOAT_INLINE int moat_cursor_bound(struct moat_cursor *cursor, __u32 datagram)
 /* Ethernet and up to MOAT_VLAN_DEPTH tags; the cursor is then on the network header. */
 MOAT_INLINE enum moat_parse moat_parse_ethernet(struct moat_cursor *cursor, struct moat_headers *h)
 {
-	struct ethhdr *eth = cursor->pos;
+	struct ethhdr copy;
+	const struct ethhdr *eth = moat_cursor_peek(cursor, &copy, sizeof(copy));
 	__u16 type;
 
-	if ((void *)(eth + 1) > cursor->end)
+	if (!eth)
 		return MOAT_PARSE_TRUNCATED;
 	type = eth->h_proto;
 	moat_cursor_skip(cursor, sizeof(*eth));
 #pragma unroll
 	for (int depth = 0; depth < MOAT_VLAN_DEPTH; depth++) {
-		struct moat_vlan_tag *tag = cursor->pos;
+		struct moat_vlan_tag tag_copy;
+		const struct moat_vlan_tag *tag;
 
 		if (type != bpf_htons(ETH_P_8021Q) && type != bpf_htons(ETH_P_8021AD))
 			break;
-		if ((void *)(tag + 1) > cursor->end)
+		tag = moat_cursor_peek(cursor, &tag_copy, sizeof(tag_copy));
+		if (!tag)
 			return MOAT_PARSE_TRUNCATED;
 		if (depth == 0)
 			h->vlan = bpf_ntohs(tag->tci) & 0x0fff;
@@ -107,11 +147,12 @@ MOAT_INLINE enum moat_parse moat_parse_ethernet(struct moat_cursor *cursor, stru
 
 MOAT_INLINE enum moat_parse moat_parse_ipv4(struct moat_cursor *cursor, struct moat_headers *h)
 {
-	struct iphdr *ip = cursor->pos;
+	struct iphdr copy;
+	const struct iphdr *ip = moat_cursor_peek(cursor, &copy, sizeof(copy));
 	__u32 header, total;
 	__u16 fragment;
 
-	if ((void *)(ip + 1) > cursor->end)
+	if (!ip)
 		return MOAT_PARSE_TRUNCATED;
 	header = ip->ihl * 4;
 	total = bpf_ntohs(ip->tot_len);
@@ -149,13 +190,12 @@ MOAT_INLINE enum moat_parse moat_parse_extension(struct moat_cursor *cursor, str
 		__u8 len;
 		__be16 offset; /* of fragment headers */
 		__u32 rest;
-	} *extension = cursor->pos;
+	} copy;
+	const typeof(copy) *extension = moat_cursor_peek_within(cursor, &copy, sizeof(copy));
 	__u32 size = 8;
 	__u16 fragment;
 
-	/* both: the frame may go on behind the datagram */
-	if ((void *)(extension + 1) > cursor->end ||
-	    cursor->offset + sizeof(*extension) > cursor->limit)
+	if (!extension)
 		return MOAT_PARSE_TRUNCATED;
 	*ret_next = extension->next;
 	if (proto == 44) {
@@ -175,12 +215,13 @@ MOAT_INLINE enum moat_parse moat_parse_extension(struct moat_cursor *cursor, str
 
 MOAT_INLINE enum moat_parse moat_parse_ipv6(struct moat_cursor *cursor, struct moat_headers *h)
 {
-	struct ipv6hdr *ip = cursor->pos;
+	struct ipv6hdr copy;
+	const struct ipv6hdr *ip = moat_cursor_peek(cursor, &copy, sizeof(copy));
 	enum moat_parse result;
 	__u32 total;
 	__u8 next;
 
-	if ((void *)(ip + 1) > cursor->end)
+	if (!ip)
 		return MOAT_PARSE_TRUNCATED;
 	total = bpf_ntohs(ip->payload_len) + sizeof(*ip);
 	if (ip->version != 6 || !moat_cursor_bound(cursor, total))
@@ -210,65 +251,63 @@ MOAT_INLINE enum moat_parse moat_parse_ipv6(struct moat_cursor *cursor, struct m
 	return MOAT_PARSE_OK;
 }
 
-/* True if `size` bytes of transport header lie in the datagram and in the first buffer. */
-#define moat_cursor_has(cursor, header)                             \
-	((cursor)->offset + sizeof(*(header)) <= (cursor)->limit && \
-	 (void *)((header) + 1) <= (cursor)->end)
-
 MOAT_INLINE enum moat_parse moat_parse_transport(struct moat_cursor *cursor, struct moat_headers *h)
 {
-	struct tcphdr *tcp = cursor->pos;
-	struct udphdr *udp = cursor->pos;
-	struct moat_sctp *sctp = cursor->pos;
-	__u8 *icmp = cursor->pos;
+	union {
+		struct tcphdr tcp;
+		struct udphdr udp;
+		struct moat_sctp sctp;
+		__u8 bytes[4];
+	} copy;
+	const typeof(copy) *header;
 	__u32 size;
 
 	switch (h->proto) {
 	case 6:
-		if (!moat_cursor_has(cursor, tcp))
+		header = moat_cursor_peek_within(cursor, &copy, sizeof(copy.tcp));
+		if (!header)
 			return MOAT_PARSE_TRUNCATED;
-		h->tcp_flags = ((__u8 *)tcp)[13];
-		h->tcp_seq = bpf_ntohl(tcp->seq);
-		size = (((__u8 *)tcp)[12] >> 4) * 4;
+		h->tcp_flags = ((__u8 *)&header->tcp)[13];
+		h->tcp_seq = bpf_ntohl(header->tcp.seq);
+		size = (((__u8 *)&header->tcp)[12] >> 4) * 4;
 		h->broken = size < 20 || cursor->offset + size > (__u32)h->l3_offset + h->l3_len;
 		break;
 	case 17:
-		if (!moat_cursor_has(cursor, udp))
+		header = moat_cursor_peek_within(cursor, &copy, sizeof(copy.udp));
+		if (!header)
 			return MOAT_PARSE_TRUNCATED;
-		size = bpf_ntohs(udp->len);
+		size = bpf_ntohs(header->udp.len);
 		h->broken = size < 8 || (h->fragment == MOAT_FRAGMENT_NONE &&
 					 cursor->offset + size > (__u32)h->l3_offset + h->l3_len);
 		break;
 	case 132:
-		if (!moat_cursor_has(cursor, sctp))
+		header = moat_cursor_peek_within(cursor, &copy, sizeof(copy.sctp));
+		if (!header)
 			return MOAT_PARSE_TRUNCATED;
 		break;
 	case 1:
 	case 58:
-		if (cursor->offset + 4 > cursor->limit || (void *)(icmp + 4) > cursor->end)
+		header = moat_cursor_peek_within(cursor, &copy, sizeof(copy.bytes));
+		if (!header)
 			return MOAT_PARSE_TRUNCATED;
-		h->icmp_type = icmp[0];
-		h->icmp_code = icmp[1];
+		h->icmp_type = header->bytes[0];
+		h->icmp_code = header->bytes[1];
 		return MOAT_PARSE_OK;
 	default:
 		return MOAT_PARSE_OK;
 	}
 	/* TCP, UDP and SCTP begin alike; each case has shown that at least eight bytes are there */
-	h->sport = bpf_ntohs(udp->source);
-	h->dport = bpf_ntohs(udp->dest);
+	h->sport = bpf_ntohs(header->udp.source);
+	h->dport = bpf_ntohs(header->udp.dest);
 	h->has_ports = 1;
 	return MOAT_PARSE_OK;
 }
 
-/* Parses the whole frame. Sets all of *h, whose every byte the caller has zeroed. */
-MOAT_INLINE enum moat_parse moat_parse_frame(struct moat_cursor *cursor, struct moat_headers *h)
+/* From the IP header, whose ether_type and l3_offset are set, to the transport's. */
+MOAT_INLINE enum moat_parse moat_parse_network(struct moat_cursor *cursor, struct moat_headers *h)
 {
-	enum moat_parse result = moat_parse_ethernet(cursor, h);
+	enum moat_parse result;
 
-	if (result != MOAT_PARSE_OK) {
-		moat_cursor_measure(cursor);
-		return result;
-	}
 	if (h->ether_type == ETH_P_IP)
 		result = moat_parse_ipv4(cursor, h);
 	else
@@ -276,6 +315,38 @@ MOAT_INLINE enum moat_parse moat_parse_frame(struct moat_cursor *cursor, struct 
 	if (result == MOAT_PARSE_OK && h->fragment != MOAT_FRAGMENT_LATER)
 		result = moat_parse_transport(cursor, h);
 	return result;
+}
+
+/* Parses the whole frame. Sets all of *h, whose every byte the caller has zeroed. */
+MOAT_INLINE enum moat_parse moat_parse_frame(struct moat_cursor *cursor, struct moat_headers *h)
+{
+	enum moat_parse result = moat_parse_ethernet(cursor, h);
+
+	if (result == MOAT_PARSE_OK)
+		result = moat_parse_network(cursor, h);
+	if (result != MOAT_PARSE_OK)
+		moat_cursor_measure(cursor);
+	return result;
+}
+
+/*
+ * Parses a frame with headers behind its first buffer: rare, so by copies, in a global function, which the
+ * verifier looks at once, by itself. `h`: zeroed. An enum moat_parse.
+ */
+__attribute__((noinline)) int moat_parse_scattered(struct xdp_md *ctx, struct moat_headers *h)
+{
+	struct moat_cursor cursor;
+
+	if (!h)
+		return MOAT_PARSE_TRUNCATED; /* for the verifier */
+	moat_cursor_init_scattered(&cursor, ctx);
+	return moat_parse_frame(&cursor, h);
+}
+
+/* True if a frame that seems to be cut off may go on in another buffer. */
+MOAT_INLINE int moat_cursor_is_scattered(const struct moat_cursor *cursor)
+{
+	return cursor->frame > cursor->ctx->data_end - cursor->ctx->data;
 }
 
 #endif

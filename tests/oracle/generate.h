@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "dataplane/ruleset.h"
+#include "tests/oracle/oracle.h"
 
 struct moat_generator {
 	uint64_t state;
@@ -30,8 +31,10 @@ void moat_generate_ruleset(struct moat_generator *generator, struct moat_ruleset
 #define MOAT_GENERATE_FRAME_LEN 1514
 #define MOAT_GENERATE_FRAME_LEAST 14 /* what BPF_PROG_TEST_RUN takes */
 
-/* Fills `ret_frame` with a frame aimed at the set; returns its length. */
-size_t moat_generate_frame(struct moat_generator *generator, const struct moat_ruleset *set,
+/* Fills `ret_frame` with a frame aimed at the set and at the tunnels' ports; returns its length. */
+size_t moat_generate_frame(struct moat_generator *generator,
+			   const struct moat_oracle_settings *settings,
+			   const struct moat_ruleset *set,
 			   uint8_t ret_frame[MOAT_GENERATE_FRAME_LEN]);
 
 #endif

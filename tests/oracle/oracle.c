@@ -231,7 +231,8 @@ enum moat_reason moat_oracle_judge_frame(struct moat_oracle *oracle, const uint8
 					 uint32_t *ret_rule_id)
 {
 	struct moat_headers headers;
-	enum moat_parse parse = moat_oracle_parse(frame, captured, length, &headers);
+	enum moat_parse parse = moat_oracle_parse(&oracle->settings, frame, captured, length,
+						  &headers);
 
 	return moat_oracle_judge(oracle, &headers, parse, now_ticks, ret_rule_id);
 }

@@ -12,12 +12,19 @@
 
 #include "dataplane/ruleset.h"
 #include "moat/packet.h"
+#include "moat/stage.h"
 
 /* How the judge under test tells time: `ticks` at `ns` of the clock that rules expire by. */
 struct moat_oracle_clock {
 	uint64_t ns;
 	uint64_t ticks;
 	uint32_t ticks_per_s;
+};
+
+/* What the judge under test was loaded with. */
+struct moat_oracle_settings {
+	uint32_t stages; /* enum moat_stage */
+	uint16_t vxlan_port, geneve_port;
 };
 
 /* What a limit rule may still let through: packets and bytes, times ticks_per_s. */
@@ -31,6 +38,7 @@ struct moat_oracle_bucket {
 
 struct moat_oracle {
 	const struct moat_ruleset *set; /* not owned, unchanged while in use; NULL: no policy */
+	struct moat_oracle_settings settings;
 	struct moat_oracle_clock clock;
 	struct moat_oracle_bucket buckets[MOAT_RULES_MAX];
 	size_t bucket_count;
@@ -39,8 +47,8 @@ struct moat_oracle {
 };
 
 /* The parse of a frame; *ret_headers is all set, whatever the result. */
-enum moat_parse moat_oracle_parse(const uint8_t *frame, size_t captured, size_t length,
-				  struct moat_headers *ret_headers);
+enum moat_parse moat_oracle_parse(const struct moat_oracle_settings *settings, const uint8_t *frame,
+				  size_t captured, size_t length, struct moat_headers *ret_headers);
 
 /* The reason of a packet at `now_ticks`, and the deciding rule's id or 0. Buckets belong to the box: the
  * packets of all judges must come here in the order in which they were judged. */

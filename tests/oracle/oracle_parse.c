@@ -166,32 +166,139 @@ static enum moat_parse internet6(const struct view *view, size_t at, struct moat
 	return next_header(&datagram, at + 40, 0, h);
 }
 
-enum moat_parse moat_oracle_parse(const uint8_t *frame, size_t captured, size_t length,
-				  struct moat_headers *ret_headers)
+/* What an EtherType says follows. */
+static enum moat_parse network(const struct view *view, size_t at, unsigned int type,
+			       struct moat_headers *h)
 {
-	struct view view = { frame, captured, length };
-	struct moat_headers *h = ret_headers;
-	size_t at = 12;
+	h->ether_type = (uint16_t)type;
+	if (type != 0x0800 && type != 0x86dd)
+		return MOAT_PARSE_NOT_IP;
+	h->l3_offset = (uint16_t)at;
+	return type == 0x0800 ? internet4(view, at, h) : internet6(view, at, h);
+}
 
-	memset(h, 0, sizeof(*h));
-	h->frame_len = (uint16_t)(length > 65535 ? 65535 : length);
-	if (captured < 14)
+/* IEEE 802.3 with tags of 802.1Q */
+static enum moat_parse ethernet(const struct view *view, size_t at, struct moat_headers *h)
+{
+	if (at + 14 > view->size)
 		return MOAT_PARSE_TRUNCATED;
+	at += 12;
 	for (int tags = 0;; tags++) {
-		h->ether_type = (uint16_t)word_at(&view, at);
+		h->ether_type = (uint16_t)word_at(view, at);
 		if (h->ether_type != 0x8100 && h->ether_type != 0x88a8)
-			break;
+			return network(view, at + 2, h->ether_type, h);
 		if (tags == 2)
 			return MOAT_PARSE_DEPTH;
-		if (at + 6 > captured)
+		if (at + 6 > view->size)
 			return MOAT_PARSE_TRUNCATED;
 		if (tags == 0)
-			h->vlan = word_at(&view, at + 2) % 4096;
+			h->vlan = word_at(view, at + 2) % 4096;
 		at += 4;
 	}
-	if (h->ether_type != 0x0800 && h->ether_type != 0x86dd)
-		return MOAT_PARSE_NOT_IP;
-	at += 2;
-	h->l3_offset = (uint16_t)at;
-	return h->ether_type == 0x0800 ? internet4(&view, at, h) : internet6(&view, at, h);
+}
+
+/* What GRE, VXLAN and Geneve headers say of what they hold: RFC 2784 and 2890, 7348, 8926. The type, with
+ * *at moved to it, or 0. */
+static unsigned int gre(const struct view *view, size_t *at)
+{
+	unsigned int flags, type;
+
+	if (*at + 4 > view->size)
+		return 0;
+	flags = word_at(view, *at);
+	type = word_at(view, *at + 2);
+	if (flags % 8 != 0 || (flags & 0x4000))
+		return 0;
+	*at += 4;
+	*at += flags & 0x8000 ? 4 : 0;
+	*at += flags & 0x2000 ? 4 : 0;
+	*at += flags & 0x1000 ? 4 : 0;
+	return type;
+}
+
+static unsigned int vxlan(const struct view *view, size_t *at)
+{
+	*at += 8;
+	if (*at + 8 > view->size || (byte_at(view, *at) & 8) == 0)
+		return 0;
+	*at += 8;
+	return 0x6558;
+}
+
+static unsigned int geneve(const struct view *view, size_t *at)
+{
+	unsigned int first;
+
+	*at += 8;
+	if (*at + 8 > view->size)
+		return 0;
+	first = byte_at(view, *at);
+	*at += 8;
+	if (first >= 64)
+		return 0;
+	*at += first * 4UL;
+	return word_at(view, *at - first * 4UL - 6);
+}
+
+static enum moat_tunnel kind_of(const struct moat_oracle_settings *settings,
+				const struct moat_headers *h)
+{
+	uint32_t stages = settings->stages;
+
+	if (h->fragment || h->broken)
+		return MOAT_TUNNEL_NONE;
+	if (h->proto == 47 && (stages & MOAT_STAGE_GRE))
+		return MOAT_TUNNEL_GRE;
+	if ((h->proto == 4 || h->proto == 41) && (stages & MOAT_STAGE_IP_TUNNEL))
+		return MOAT_TUNNEL_IP;
+	if (h->proto != 17)
+		return MOAT_TUNNEL_NONE;
+	if (h->dport == settings->vxlan_port && (stages & MOAT_STAGE_VXLAN))
+		return MOAT_TUNNEL_VXLAN;
+	if (h->dport == settings->geneve_port && (stages & MOAT_STAGE_GENEVE))
+		return MOAT_TUNNEL_GENEVE;
+	return MOAT_TUNNEL_NONE;
+}
+
+/* Puts the inner packet in the outer's place, if there is one. */
+static void enter(const struct moat_oracle_settings *settings, const struct view *frame,
+		  struct moat_headers *h)
+{
+	struct view datagram = cut(frame, (size_t)h->l3_offset + h->l3_len);
+	enum moat_tunnel kind = kind_of(settings, h);
+	struct moat_headers inner = { .frame_len = h->frame_len };
+	size_t at = h->l4_offset;
+	enum moat_parse result;
+	unsigned int type = 0;
+
+	datagram.wire = (size_t)h->l3_offset + h->l3_len;
+	if (kind == MOAT_TUNNEL_IP)
+		type = h->proto == 4 ? 0x0800 : 0x86dd;
+	else if (kind == MOAT_TUNNEL_GRE)
+		type = gre(&datagram, &at);
+	else if (kind == MOAT_TUNNEL_VXLAN)
+		type = vxlan(&datagram, &at);
+	else if (kind == MOAT_TUNNEL_GENEVE)
+		type = geneve(&datagram, &at);
+	result = type == 0x6558 ? ethernet(&datagram, at, &inner)
+				: network(&datagram, at, type, &inner);
+	if (result != MOAT_PARSE_OK)
+		return;
+	inner.vlan = h->vlan;
+	inner.tunnel = (uint8_t)kind;
+	*h = inner;
+}
+
+enum moat_parse moat_oracle_parse(const struct moat_oracle_settings *settings, const uint8_t *frame,
+				  size_t captured, size_t length, struct moat_headers *ret_headers)
+{
+	struct view view = { frame, captured, length };
+	enum moat_parse result;
+
+	memset(ret_headers, 0, sizeof(*ret_headers));
+	ret_headers->frame_len = (uint16_t)(length > 65535 ? 65535 : length);
+	result = ethernet(&view, 0, ret_headers);
+	if (result == MOAT_PARSE_OK)
+		enter(settings, &view, ret_headers);
+	return result;
 }

@@ -38,6 +38,12 @@
 #define TICKS_LATE 8
 #define FULL_NS (1100 * MOAT_NS_PER_MS) /* what a bucket of the generator's limits takes to fill */
 
+static const struct moat_oracle_settings settings = {
+	.stages = MOAT_STAGE_TUNNELS,
+	.vxlan_port = 8472,
+	.geneve_port = MOAT_GENEVE_PORT,
+};
+
 struct ticks {
 	uint64_t jiffies;
 	uint64_t ns;
@@ -161,7 +167,8 @@ static bool compare_frame(struct comparison *comparison)
 	enum moat_parse parse;
 	uint32_t id, id_at_first;
 	uint64_t begin, tick, other;
-	size_t length = moat_generate_frame(&comparison->generator, comparison->gate.set, frame);
+	size_t length = moat_generate_frame(&comparison->generator, &settings, comparison->gate.set,
+					    frame);
 
 	comparison->packets++;
 	begin = begin_frame(comparison);
@@ -172,7 +179,7 @@ static bool compare_frame(struct comparison *comparison)
 	}
 	tick = read_ticks(comparison).jiffies;
 	comparison->reasons[comparison->sample.reason]++;
-	parse = moat_oracle_parse(frame, length, length, &headers);
+	parse = moat_oracle_parse(&settings, frame, length, length, &headers);
 	if (agrees_at(comparison, &headers, parse, tick, &at_first, &id_at_first)) {
 		if (begin != tick)
 			fill_buckets(comparison);
@@ -198,10 +205,10 @@ static void make_known(struct comparison *comparison)
 	struct moat_headers headers;
 
 	while (oracle->known_count < MOAT_ORACLE_KNOWN_MAX) {
-		size_t length = moat_generate_frame(&comparison->generator, comparison->gate.set,
-						    frame);
+		size_t length = moat_generate_frame(&comparison->generator, &settings,
+						    comparison->gate.set, frame);
 
-		moat_oracle_parse(frame, length, length, &headers);
+		moat_oracle_parse(&settings, frame, length, length, &headers);
 		oracle->known[oracle->known_count++] = headers.src;
 		moat_known_add(moat_gate_known(gate), &headers.src, moat_gate_hash_seed(gate));
 	}
@@ -211,7 +218,11 @@ static void make_known(struct comparison *comparison)
 static bool compare_set(struct comparison *comparison, size_t rules, size_t prefixes)
 {
 	const struct moat_gate_options options = {
-		.cells = 1024, .nodes = 4096, .sample_pass = 1, .sample_drop = 1
+		.cells = 1024,
+		.nodes = 4096,
+		.sample_pass = 1,
+		.sample_drop = 1,
+		.tunnels = { .kinds = settings.stages, .vxlan_port = settings.vxlan_port },
 	};
 	struct gate_fixture *gate = &comparison->gate;
 	struct ticks now;
@@ -224,6 +235,7 @@ static bool compare_set(struct comparison *comparison, size_t rules, size_t pref
 	moat_generate_ruleset(&comparison->generator, gate->set, rules, prefixes, now.ns);
 	comparison->oracle = (struct moat_oracle){
 		.set = gate->set,
+		.settings = settings,
 		.clock = { .ns = now.ns,
 			   .ticks = now.jiffies,
 			   .ticks_per_s = comparison->ticks_per_s },

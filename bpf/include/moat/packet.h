@@ -41,9 +41,26 @@ enum moat_fragment {
 	MOAT_FRAGMENT_LATER = 2, /* has none: ports, flags and ICMP type are 0 and match no rule on them */
 };
 
-/* Tunnels whose inner packet is judged and counted in place of the outer one, where that is asked for
- * (enum moat_stage). One level: a tunnel in a tunnel is judged by the outermost's inner packet. Where the
- * inner packet isn't whole, readable IP, the outer headers stand. */
+/*
+ * Tunnels whose inner packet is judged and counted in place of the outer one, where that is asked for
+ * (enum moat_stage):
+ * - The frame is parsed as above. If the result is OK, the packet no fragment and not broken, and its
+ *   protocol or UDP destination port that of a kind asked for, what follows the transport header (that of
+ *   UDP; the others have none) is the tunnel's. A fragment of a tunnel's packet is judged by its outer
+ *   headers, since the inner packet lies in several frames.
+ * - GRE: version 0 without source routing; checksum, key and sequence number are stepped over, the other
+ *   flags not looked at (as Linux does, net/ipv4/gre_demux.c). VXLAN: the I flag must be set. Geneve:
+ *   version 0; its options, 0 to 252 bytes, are stepped over; O and C flags are not looked at.
+ * - What follows is IPv4 (4, 0x0800), IPv6 (41, 0x86dd) or, by type 0x6558 and in VXLAN, an Ethernet
+ *   frame; parsed by the rules above, with the end of the outer datagram as the frame's end.
+ * - Is the result OK, then all of struct moat_headers but frame_len and vlan is the inner packet's:
+ *   l3_len is the inner datagram's length, the offsets are those in the frame, fragment, ttl and broken
+ *   the inner headers'; the inner frame's tags are forgotten. If it isn't, the outer headers stand, with
+ *   the result OK.
+ * - One level: a tunnel in a tunnel is judged by the outermost's inner packet.
+ * Counters of frames count the whole frame, cells and limits the inner datagram. No inner packet is ever
+ * answered (the SYN challenge passes over packets with a tunnel): an answer would have to be wrapped.
+ */
 enum moat_tunnel {
 	MOAT_TUNNEL_NONE = 0,
 	MOAT_TUNNEL_GRE,    /* RFC 2784, 2890: IPv4, IPv6 and transparent Ethernet in version 0 */
@@ -52,6 +69,8 @@ enum moat_tunnel {
 	MOAT_TUNNEL_GENEVE, /* RFC 8926, UDP to port 6081 or as configured */
 	MOAT_TUNNEL_COUNT,
 };
+#define MOAT_VXLAN_PORT 4789
+#define MOAT_GENEVE_PORT 6081
 
 enum moat_tcp_flag {
 	MOAT_TCP_FIN = 0x01,

@@ -57,6 +57,9 @@ enum moat_stage {
 	MOAT_STAGE_GENEVE = 1u << 16,
 };
 
+#define MOAT_STAGE_TUNNELS \
+	(MOAT_STAGE_GRE | MOAT_STAGE_IP_TUNNEL | MOAT_STAGE_VXLAN | MOAT_STAGE_GENEVE)
+
 /* On where nothing else is said: what enforces only what an operator or the responder asked for. */
 #define MOAT_STAGES_DEFAULT \
 	(MOAT_STAGE_ALLOW | MOAT_STAGE_DENY | MOAT_STAGE_RULES | MOAT_STAGE_SAMPLE)

@@ -20,6 +20,8 @@
 #define HASH_SEED 99
 #define SEED_DEFAULT 20240601
 
+static const struct moat_tunnels tunnels = { .kinds = MOAT_STAGE_TUNNELS, .geneve_port = 6082 };
+
 struct comparison {
 	struct moat_generator generator;
 	struct moat_policy *policy;
@@ -58,9 +60,12 @@ static bool compare_frame(struct comparison *comparison, struct moat_oracle *ora
 	uint32_t id, expected_id;
 	size_t length;
 
-	length = moat_generate_frame(&comparison->generator, oracle->set, frame);
+	length = moat_generate_frame(&comparison->generator, &oracle->settings, oracle->set, frame);
 	parse = moat_headers_parse(frame, length, length, &headers);
-	expected_parse = moat_oracle_parse(frame, length, length, &expected_headers);
+	if (parse == MOAT_PARSE_OK)
+		moat_headers_enter_tunnel(&tunnels, frame, length, &headers);
+	expected_parse = moat_oracle_parse(&oracle->settings, frame, length, length,
+					   &expected_headers);
 	reason = moat_judge_packet(judge, &headers, parse, comparison->now_ms, &id);
 	expected = moat_oracle_judge(oracle, &expected_headers, expected_parse, comparison->now_ms,
 				     &expected_id);
@@ -84,9 +89,10 @@ static void make_known(struct comparison *comparison, struct moat_oracle *oracle
 		struct moat_addr *addr = &oracle->known[oracle->known_count++];
 		uint8_t frame[MOAT_GENERATE_FRAME_LEN];
 		struct moat_headers headers;
-		size_t length = moat_generate_frame(&comparison->generator, oracle->set, frame);
+		size_t length = moat_generate_frame(&comparison->generator, &oracle->settings,
+						    oracle->set, frame);
 
-		moat_oracle_parse(frame, length, length, &headers);
+		moat_oracle_parse(&oracle->settings, frame, length, length, &headers);
 		*addr = headers.src;
 		moat_known_add(known, addr, HASH_SEED);
 	}
@@ -111,7 +117,12 @@ static bool hits_agree(const struct comparison *comparison, const struct moat_ru
 static bool compare_set(struct comparison *comparison, size_t rules, size_t prefixes)
 {
 	moat_cleanup(moat_ruleset_free_cleanup) struct moat_ruleset *set = NULL;
-	struct moat_oracle oracle = { .clock = { .ticks_per_s = 1000 } };
+	struct moat_oracle oracle = {
+		.settings = { .stages = tunnels.kinds,
+			      .vxlan_port = MOAT_VXLAN_PORT,
+			      .geneve_port = tunnels.geneve_port },
+		.clock = { .ticks_per_s = 1000 },
+	};
 	uint64_t decided[MOAT_RULES_MAX] = { 0 };
 
 	/* ids begin again with each set, so no bucket may be left from the one before */

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* See generate.h: what a frame is to say. A rule or a listed prefix of the set is picked; the fields are
+ * drawn from in and around what it matches. */
+#include "tests/oracle/generate_plan.h"
+#include "dataplane/rule.h"
+
+typedef unsigned __int128 u128;
+
+#define DATAGRAM_MOST 1400
+
+static bool one_in(struct moat_generator *generator, uint32_t count)
+{
+	return moat_generate_below(generator, count) == 0;
+}
+
+static struct moat_match pick_aim(struct moat_generator *generator, const struct moat_ruleset *set)
+{
+	struct moat_match aim = moat_rule_default().match;
+	size_t rule_count, prefix_count;
+	const struct moat_rule *rules = moat_ruleset_rules(set, &rule_count);
+	const struct moat_prefix *prefixes = moat_ruleset_prefixes(
+		set, one_in(generator, 2) ? MOAT_LIST_ALLOW : MOAT_LIST_DENY, &prefix_count);
+
+	if (prefix_count && one_in(generator, 6))
+		aim.src = prefixes[moat_generate_below(generator, prefix_count)];
+	else if (rule_count && !one_in(generator, 10))
+		aim = rules[moat_generate_below(generator, rule_count)].match;
+	return aim;
+}
+
+/* An address at an edge of the prefix, just outside, inside, or anywhere. */
+static void pick_addr(struct moat_generator *generator, const struct moat_prefix *prefix, bool v4,
+		      uint8_t ret_bytes[16])
+{
+	unsigned int bits = v4 ? 32 : 128;
+	u128 first = 0, mask, address = 0;
+
+	for (int i = 0; i < 4; i++)
+		address = address << 32 | moat_generate_below(generator, 1ULL << 32);
+	if (prefix->family == (v4 ? MOAT_FAMILY_V4 : MOAT_FAMILY_V6)) {
+		for (unsigned int i = 0; i < bits / 8; i++)
+			first = first << 8 | prefix->addr.bytes[(v4 ? 12 : 0) + i];
+		mask = prefix->len == 0      ? ~(u128)0
+		       : prefix->len == bits ? 0
+					     : ((u128)1 << (bits - prefix->len)) - 1;
+		switch (moat_generate_below(generator, 8)) {
+		case 0:
+			address = first - 1;
+			break;
+		case 1:
+			address = first + mask + 1;
+			break;
+		case 2:
+			address = first + mask;
+			break;
+		case 3:
+			break;
+		case 4:
+			address = first;
+			break;
+		default:
+			address = first + (address & mask);
+			break;
+		}
+	} else if (!v4 && one_in(generator, 20)) {
+		/* an IPv4 host in IPv6's clothes */
+		address = (u128)0xffff << 32 | (uint32_t)address;
+	}
+	for (unsigned int i = bits / 8; i-- > 0; address >>= 8)
+		ret_bytes[i] = (uint8_t)address;
+}
+
+static uint16_t pick_in_range(struct moat_generator *generator, uint16_t min, uint16_t max)
+{
+	switch (moat_generate_below(generator, 8)) {
+	case 0:
+		return (uint16_t)(min - 1);
+	case 1:
+		return (uint16_t)(max + 1);
+	case 2:
+		return min;
+	case 3:
+		return max;
+	case 4:
+		return (uint16_t)moat_generate_below(generator, 65536);
+	default:
+		return (uint16_t)(min + moat_generate_below(generator, max - min + 1U));
+	}
+}
+
+static uint8_t pick_proto(struct moat_generator *generator, const struct moat_match *aim)
+{
+	static const uint8_t protos[] = { 6, 17, 6, 17, 1, 58, 132, 47, 50, 59, 200 };
+
+	if (aim->proto && !one_in(generator, 10))
+		return aim->proto;
+	if (aim->tcp_mask && !one_in(generator, 4))
+		return 6;
+	return protos[moat_generate_below(generator, sizeof(protos))];
+}
+
+static uint8_t pick_flags(struct moat_generator *generator, const struct moat_match *aim)
+{
+	uint8_t flags = (uint8_t)moat_generate_below(generator, 256);
+
+	if (one_in(generator, 6))
+		return flags;
+	flags = (uint8_t)(aim->tcp_flags | (flags & ~aim->tcp_mask));
+	if (one_in(generator, 4))
+		flags ^= (uint8_t)(1U << moat_generate_below(generator, 8));
+	return flags;
+}
+
+struct moat_plan moat_generate_plan(struct moat_generator *generator, const struct moat_ruleset *set)
+{
+	const struct moat_match picked = pick_aim(generator, set), *aim = &picked;
+	struct moat_plan plan = { 0 };
+	uint8_t family = aim->src.family ? aim->src.family : aim->dst.family;
+
+	plan.v4 = family ? family == MOAT_FAMILY_V4 : one_in(generator, 2);
+	pick_addr(generator, &aim->src, plan.v4, plan.src);
+	pick_addr(generator, &aim->dst, plan.v4, plan.dst);
+	plan.proto = pick_proto(generator, aim);
+	plan.sport = pick_in_range(generator, aim->sport_min, aim->sport_max);
+	plan.dport = pick_in_range(generator, aim->dport_min, aim->dport_max);
+	plan.tcp_flags = pick_flags(generator, aim);
+	plan.length = pick_in_range(generator, aim->len_min, aim->len_max);
+	if (plan.length > DATAGRAM_MOST)
+		plan.length = 40 + moat_generate_below(generator, DATAGRAM_MOST - 40);
+	if (one_in(generator, 8))
+		plan.fragment = MOAT_FRAGMENT_FIRST + moat_generate_below(generator, 2);
+	return plan;
+}
