@@ -317,6 +317,7 @@ static int open_gate(struct moat_appliance *appliance, struct moat_error *error)
 		.nodes = config->gate_nodes,
 		.sample_pass = config->sample_pass,
 		.sample_drop = config->sample_drop,
+		.tunnels = config->tunnels,
 	};
 
 	int r = moat_gate_open(&options, &appliance->gate, error);

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #include "ctl/config_schema.h"
+#include "ctl/config_tunnels.h"
 #include "dataplane/base/addr.h"
 #include "dataplane/base/cleanup.h"
 #include "dataplane/base/clock.h"
@@ -442,6 +443,20 @@ static int take_events(const struct reader *reader, const struct moat_raw_events
 	return r;
 }
 
+static int take_tunnels(const struct reader *reader, const struct moat_raw_config *raw,
+			struct moat_config *config)
+{
+	for (unsigned int i = 0; i < raw->tunnels_count; i++) {
+		const char *why = moat_tunnels_add(&config->tunnels, raw->tunnels[i]);
+		char where[WHERE_LEN];
+
+		snprintf(where, sizeof(where), "tunnels.%u", i);
+		if (why)
+			return bad(reader, where, "\"%.63s\" is %s", raw->tunnels[i], why);
+	}
+	return 0;
+}
+
 static int take_all(const struct reader *reader, const struct moat_raw_config *raw,
 		    struct moat_config *config)
 {
@@ -457,6 +472,8 @@ static int take_all(const struct reader *reader, const struct moat_raw_config *r
 		r = take_ports(reader, raw, config);
 	if (r == 0)
 		r = take_gate(reader, raw->gate, config);
+	if (r == 0)
+		r = take_tunnels(reader, raw, config);
 	if (r == 0)
 		r = take_detect(reader, raw->detect, &config->detect);
 	if (r == 0)

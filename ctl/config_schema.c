@@ -125,6 +125,8 @@ static const cyaml_schema_field_t config_fields[] = {
 	CYAML_FIELD_SEQUENCE("ports", OPT_PTR, struct moat_raw_config, ports, &port_entry, 0,
 			     CYAML_UNLIMITED),
 	CYAML_FIELD_MAPPING_PTR("gate", OPT_PTR, struct moat_raw_config, gate, gate_fields),
+	CYAML_FIELD_SEQUENCE("tunnels", OPT_PTR, struct moat_raw_config, tunnels, &string_entry, 0,
+			     CYAML_UNLIMITED),
 	CYAML_FIELD_MAPPING_PTR("detect", OPT_PTR, struct moat_raw_config, detect, detect_fields),
 	CYAML_FIELD_MAPPING_PTR("respond", OPT_PTR, struct moat_raw_config, respond, respond_fields),
 	CYAML_FIELD_MAPPING_PTR("lists", OPT_PTR, struct moat_raw_config, lists, lists_fields),

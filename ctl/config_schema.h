@@ -73,6 +73,8 @@ struct moat_raw_config {
 	struct moat_raw_port *ports;
 	unsigned int ports_count;
 	struct moat_raw_gate *gate;
+	char **tunnels;
+	unsigned int tunnels_count;
 	struct moat_raw_detect *detect;
 	struct moat_raw_respond *respond;
 	struct moat_raw_lists *lists;

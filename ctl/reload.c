@@ -52,6 +52,8 @@ static const char *fixed_difference(const struct moat_config *before,
 		return "pin_dir";
 	if (before->gate_cells != after->gate_cells || before->gate_nodes != after->gate_nodes)
 		return "gate.cells or gate.nodes";
+	if (memcmp(&before->tunnels, &after->tunnels, sizeof(before->tunnels)) != 0)
+		return "tunnels";
 	if (before->detect.hosts != after->detect.hosts ||
 	    before->detect.clusters != after->detect.clusters ||
 	    before->detect.seed != after->detect.seed)

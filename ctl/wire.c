@@ -71,6 +71,7 @@ static int add_worker(struct moat_wire *wire, struct moat_gate *gate,
 		.hash_seed = moat_gate_hash_seed(gate),
 		.sample_pass = config->sample_pass,
 		.sample_drop = config->sample_drop,
+		.tunnels = config->tunnels,
 	};
 	int r = moat_worker_new(&options, &wire->workers[n], error);
 

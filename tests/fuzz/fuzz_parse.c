@@ -25,6 +25,8 @@ static void check_places(const struct moat_headers *headers, size_t size)
 		MOAT_FUZZ_ASSERT(!headers->sport && !headers->dport);
 }
 
+static const struct moat_tunnels tunnels = { .kinds = MOAT_STAGE_TUNNELS };
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct moat_headers headers, longer;
@@ -44,6 +46,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	if (parse == MOAT_PARSE_NOT_IP)
 		MOAT_FUZZ_ASSERT(headers.family == MOAT_FAMILY_ANY);
+
+	/* What a tunnel holds lies within what the tunnel's packet said, and is read as any packet. */
+	if (parse == MOAT_PARSE_OK) {
+		struct moat_headers inner = headers;
+
+		if (moat_headers_enter_tunnel(&tunnels, data, size, &inner)) {
+			check_places(&inner, size);
+			MOAT_FUZZ_ASSERT(inner.tunnel && inner.vlan == headers.vlan);
+			MOAT_FUZZ_ASSERT(inner.l3_offset >= headers.l4_offset);
+			MOAT_FUZZ_ASSERT((size_t)inner.l3_offset + inner.l3_len <=
+					 (size_t)headers.l3_offset + headers.l3_len);
+		} else {
+			MOAT_FUZZ_ASSERT(memcmp(&inner, &headers, sizeof(inner)) == 0);
+		}
+	}
 
 	/* A capture that cut the frame off changes how long it was, and whether it was whole. */
 	if (moat_headers_parse(data, size, size + 100, &longer) == parse && parse == MOAT_PARSE_OK) {

@@ -165,6 +165,33 @@ static void test_missing_port(void)
 		"f:2:11: ports.0.name: there is no interface \"moat-none\" (see: ip link)");
 }
 
+static void test_tunnels(void)
+{
+	moat_cleanup(moat_config_free_cleanup) struct moat_config *config = NULL;
+
+	CU_ASSERT_EQUAL_FATAL(parse("ports: [{name: a}]\ntunnels: [gre, ip, vxlan:8472, geneve]\n",
+				    &config, NULL),
+			      0);
+	CU_ASSERT_EQUAL(config->tunnels.kinds, MOAT_STAGE_TUNNELS);
+	CU_ASSERT_EQUAL(config->tunnels.vxlan_port, 8472);
+	CU_ASSERT_EQUAL(config->tunnels.geneve_port, 6081);
+	check_refused("ports: [{name: a}]\ntunnels: [gre, l2tp]\n",
+		      "f:2:16: tunnels.1: \"l2tp\" is none of gre, ip, vxlan, vxlan:PORT, geneve, "
+		      "geneve:PORT");
+	check_refused("ports: [{name: a}]\ntunnels: [gre:5]\n",
+		      "f:2:11: tunnels.0: \"gre:5\" is a kind of tunnel that has no port");
+	check_refused("ports: [{name: a}]\ntunnels: [\"vxlan:\"]\n",
+		      "f:2:11: tunnels.0: \"vxlan:\" is without a port from 1 to 65535 behind the "
+		      "colon");
+	check_refused("ports: [{name: a}]\ntunnels: [vxlan:65536]\n",
+		      "f:2:11: tunnels.0: \"vxlan:65536\" is without a port from 1 to 65535 behind "
+		      "the colon");
+	check_refused("ports: [{name: a}]\ntunnels: [gre, gre]\n",
+		      "f:2:16: tunnels.1: \"gre\" is named twice");
+	check_refused("ports: [{name: a}]\ntunnels: [geneve, vxlan:6081]\n",
+		      "f:2:19: tunnels.1: \"vxlan:6081\" is on the port of another tunnel");
+}
+
 static void test_no_yaml(void)
 {
 	check_refused(
@@ -200,11 +227,17 @@ static void test_file(void)
 int main(void)
 {
 	static const struct moat_test tests[] = {
-		{ "defaults", test_defaults }, { "everything", test_everything },
-		{ "places", test_places },     { "ports", test_ports },
-		{ "patterns", test_patterns }, { "missing port", test_missing_port },
-		{ "no yaml", test_no_yaml },   { "mixed kinds", test_mixed_kinds },
-		{ "file", test_file },         { NULL, NULL },
+		{ "defaults", test_defaults },
+		{ "everything", test_everything },
+		{ "places", test_places },
+		{ "ports", test_ports },
+		{ "patterns", test_patterns },
+		{ "missing port", test_missing_port },
+		{ "no yaml", test_no_yaml },
+		{ "mixed kinds", test_mixed_kinds },
+		{ "file", test_file },
+		{ "tunnels", test_tunnels },
+		{ NULL, NULL },
 	};
 
 	return moat_test_main("config", tests);
