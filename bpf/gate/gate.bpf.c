@@ -29,21 +29,12 @@ MOAT_INLINE void gate_parse(struct xdp_md *ctx, struct gate_packet *packet)
 
 	moat_cursor_init(&cursor, ctx);
 	packet->parse = moat_parse_frame(&cursor, h);
-	/* what is called gets a copy: then the headers needn't lie in memory elsewhere */
-	if (packet->parse == MOAT_PARSE_TRUNCATED && moat_cursor_is_scattered(&cursor)) {
-		struct moat_headers copy = {};
-
-		packet->parse = moat_parse_scattered(ctx, &copy);
-		*h = copy;
-	}
+	if (packet->parse == MOAT_PARSE_TRUNCATED && moat_cursor_is_scattered(&cursor))
+		packet->parse = moat_parse_scattered(ctx, h);
 	tunnel = moat_tunnel_find(h, tunnel_stages, vxlan_port, geneve_port);
-	if (tunnel != MOAT_TUNNEL_NONE && packet->parse == MOAT_PARSE_OK) {
-		struct moat_headers copy = *h;
-
-		if (moat_tunnel_enter(ctx, &copy, tunnel) < 0)
-			moat_tunnel_enter_scattered(ctx, &copy, tunnel);
-		*h = copy;
-	}
+	if (tunnel != MOAT_TUNNEL_NONE && packet->parse == MOAT_PARSE_OK &&
+	    moat_tunnel_enter(ctx, h, tunnel) < 0)
+		moat_tunnel_enter_scattered(ctx, h, tunnel);
 	packet->frame = cursor.frame;
 	packet->headers.frame_len = cursor.frame > 0xffff ? 0xffff : cursor.frame;
 }
@@ -72,7 +63,8 @@ MOAT_INLINE void gate_count_cells(struct gate_packet *packet, int drop)
 /* moat_reason_verdict of the reasons that this program gives. */
 MOAT_INLINE int gate_is_drop(__u32 reason)
 {
-	return reason - MOAT_REASON_DROP_DENIED <= MOAT_REASON_DROP_NO_PEER - MOAT_REASON_DROP_DENIED;
+	return reason - MOAT_REASON_DROP_DENIED <=
+	       MOAT_REASON_DROP_NO_PEER - MOAT_REASON_DROP_DENIED;
 }
 
 MOAT_INLINE void gate_sample(struct gate_packet *packet, struct moat_gate_counters *count,

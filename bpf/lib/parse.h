@@ -46,6 +46,7 @@ struct moat_cursor {
 	__u32 frame; /* length of the frame; of the first buffer while nothing says there is more */
 	int scattered;
 	int measured; /* `frame` is what it is to be */
+	void *copy;   /* of the header that is being looked at, up to 40 bytes */
 };
 
 MOAT_INLINE void moat_cursor_init(struct moat_cursor *cursor, struct xdp_md *ctx)
@@ -58,15 +59,20 @@ MOAT_INLINE void moat_cursor_init(struct moat_cursor *cursor, struct xdp_md *ctx
 	cursor->frame = cursor->end - cursor->pos;
 	cursor->scattered = 0;
 	cursor->measured = 0;
+	cursor->copy = (void *)0;
 }
 
-/* For a frame whose headers may lie in any of its buffers. */
-MOAT_INLINE void moat_cursor_init_scattered(struct moat_cursor *cursor, struct xdp_md *ctx)
+#define MOAT_CURSOR_COPY 40 /* the longest header, IPv6 */
+
+/* For a frame whose headers may lie in any of its buffers. `copy`: MOAT_CURSOR_COPY bytes. */
+MOAT_INLINE void moat_cursor_init_scattered(struct moat_cursor *cursor, struct xdp_md *ctx,
+					    void *copy)
 {
 	moat_cursor_init(cursor, ctx);
 	cursor->frame = bpf_xdp_get_buff_len(ctx);
 	cursor->scattered = 1;
 	cursor->measured = 1;
+	cursor->copy = copy;
 }
 
 /* Asks for the length over all buffers: a helper call, so only where the first buffer is too short. */
@@ -78,21 +84,22 @@ MOAT_INLINE void moat_cursor_measure(struct moat_cursor *cursor)
 	cursor->measured = 1;
 }
 
-/* The next `size` bytes, in place or in `copy`; none if they aren't all there. */
-MOAT_INLINE const void *moat_cursor_peek(struct moat_cursor *cursor, void *copy, __u32 size)
+/* The next `size` bytes, in place or copied until the next call; none if they aren't all there. */
+MOAT_INLINE const void *moat_cursor_peek(struct moat_cursor *cursor, __u32 size)
 {
-	if (cursor->scattered)
-		return bpf_xdp_load_bytes(cursor->ctx, cursor->offset, copy, size) < 0 ? (void *)0
-										       : copy;
-	return cursor->pos + size > cursor->end ? (void *)0 : cursor->pos;
+	if (!cursor->scattered)
+		return cursor->pos + size > cursor->end ? (void *)0 : cursor->pos;
+	if (bpf_xdp_load_bytes(cursor->ctx, cursor->offset, cursor->copy, size) < 0)
+		return (void *)0;
+	return cursor->copy;
 }
 
 /* Likewise, and all of them in the datagram: the frame may go on behind it. */
-MOAT_INLINE const void *moat_cursor_peek_within(struct moat_cursor *cursor, void *copy, __u32 size)
+MOAT_INLINE const void *moat_cursor_peek_within(struct moat_cursor *cursor, __u32 size)
 {
 	if (cursor->offset + size > cursor->limit)
 		return (void *)0;
-	return moat_cursor_peek(cursor, copy, size);
+	return moat_cursor_peek(cursor, size);
 }
 
 MOAT_INLINE void moat_cursor_skip(struct moat_cursor *cursor, __u32 bytes)
@@ -113,8 +120,7 @@ MOAT_INLINE int moat_cursor_bound(struct moat_cursor *cursor, __u32 datagram)
 /* Ethernet and up to MOAT_VLAN_DEPTH tags; the cursor is then on the network header. */
 MOAT_INLINE enum moat_parse moat_parse_ethernet(struct moat_cursor *cursor, struct moat_headers *h)
 {
-	struct ethhdr copy;
-	const struct ethhdr *eth = moat_cursor_peek(cursor, &copy, sizeof(copy));
+	const struct ethhdr *eth = moat_cursor_peek(cursor, sizeof(*eth));
 	__u16 type;
 
 	if (!eth)
@@ -123,12 +129,11 @@ MOAT_INLINE enum moat_parse moat_parse_ethernet(struct moat_cursor *cursor, stru
 	moat_cursor_skip(cursor, sizeof(*eth));
 #pragma unroll
 	for (int depth = 0; depth < MOAT_VLAN_DEPTH; depth++) {
-		struct moat_vlan_tag tag_copy;
 		const struct moat_vlan_tag *tag;
 
 		if (type != bpf_htons(ETH_P_8021Q) && type != bpf_htons(ETH_P_8021AD))
 			break;
-		tag = moat_cursor_peek(cursor, &tag_copy, sizeof(tag_copy));
+		tag = moat_cursor_peek(cursor, sizeof(*tag));
 		if (!tag)
 			return MOAT_PARSE_TRUNCATED;
 		if (depth == 0)
@@ -147,8 +152,7 @@ MOAT_INLINE enum moat_parse moat_parse_ethernet(struct moat_cursor *cursor, stru
 
 MOAT_INLINE enum moat_parse moat_parse_ipv4(struct moat_cursor *cursor, struct moat_headers *h)
 {
-	struct iphdr copy;
-	const struct iphdr *ip = moat_cursor_peek(cursor, &copy, sizeof(copy));
+	const struct iphdr *ip = moat_cursor_peek(cursor, sizeof(*ip));
 	__u32 header, total;
 	__u16 fragment;
 
@@ -185,13 +189,12 @@ MOAT_INLINE int moat_is_extension(__u8 proto)
 MOAT_INLINE enum moat_parse moat_parse_extension(struct moat_cursor *cursor, struct moat_headers *h,
 						 __u8 proto, __u8 *ret_next)
 {
-	struct {
+	const struct {
 		__u8 next;
 		__u8 len;
 		__be16 offset; /* of fragment headers */
 		__u32 rest;
-	} copy;
-	const typeof(copy) *extension = moat_cursor_peek_within(cursor, &copy, sizeof(copy));
+	} *extension = moat_cursor_peek_within(cursor, sizeof(*extension));
 	__u32 size = 8;
 	__u16 fragment;
 
@@ -215,8 +218,7 @@ MOAT_INLINE enum moat_parse moat_parse_extension(struct moat_cursor *cursor, str
 
 MOAT_INLINE enum moat_parse moat_parse_ipv6(struct moat_cursor *cursor, struct moat_headers *h)
 {
-	struct ipv6hdr copy;
-	const struct ipv6hdr *ip = moat_cursor_peek(cursor, &copy, sizeof(copy));
+	const struct ipv6hdr *ip = moat_cursor_peek(cursor, sizeof(*ip));
 	enum moat_parse result;
 	__u32 total;
 	__u8 next;
@@ -253,18 +255,17 @@ MOAT_INLINE enum moat_parse moat_parse_ipv6(struct moat_cursor *cursor, struct m
 
 MOAT_INLINE enum moat_parse moat_parse_transport(struct moat_cursor *cursor, struct moat_headers *h)
 {
-	union {
+	const union {
 		struct tcphdr tcp;
 		struct udphdr udp;
 		struct moat_sctp sctp;
 		__u8 bytes[4];
-	} copy;
-	const typeof(copy) *header;
+	} *header;
 	__u32 size;
 
 	switch (h->proto) {
 	case 6:
-		header = moat_cursor_peek_within(cursor, &copy, sizeof(copy.tcp));
+		header = moat_cursor_peek_within(cursor, sizeof(header->tcp));
 		if (!header)
 			return MOAT_PARSE_TRUNCATED;
 		h->tcp_flags = ((__u8 *)&header->tcp)[13];
@@ -273,7 +274,7 @@ MOAT_INLINE enum moat_parse moat_parse_transport(struct moat_cursor *cursor, str
 		h->broken = size < 20 || cursor->offset + size > (__u32)h->l3_offset + h->l3_len;
 		break;
 	case 17:
-		header = moat_cursor_peek_within(cursor, &copy, sizeof(copy.udp));
+		header = moat_cursor_peek_within(cursor, sizeof(header->udp));
 		if (!header)
 			return MOAT_PARSE_TRUNCATED;
 		size = bpf_ntohs(header->udp.len);
@@ -281,13 +282,13 @@ MOAT_INLINE enum moat_parse moat_parse_transport(struct moat_cursor *cursor, str
 					 cursor->offset + size > (__u32)h->l3_offset + h->l3_len);
 		break;
 	case 132:
-		header = moat_cursor_peek_within(cursor, &copy, sizeof(copy.sctp));
+		header = moat_cursor_peek_within(cursor, sizeof(header->sctp));
 		if (!header)
 			return MOAT_PARSE_TRUNCATED;
 		break;
 	case 1:
 	case 58:
-		header = moat_cursor_peek_within(cursor, &copy, sizeof(copy.bytes));
+		header = moat_cursor_peek_within(cursor, sizeof(header->bytes));
 		if (!header)
 			return MOAT_PARSE_TRUNCATED;
 		h->icmp_type = header->bytes[0];
@@ -331,15 +332,17 @@ MOAT_INLINE enum moat_parse moat_parse_frame(struct moat_cursor *cursor, struct 
 
 /*
  * Parses a frame with headers behind its first buffer: rare, so by copies, in a global function, which the
- * verifier looks at once, by itself. `h`: zeroed. An enum moat_parse.
+ * verifier looks at once, by itself. Sets all of *h. An enum moat_parse.
  */
 __attribute__((noinline)) int moat_parse_scattered(struct xdp_md *ctx, struct moat_headers *h)
 {
+	__u64 copy[MOAT_CURSOR_COPY / 8];
 	struct moat_cursor cursor;
 
 	if (!h)
 		return MOAT_PARSE_TRUNCATED; /* for the verifier */
-	moat_cursor_init_scattered(&cursor, ctx);
+	__builtin_memset(h, 0, sizeof(*h));
+	moat_cursor_init_scattered(&cursor, ctx, copy);
 	return moat_parse_frame(&cursor, h);
 }
 

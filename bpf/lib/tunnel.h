@@ -60,13 +60,12 @@ MOAT_INLINE enum moat_tunnel moat_tunnel_find(const struct moat_headers *h, __u3
 MOAT_INLINE __u32 moat_tunnel_open(struct moat_cursor *cursor, __u8 proto, __u32 tunnel)
 {
 	const struct moat_tunnel_header *header;
-	struct moat_tunnel_header copy;
 	__u16 flags;
 
 	if (tunnel == MOAT_TUNNEL_IP)
 		return proto == 4 ? ETH_P_IP : ETH_P_IPV6;
 	if (tunnel == MOAT_TUNNEL_GRE) {
-		header = moat_cursor_peek_within(cursor, &copy, 4);
+		header = moat_cursor_peek_within(cursor, 4);
 		if (!header)
 			return 0;
 		flags = bpf_ntohs(header->flags);
@@ -78,7 +77,7 @@ MOAT_INLINE __u32 moat_tunnel_open(struct moat_cursor *cursor, __u8 proto, __u32
 	}
 	/* both behind UDP */
 	moat_cursor_skip(cursor, 8);
-	header = moat_cursor_peek_within(cursor, &copy, sizeof(copy));
+	header = moat_cursor_peek_within(cursor, sizeof(*header));
 	if (!header)
 		return 0;
 	flags = bpf_ntohs(header->flags);
@@ -90,44 +89,45 @@ MOAT_INLINE __u32 moat_tunnel_open(struct moat_cursor *cursor, __u8 proto, __u32
 	return flags & 0xc000 ? 0 : bpf_ntohs(header->type);
 }
 
-/* Parses the inner packet into `inner`, whose every byte is zero. The cursor is on the outer's payload,
- * its `frame` the outer datagram's end. */
-MOAT_INLINE int moat_tunnel_parse(struct moat_cursor *cursor, struct moat_headers *inner,
-				  __u8 proto, __u32 tunnel)
+/* Replaces the outer headers by those of the inner packet, with the cursor at the begin of the frame. 1, or
+ * 0 with *h as it was. */
+MOAT_INLINE int moat_tunnel_parse(struct moat_cursor *cursor, struct moat_headers *h, __u32 tunnel)
 {
-	__u32 type = moat_tunnel_open(cursor, proto, tunnel);
+	struct moat_headers inner = {};
+	__u32 offset = h->l4_offset, type;
 
+	if (offset > MOAT_TUNNEL_REACH)
+		return 0;
+	moat_cursor_skip(cursor, offset);
+	cursor->limit = cursor->frame = (__u32)h->l3_offset + h->l3_len;
+	cursor->measured = 1;
+	type = moat_tunnel_open(cursor, h->proto, tunnel);
 	if (type == ETH_P_TEB) {
-		if (moat_parse_ethernet(cursor, inner) != MOAT_PARSE_OK)
+		if (moat_parse_ethernet(cursor, &inner) != MOAT_PARSE_OK)
 			return 0;
 	} else if (type == ETH_P_IP || type == ETH_P_IPV6) {
-		inner->ether_type = type;
-		inner->l3_offset = cursor->offset;
+		inner.ether_type = type;
+		inner.l3_offset = cursor->offset;
 	} else {
 		return 0;
 	}
-	return moat_parse_network(cursor, inner) == MOAT_PARSE_OK;
-}
-
-/* Puts the inner packet in the place of the outer one. */
-MOAT_INLINE void moat_tunnel_replace(struct moat_headers *h, struct moat_headers *inner,
-				     __u32 tunnel)
-{
-	inner->frame_len = h->frame_len;
-	inner->vlan = h->vlan;
-	inner->tunnel = tunnel;
-	*h = *inner;
+	if (moat_parse_network(cursor, &inner) != MOAT_PARSE_OK)
+		return 0;
+	inner.frame_len = h->frame_len;
+	inner.vlan = h->vlan;
+	inner.tunnel = tunnel;
+	*h = inner;
+	return 1;
 }
 
 /*
- * Replaces the headers of a packet that moat_tunnel_find names by the inner packet's, if that is whole and
- * readable. Returns 1 if so, -1 if the packet goes on behind the frame's first buffer and may have to be
- * copied. A global function: off the common path, and verified once, by itself.
+ * Replaces the headers of a packet that moat_tunnel_find names by the inner packet's. 1 if that is whole
+ * and readable, else 0 with *h as it was; -1, likewise, if the packet goes on behind the frame's first
+ * buffer and may have to be copied. Global functions: off the common path, and verified once.
  */
 __attribute__((noinline)) int moat_tunnel_enter(struct xdp_md *ctx, struct moat_headers *h,
 						__u32 tunnel)
 {
-	struct moat_headers inner = {};
 	struct moat_cursor cursor;
 	__u32 first;
 
@@ -135,34 +135,22 @@ __attribute__((noinline)) int moat_tunnel_enter(struct xdp_md *ctx, struct moat_
 		return 0; /* for the verifier */
 	moat_cursor_init(&cursor, ctx);
 	first = cursor.frame;
-	if (h->l4_offset > MOAT_TUNNEL_REACH)
-		return 0;
-	moat_cursor_skip(&cursor, h->l4_offset);
-	cursor.limit = cursor.frame = (__u32)h->l3_offset + h->l3_len;
-	cursor.measured = 1;
-	if (moat_tunnel_parse(&cursor, &inner, h->proto, tunnel)) {
-		moat_tunnel_replace(h, &inner, tunnel);
+	if (moat_tunnel_parse(&cursor, h, tunnel))
 		return 1;
-	}
-	return first < cursor.frame ? -1 : 0;
+	return first < (__u32)h->l3_offset + h->l3_len ? -1 : 0;
 }
 
 /* The second attempt at what moat_tunnel_enter couldn't tell. */
 __attribute__((noinline)) int moat_tunnel_enter_scattered(struct xdp_md *ctx,
 							  struct moat_headers *h, __u32 tunnel)
 {
-	struct moat_headers inner = {};
+	__u64 copy[MOAT_CURSOR_COPY / 8];
 	struct moat_cursor cursor;
 
 	if (!h)
 		return 0; /* for the verifier */
-	moat_cursor_init_scattered(&cursor, ctx);
-	cursor.offset = h->l4_offset;
-	cursor.limit = cursor.frame = (__u32)h->l3_offset + h->l3_len;
-	if (!moat_tunnel_parse(&cursor, &inner, h->proto, tunnel))
-		return 0;
-	moat_tunnel_replace(h, &inner, tunnel);
-	return 1;
+	moat_cursor_init_scattered(&cursor, ctx, copy);
+	return moat_tunnel_parse(&cursor, h, tunnel);
 }
 
 #endif
