@@ -23,9 +23,10 @@
 #define MOAT_PORTS_MAX 64
 
 enum moat_port_role {
-	MOAT_ROLE_GATEWAY = 0, /* the kernel forwards what passes */
-	MOAT_ROLE_WIRE = 1,    /* everything goes to an AF_XDP worker, which judges it */
-	MOAT_ROLE_MIRROR = 2,  /* likewise, and nothing is sent on */
+	MOAT_ROLE_GATEWAY = 0,   /* the kernel forwards what passes */
+	MOAT_ROLE_WIRE = 1,      /* everything goes to an AF_XDP worker, which judges it */
+	MOAT_ROLE_MIRROR = 2,    /* likewise, and nothing is sent on */
+	MOAT_ROLE_CONTAINER = 3, /* the host's side of a container: no gate, see dataplane/egress.h */
 };
 
 struct moat_gate_options {
@@ -72,8 +73,8 @@ struct moat_gate_port_info {
 	bool native; /* false: generic mode, after native was refused (reason in `fallback`) */
 	char fallback[128]; /* kernel's words on why not native; empty if native */
 	bool adopted;       /* a pinned link was taken over by link update */
-	bool current;       /* attached by this process; false: found, and still with the program of then */
-	char replaced[48];  /* name and id of the program that was replaced; empty: none */
+	bool current; /* attached by this process; false: found, and still with the program of then */
+	char replaced[48]; /* name and id of the program that was replaced; empty: none */
 };
 
 /* Attaches to an interface, driver mode first, generic with the reason kept. -ENODEV: no such interface;
