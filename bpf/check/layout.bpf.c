@@ -48,7 +48,6 @@ LAYOUT(moat_gate_port_record);
 LAYOUT(moat_sample);
 LAYOUT(moat_egress_counters);
 LAYOUT(moat_egress_slot);
-LAYOUT(moat_egress_share);
 LAYOUT(moat_egress_key);
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
