@@ -285,10 +285,10 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 	struct moat_appliance *appliance = userdata;
 	uint64_t mono_ns;
 
-	if (moat_rulebook_expire(appliance->rulebook, moat_clock_monotonic_ns()) > 0) {
-		put_or_log(appliance, &mono_ns);
-		tell_changes(appliance, mono_ns);
-	}
+	moat_respond_tick(appliance->respond, moat_clock_monotonic_ns());
+	moat_rulebook_expire(appliance->rulebook, moat_clock_monotonic_ns());
+	put_or_log(appliance, &mono_ns);
+	tell_changes(appliance, mono_ns);
 	check_workers(appliance);
 	moat_ports_tick(appliance);
 	sd_event_source_set_time(source, usec + TICK_US);

@@ -72,8 +72,10 @@ static json_t *result_of(const struct moat_cmd *cmd, const struct moat_replay_re
 			 (json_int_t)report->counters.in.packets, "bytes",
 			 (json_int_t)report->counters.in.bytes, "seconds",
 			 (double)(report->last_ns - report->first_ns) / (double)MOAT_NS_PER_S,
-			 "flows", (json_int_t)report->counters.flow.created, "hosts",
-			 (json_int_t)report->detect.hosts.hosts, "files_broken_off",
+			 "flows",
+			 (json_int_t)(report->counters.flow.created ? report->counters.flow.created
+								    : report->detect.flows),
+			 "hosts", (json_int_t)report->detect.hosts.hosts, "files_broken_off",
 			 (json_int_t)report->counters.port.rx_invalid, "findings",
 			 findings_of(findings));
 }
@@ -137,12 +139,14 @@ static int prepare(const struct moat_cmd *cmd, struct moat_replay_options *optio
 	options->detect = moat_detect_config_default();
 	options->detect.learn_ns = LEARN_NS;
 	options->sample_pass = SAMPLE_PASS;
+	options->detect.mode = MOAT_MODE_MIRROR;
 	if (!cmd->config)
 		return 0;
 	r = moat_config_load(cmd->config, 0, &config, error);
 	if (r < 0)
 		return r;
 	options->detect = config->detect;
+	options->detect.mode = MOAT_MODE_MIRROR;
 	options->sample_pass = config->sample_pass;
 	return 0;
 }

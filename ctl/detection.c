@@ -44,7 +44,7 @@ struct moat_detection {
 
 static bool is_flood(const struct moat_finding *finding)
 {
-	return finding->kind <= MOAT_FINDING_AMPLIFICATION;
+	return moat_finding_is_flood(finding->kind);
 }
 
 /* Within a tick. */

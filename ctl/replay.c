@@ -1,20 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The worker stops before the first packet of a new window, so that the one before can be closed. */
+/*
+ * Captures: the worker stops before the first packet of a new window, so that the one before can be closed.
+ * Flow files have no worker and no cells: windows close by the times of the records.
+ */
 #include "ctl/replay.h"
 
 #include <errno.h>
 #include <string.h>
 
+#include "ctl/flow_file.h"
 #include "dataplane/base/cleanup.h"
 #include "dataplane/base/clock.h"
 
 #define WINDOW_NS (MOAT_NS_PER_MS << MOAT_WINDOW_SHIFT_MS)
 /* Of a silence this many windows are closed one by one, 2 minutes: every timer of detection has run out
- * by then. */
+ * by then, or is far from it. */
 #define SILENT_WINDOWS_MAX 1024
 #define PROGRESS_NS (250 * MOAT_NS_PER_MS)
 /* Seed of the cells: a capture can't aim at them. */
 #define HASH_SEED 0x9e3779b97f4a7c15ULL
+/* A step's packets tell of a few flows; the end of a capture of all that are left. */
+#define FLOW_RING (1u << 17)
+#define CONTENT_RING 1024
 
 struct replay {
 	const struct moat_replay_options *options;
@@ -23,25 +30,52 @@ struct replay {
 	struct moat_detect *detect;
 	uint64_t window; /* the next to close */
 	bool started;
-	uint64_t first_ns, progress_ns;
+	uint64_t first_ns, last_ns, progress_ns;
 };
+
+static bool has_flows(const struct replay *replay)
+{
+	return !(replay->options->detect.mode & MOAT_MODE_GATEWAY);
+}
+
+static void take_record(struct replay *replay, const struct moat_flow_record *record,
+			const char *label)
+{
+	if (replay->options->on_record)
+		replay->options->on_record(replay->options->userdata, record, label);
+	if (has_flows(replay))
+		moat_detect_flow(replay->detect, record);
+}
 
 static void take_samples(struct replay *replay)
 {
+	struct moat_flow_record record;
+	struct moat_content content;
 	struct moat_sample sample;
 
 	while (moat_ring_pop(moat_worker_samples(replay->worker), &sample))
 		moat_detect_sample(replay->detect, &sample);
+	while (moat_ring_pop(moat_worker_contents(replay->worker), &content))
+		if (has_flows(replay))
+			moat_detect_content(replay->detect, &content);
+	while (moat_ring_pop(moat_worker_flows(replay->worker), &record))
+		take_record(replay, &record, "");
 }
 
 static void close_window(struct replay *replay)
 {
-	const struct moat_cells *cells = moat_worker_cells(replay->worker);
-	struct moat_cell_source source = {
-		.to = cells->to, .from = cells->from, .count = cells->mask + 1, .fresh = true
-	};
+	struct moat_cell_source source = { 0 };
+	size_t count = 0;
 
-	moat_detect_tick(replay->detect, &source, 1, (uint32_t)replay->window,
+	if (replay->worker) {
+		const struct moat_cells *cells = moat_worker_cells(replay->worker);
+
+		source = (struct moat_cell_source){
+			.to = cells->to, .from = cells->from, .count = cells->mask + 1, .fresh = true
+		};
+		count = 1;
+	}
+	moat_detect_tick(replay->detect, &source, count, (uint32_t)replay->window,
 			 replay->window * WINDOW_NS, WINDOW_NS);
 	replay->window++;
 }
@@ -58,6 +92,7 @@ static void close_until(struct replay *replay, uint64_t now_ns)
 		replay->first_ns = now_ns;
 		replay->window = window;
 	}
+	replay->last_ns = now_ns;
 	if (window > replay->window + SILENT_WINDOWS_MAX) {
 		close_window(replay);
 		replay->window = window - SILENT_WINDOWS_MAX;
@@ -79,14 +114,16 @@ static void tell_progress(struct replay *replay)
 				     moat_port_pcap_progress(replay->port), counters.in.packets);
 }
 
+/* ---- captures ------------------------------------------------------------------------------------ */
+
 static int run(struct replay *replay)
 {
 	for (unsigned int steps = 0;; steps++) {
 		int count = moat_worker_step(replay->worker);
 
+		take_samples(replay);
 		if (count < 0)
 			return count;
-		take_samples(replay);
 		close_until(replay, moat_worker_now_ns(replay->worker));
 		if (count == 0 && replay->options->realtime)
 			moat_port_wait(replay->port, 50);
@@ -95,7 +132,7 @@ static int run(struct replay *replay)
 	}
 }
 
-static int open_all(struct replay *replay, struct moat_error *error)
+static int open_worker(struct replay *replay, struct moat_error *error)
 {
 	const struct moat_replay_options *options = replay->options;
 	struct moat_port_pcap_options pcap = {
@@ -106,46 +143,82 @@ static int open_all(struct replay *replay, struct moat_error *error)
 	struct moat_worker_options worker = {
 		.cpu = -1,
 		.hash_seed = HASH_SEED,
-		.cells = 1u << 16,
+		.cells = options->cells ? options->cells : 1u << 16,
 		.sample_pass = options->sample_pass,
+		.flow_ring = FLOW_RING,
+		.content_ring = CONTENT_RING,
 	};
-	struct moat_detect_config detect = options->detect;
 	int r = moat_port_pcap_open(&pcap, &replay->port, error);
 
 	if (r < 0)
 		return r;
 	worker.port = replay->port;
 	r = moat_worker_new(&worker, &replay->worker, error);
-	if (r < 0) {
+	if (r < 0)
 		moat_port_close(replay->port);
+	return r;
+}
+
+static int run_captures(struct replay *replay, struct moat_error *error)
+{
+	int r = open_worker(replay, error);
+
+	if (r < 0)
 		return r;
+	r = run(replay);
+	if (r != -ENODATA)
+		return moat_error_set(error, r, "the captures can't be read on: %s", strerror(-r));
+	return 0;
+}
+
+/* ---- flow files ---------------------------------------------------------------------------------- */
+
+static int run_flows(struct replay *replay, struct moat_error *error)
+{
+	const struct moat_replay_options *options = replay->options;
+	moat_cleanup(moat_flow_file_deinit) struct moat_flow_file file = { 0 };
+
+	for (size_t i = 0; i < options->path_count; i++) {
+		int r = moat_flow_file_load(&file, options->paths[i], error);
+
+		if (r < 0)
+			return r;
 	}
-	detect.mode = MOAT_MODE_MIRROR;
-	r = moat_detect_new(&detect, options->on_finding, options->userdata, &replay->detect);
-	return r < 0 ? moat_error_set(error, r, "detection: %s", strerror(-r)) : 0;
+	moat_flow_file_sort(&file);
+	for (size_t i = 0; i < file.count; i++) {
+		close_until(replay, file.entries[i].record.last_ns);
+		take_record(replay, &file.entries[i].record, file.entries[i].label);
+	}
+	return 0;
 }
 
 int moat_replay_run(const struct moat_replay_options *options,
 		    struct moat_replay_report *ret_report, struct moat_error *error)
 {
 	struct replay replay = { .options = options };
-	int r = open_all(&replay, error);
+	struct moat_replay_report report = { 0 };
+	size_t flow_files = 0;
+	int r;
 
+	for (size_t i = 0; i < options->path_count; i++)
+		flow_files += moat_flow_file_is(options->paths[i]);
+	if (flow_files && flow_files < options->path_count)
+		return moat_error_set(error, -EINVAL,
+				      "captures and flow files can't be replayed together");
+	r = moat_detect_new(&options->detect, options->on_finding, options->userdata,
+			    &replay.detect);
+	if (r < 0)
+		return moat_error_set(error, r, "detection: %s", strerror(-r));
+	r = flow_files ? run_flows(&replay, error) : run_captures(&replay, error);
+	if (r == 0 && replay.started)
+		close_window(&replay);
 	if (r == 0) {
-		r = run(&replay);
-		if (r != -ENODATA)
-			moat_error_set(error, r, "the captures can't be read on: %s", strerror(-r));
-		else
-			r = 0;
-		if (replay.started)
-			close_window(&replay);
-	}
-	if (r == 0) {
-		*ret_report = (struct moat_replay_report){
-			.first_ns = replay.first_ns, .last_ns = moat_worker_now_ns(replay.worker)
-		};
-		moat_worker_counters(replay.worker, &ret_report->counters);
-		moat_detect_counters(replay.detect, &ret_report->detect);
+		report.first_ns = replay.first_ns;
+		report.last_ns = replay.last_ns;
+		if (replay.worker)
+			moat_worker_counters(replay.worker, &report.counters);
+		moat_detect_counters(replay.detect, &report.detect);
+		*ret_report = report;
 	}
 	moat_detect_free(replay.detect);
 	moat_worker_free(replay.worker);

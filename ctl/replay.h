@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Captures through worker and detection in one thread, in the captures' own time: same result on every
- * run and machine. */
+/* Captures through worker and detection, or flow files straight into detection, in one thread and in their
+ * own time: same result on every run and machine. */
 #ifndef MOAT_CTL_REPLAY_H
 #define MOAT_CTL_REPLAY_H
 
@@ -16,10 +16,14 @@ struct moat_replay_options {
 	const char *const *paths;
 	size_t path_count;
 	bool realtime;
-	struct moat_detect_config detect; /* its mode is set to mirror */
+	/* mode MIRROR, or GATEWAY: only what a gate would see, counters and samples */
+	struct moat_detect_config detect;
 	uint32_t sample_pass;
+	uint32_t cells; /* of a table; 0: 65,536. Fewer are faster where there are few hosts */
 	/* Each state of a finding, as it comes. */
 	moat_finding_fn on_finding;
+	/* Each record of a flow, with its row's label; NULL: nobody. */
+	void (*on_record)(void *userdata, const struct moat_flow_record *record, const char *label);
 	/* Now and then: share of the input that is read, 0 to 1. */
 	void (*on_progress)(void *userdata, double progress, uint64_t packets);
 	void *userdata;

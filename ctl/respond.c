@@ -19,11 +19,12 @@
 #define DISPLACE_FACTOR 4.0
 
 struct entry {
-	uint64_t finding; /* 0: free */
-	uint32_t rule;    /* id; 0: dismissed */
-	bool foreign;     /* an operator's equal rule stands: not ours to renew or lift */
-	bool wanted;      /* scratch of one update */
-	double pps;       /* of the finding, by its latest state */
+	uint64_t finding;  /* 0: free */
+	uint32_t rule;     /* id; 0: dismissed */
+	bool foreign;      /* an operator's equal rule stands: not ours to renew or lift */
+	bool wanted;       /* scratch of one update */
+	double pps;        /* of the finding, by its latest state */
+	uint64_t heard_ns; /* when that came */
 	struct moat_match match;
 	uint8_t action, flags;
 	uint32_t rate_pps;
@@ -62,6 +63,9 @@ void moat_respond_configure(struct moat_respond *respond, const struct moat_resp
 {
 	respond->options = *options;
 }
+
+/* An open finding is told of every MOAT_FINDING_REPEAT_NS; its end may have been lost on the way. */
+#define HEARD_NS (MOAT_FINDING_REPEAT_NS + 10000000000ULL)
 
 static void clear(struct moat_respond *respond, struct entry *entry)
 {
@@ -167,6 +171,7 @@ static void note(struct moat_respond *respond, const struct moat_finding *findin
 		.finding = finding->id,
 		.rule = id,
 		.pps = finding->pps,
+		.heard_ns = rule->expires_ns - respond->options.hold_ns,
 		.foreign = existed && strcmp(standing->owner, MOAT_RESPOND_OWNER) != 0,
 		.wanted = true,
 		.match = rule->match,
@@ -244,7 +249,8 @@ static void install(struct moat_respond *respond, const struct moat_finding *fin
 }
 
 /* Drops entries whose rule is gone; false if an operator dismissed the finding. */
-static bool refresh(struct moat_respond *respond, const struct moat_finding *finding)
+static bool refresh(struct moat_respond *respond, const struct moat_finding *finding,
+		    uint64_t now_ns)
 {
 	bool ours = true;
 
@@ -255,6 +261,7 @@ static bool refresh(struct moat_respond *respond, const struct moat_finding *fin
 			continue;
 		entry->wanted = false;
 		entry->pps = finding->pps;
+		entry->heard_ns = now_ns;
 		if (!entry->rule)
 			ours = false;
 		else if (!respond->ops->find(respond->userdata, entry->rule))
@@ -334,11 +341,11 @@ void moat_respond_finding(struct moat_respond *respond, const struct moat_findin
 	double covered = 0;
 
 	if (finding->state == MOAT_FINDING_CLOSED) {
-		refresh(respond, finding);
+		refresh(respond, finding, now_ns);
 		lift(respond, finding->id, true);
 		return;
 	}
-	if (!refresh(respond, finding))
+	if (!refresh(respond, finding, now_ns))
 		return;
 	if (finding->proposal_count == 0) {
 		renew_all(respond, finding->id, now_ns);
@@ -367,6 +374,17 @@ void moat_respond_finding(struct moat_respond *respond, const struct moat_findin
 			respond->counters.refused_full++;
 	}
 	lift(respond, finding->id, false);
+}
+
+void moat_respond_tick(struct moat_respond *respond, uint64_t now_ns)
+{
+	for (size_t i = 0; i < MOAT_ARRAY_SIZE(respond->entries); i++) {
+		struct entry *entry = &respond->entries[i];
+
+		if (entry->rule && now_ns - entry->heard_ns <= HEARD_NS &&
+		    respond->ops->find(respond->userdata, entry->rule))
+			renew(respond, entry, now_ns);
+	}
 }
 
 void moat_respond_dismiss(struct moat_respond *respond, uint32_t id)

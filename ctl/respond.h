@@ -75,6 +75,10 @@ void moat_respond_configure(struct moat_respond *respond,
 void moat_respond_finding(struct moat_respond *respond, const struct moat_finding *finding,
 			  uint64_t now_ns);
 
+/* Renews the rules of findings that go on, which nobody may have spoken of since: call once a second. A
+ * finding not heard of for longer than MOAT_FINDING_REPEAT_NS (and some) goes on no more. */
+void moat_respond_tick(struct moat_respond *respond, uint64_t now_ns);
+
 /* An operator deleted rule `id`: its finding gets no rule any more until it has closed. */
 void moat_respond_dismiss(struct moat_respond *respond, uint32_t id);
 

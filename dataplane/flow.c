@@ -62,16 +62,19 @@ void moat_flow_table_free(struct moat_flow_table *table)
 		munmap(table->buckets, ((size_t)table->mask + 1) * sizeof(*table->buckets));
 	if (table->entries)
 		munmap(table->entries, ((size_t)table->mask + 1) * SLOTS * sizeof(*table->entries));
+	if (table->talks)
+		munmap(table->talks, ((size_t)table->mask + 1) * SLOTS * sizeof(*table->talks));
 	free(table);
 }
 
-/* ---- slots -------------------------------------------------------------------------------- */
+int moat_flow_table_keep_talks(struct moat_flow_table *table)
+{
+	if (!table->talks)
+		table->talks = map_zeroed(((size_t)table->mask + 1) * SLOTS * sizeof(*table->talks));
+	return table->talks ? 0 : -ENOMEM;
+}
 
-/* Where a flow is: a bucket and a slot in it. */
-struct place {
-	uint32_t bucket;
-	unsigned int slot;
-};
+/* ---- slots -------------------------------------------------------------------------------- */
 
 static uint16_t tag_get(const struct moat_flow_bucket *bucket, unsigned int slot)
 {
@@ -92,8 +95,8 @@ static uint64_t time_ns(const struct moat_flow_table *table, uint32_t time_ms)
 	return (table->now_ms - (uint32_t)((uint32_t)table->now_ms - time_ms)) * MOAT_NS_PER_MS;
 }
 
-static void flow_tell(const struct moat_flow_table *table, const struct place *place,
-		      struct moat_flow *ret_flow)
+void moat_flow_describe(const struct moat_flow_table *table, const struct moat_flow_place *place,
+			struct moat_flow *ret_flow)
 {
 	const struct moat_flow_entry *entry = moat_flow_entry_at(table, place->bucket, place->slot);
 	const struct moat_flow_bucket *bucket = &table->buckets[place->bucket];
@@ -113,16 +116,24 @@ static void flow_tell(const struct moat_flow_table *table, const struct place *p
 		.bytes = { entry->bytes[0] & MOAT_FLOW_BYTES_MASK,
 			   entry->bytes[1] & MOAT_FLOW_BYTES_MASK },
 		.packets = { entry->packets[0], entry->packets[1] },
+		.first_flags = entry->first_flags,
 	};
+	if (table->talks) {
+		const struct moat_flow_talk
+			*talk = &table->talks[(size_t)place->bucket * SLOTS + place->slot];
+
+		ret_flow->payload[0] = talk->payload[0];
+		ret_flow->payload[1] = talk->payload[1];
+	}
 }
 
-static void slot_clear(struct moat_flow_table *table, const struct place *place)
+static void slot_clear(struct moat_flow_table *table, const struct moat_flow_place *place)
 {
 	struct moat_flow_bucket *bucket = &table->buckets[place->bucket];
 	struct moat_flow flow;
 
 	if (table->end) {
-		flow_tell(table, place, &flow);
+		moat_flow_describe(table, place, &flow);
 		table->end(table->userdata, &flow);
 	}
 	if (bucket->is_away & 1u << place->slot)
@@ -136,14 +147,15 @@ static void slot_clear(struct moat_flow_table *table, const struct place *place)
 /* ---- lookup ------------------------------------------------------------------------------- */
 
 static bool bucket_find(const struct moat_flow_table *table, uint32_t index, uint16_t tag,
-			const struct moat_headers *h, struct place *ret_place, int *ret_direction)
+			const struct moat_headers *h, struct moat_flow_place *ret_place,
+			int *ret_direction)
 {
 	for (uint64_t set = moat_flow_match(&table->buckets[index], tag); set; set &= set - 1) {
 		unsigned int slot = moat_flow_slot(set);
 		int direction = moat_flow_direction(moat_flow_entry_at(table, index, slot), h);
 
 		if (direction >= 0) {
-			*ret_place = (struct place){ index, slot };
+			*ret_place = (struct moat_flow_place){ index, slot };
 			*ret_direction = direction;
 			return true;
 		}
@@ -152,7 +164,7 @@ static bool bucket_find(const struct moat_flow_table *table, uint32_t index, uin
 }
 
 static bool table_find(const struct moat_flow_table *table, const struct moat_headers *h,
-		       uint64_t hash, struct place *ret_place, int *ret_direction)
+		       uint64_t hash, struct moat_flow_place *ret_place, int *ret_direction)
 {
 	uint32_t first = (uint32_t)hash & table->mask;
 	uint16_t tag = moat_flow_tag(hash);
@@ -168,15 +180,21 @@ static uint64_t hash_of(const struct moat_flow_table *table, const struct moat_h
 			      moat_addr_hash(&headers->dst, table->hash_seed));
 }
 
+bool moat_flow_locate(const struct moat_flow_table *table, const struct moat_headers *headers,
+		      struct moat_flow_place *ret_place, int *ret_direction)
+{
+	return table_find(table, headers, hash_of(table, headers), ret_place, ret_direction);
+}
+
 bool moat_flow_table_find(const struct moat_flow_table *table, const struct moat_headers *headers,
 			  struct moat_flow *ret_flow)
 {
-	struct place place;
+	struct moat_flow_place place;
 	int direction;
 
 	if (!table_find(table, headers, hash_of(table, headers), &place, &direction))
 		return false;
-	flow_tell(table, &place, ret_flow);
+	moat_flow_describe(table, &place, ret_flow);
 	return true;
 }
 
@@ -185,33 +203,34 @@ bool moat_flow_table_find(const struct moat_flow_table *table, const struct moat
 /* A free slot of the two buckets: at home while there is plenty of room, else in the emptier one (the
  * power of two choices, Mitzenmacher, TPDS 2001), so that the table fills evenly. False if there is none. */
 static bool place_free(const struct moat_flow_table *table, uint32_t first, uint32_t second,
-		       struct place *ret_place)
+		       struct moat_flow_place *ret_place)
 {
 	uint64_t at_home = moat_flow_match(&table->buckets[first], 0), away;
 
 	if (__builtin_popcountll(at_home) < SLOTS - CROWDED) {
 		away = moat_flow_match(&table->buckets[second], 0);
 		if (__builtin_popcountll(away) > __builtin_popcountll(at_home)) {
-			*ret_place = (struct place){ second, moat_flow_slot(away) };
+			*ret_place = (struct moat_flow_place){ second, moat_flow_slot(away) };
 			return true;
 		}
 	}
 	if (!at_home)
 		return false;
-	*ret_place = (struct place){ first, moat_flow_slot(at_home) };
+	*ret_place = (struct moat_flow_place){ first, moat_flow_slot(at_home) };
 	return true;
 }
 
 /* Makes a slot free: at home if one may be taken there, else in the other bucket. False if established
  * flows hold all of both. */
 static bool place_victim(struct moat_flow_table *table, uint32_t first, uint32_t second,
-			 uint32_t now_ms, struct place *ret_place)
+			 uint32_t now_ms, struct moat_flow_place *ret_place)
 {
-	struct place victim = { first, moat_flow_victim(&table->buckets[first], now_ms) };
+	struct moat_flow_place victim = { first, moat_flow_victim(&table->buckets[first], now_ms) };
 	const struct moat_flow_bucket *bucket;
 
 	if (victim.slot == MOAT_FLOW_NO_SLOT)
-		victim = (struct place){ second, moat_flow_victim(&table->buckets[second], now_ms) };
+		victim = (struct moat_flow_place){ second, moat_flow_victim(&table->buckets[second],
+									    now_ms) };
 	if (victim.slot == MOAT_FLOW_NO_SLOT)
 		return false;
 	bucket = &table->buckets[victim.bucket];
@@ -226,13 +245,13 @@ static bool place_victim(struct moat_flow_table *table, uint32_t first, uint32_t
 }
 
 static bool table_create(struct moat_flow_table *table, const struct moat_headers *h, uint64_t hash,
-			 uint32_t now_ms, struct place *ret_place)
+			 uint32_t now_ms, struct moat_flow_place *ret_place)
 {
 	uint32_t first = (uint32_t)hash & table->mask;
 	uint16_t tag = moat_flow_tag(hash);
 	uint32_t second = moat_flow_second(table, first, tag);
 	struct moat_flow_bucket *bucket;
-	struct place place;
+	struct moat_flow_place place;
 
 	if (!place_free(table, first, second, &place) &&
 	    !place_victim(table, first, second, now_ms, &place)) {
@@ -251,8 +270,13 @@ static bool table_create(struct moat_flow_table *table, const struct moat_header
 		.server = h->dst,
 		.ports = (uint32_t)h->dport << 16 | h->sport,
 		.proto = h->proto,
+		.first_flags = h->tcp_flags,
 		.bytes = { (uint64_t)now_ms << 48, (uint64_t)now_ms >> 16 << 48 },
 	};
+	if (table->talks)
+		table->talks[(size_t)place.bucket * SLOTS + place.slot] = (struct moat_flow_talk){
+			.spoke_ms = 0
+		};
 	table->counters.created++;
 	table->counters.live++;
 	*ret_place = place;
@@ -265,7 +289,7 @@ bool moat_flow_add_slow(struct moat_flow_table *table, const struct moat_headers
 			uint64_t now_ms)
 {
 	struct moat_flow_bucket *bucket;
-	struct place place;
+	struct moat_flow_place place;
 	int direction = 0;
 	bool found = table_find(table, h, hash, &place, &direction);
 
@@ -307,7 +331,7 @@ static void bucket_age(struct moat_flow_table *table, uint32_t index, uint32_t n
 		if (moat_flow_is_idle(bucket->kinds[i], bucket->seen_ms[i], now_ms) &&
 		    tag_get(bucket, i) != 0) {
 			table->counters.expired++;
-			slot_clear(table, &(struct place){ index, i });
+			slot_clear(table, &(struct moat_flow_place){ index, i });
 		}
 	}
 }
@@ -344,7 +368,7 @@ void moat_flow_table_flush(struct moat_flow_table *table)
 		for (unsigned int i = 0; i < SLOTS; i++) {
 			if (tag_get(&table->buckets[index], i)) {
 				table->counters.expired++;
-				slot_clear(table, &(struct place){ index, i });
+				slot_clear(table, &(struct moat_flow_place){ index, i });
 			}
 		}
 	}

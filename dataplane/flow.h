@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dataplane/base/record.h"
 #include "moat/packet.h"
 
 enum moat_flow_state {
@@ -36,6 +37,8 @@ struct moat_flow {
 	uint64_t last_ns;    /* to the millisecond */
 	uint64_t bytes[2];   /* of IP datagrams, [0] from client; modulo 2^48 */
 	uint32_t packets[2]; /* modulo 2^32 */
+	uint64_t payload[2]; /* bytes behind the transport header; 0 unless talks are kept */
+	uint8_t first_flags; /* TCP flags of the first packet */
 };
 
 struct moat_flow_counters {
@@ -66,6 +69,30 @@ bool moat_flow_table_add(struct moat_flow_table *table, const struct moat_header
 /* The flow of a packet, in either direction; false if there is none. */
 bool moat_flow_table_find(const struct moat_flow_table *table, const struct moat_headers *headers,
 			  struct moat_flow *ret_flow);
+
+/* ---- talks: what detection is told of flows that go on (flow_talk.c) ---- */
+
+/* From here on the table also keeps how much is said in each flow: 32 bytes more a flow. 0 or -ENOMEM. */
+int moat_flow_table_keep_talks(struct moat_flow_table *table);
+
+typedef void (*moat_flow_tell_fn)(void *userdata, const struct moat_flow_record *record);
+
+/* Of a packet just added: who sent it, and how often that one had spoken before. */
+struct moat_flow_turn {
+	uint8_t direction; /* 0: the client */
+	uint8_t before;    /* packets with payload, saturating */
+	uint16_t client_port, server_port;
+};
+
+/* Notes `payload` bytes of a packet just added, and calls `tell` if it ends a silence (or is one of a
+ * minute's). False if talks aren't kept or the packet has no flow. */
+bool moat_flow_table_talk(struct moat_flow_table *table, const struct moat_headers *headers,
+			  uint32_t payload, uint64_t now_ns, moat_flow_tell_fn tell, void *userdata,
+			  struct moat_flow_turn *ret_turn);
+
+/* What detection is told of a flow; `direction` is who speaks. */
+void moat_flow_record_of(const struct moat_flow *flow, enum moat_record_event event, int direction,
+			 struct moat_flow_record *ret_record);
 
 /* Ages a bounded part of the table; call once a burst. Idle limits: NEW 10 s, HANDSHAKE 30 s, ESTABLISHED
  * TCP 1 h and others 60 s, CLOSING 60 s, CLOSED 5 s. */

@@ -36,7 +36,7 @@ struct moat_flow_entry {
 	uint32_t ports; /* client's in the lower half */
 	uint8_t proto;
 	uint8_t tcp_flags[2];
-	uint8_t reserved;
+	uint8_t first_flags; /* TCP flags of the first packet */
 	uint32_t packets[2];
 	/* Bytes in the lower 48 bits, which a flow doesn't fill; the upper 16 are the millisecond of its
 	 * first packet, lower and upper half. */
@@ -45,9 +45,26 @@ struct moat_flow_entry {
 _Static_assert(sizeof(struct moat_flow_entry) == 64, "one cache line");
 #define MOAT_FLOW_BYTES_MASK ((1ULL << 48) - 1)
 
+/* How much is said in a flow, for detection; only where that is asked for, in an array of its own. */
+struct moat_flow_talk {
+	uint64_t payload[2];
+	uint32_t spoke_ms; /* last payload, modulo 2^32 */
+	uint32_t told_ms;  /* when detection last heard of it */
+	uint8_t payloads[2];
+	uint8_t reserved[6];
+};
+_Static_assert(sizeof(struct moat_flow_talk) == 32, "two a cache line");
+
+/* Where a flow is: a bucket and a slot in it. */
+struct moat_flow_place {
+	uint32_t bucket;
+	unsigned int slot;
+};
+
 struct moat_flow_table {
 	struct moat_flow_bucket *buckets;
 	struct moat_flow_entry *entries; /* MOAT_FLOW_SLOTS a bucket */
+	struct moat_flow_talk *talks;    /* likewise; NULL: not kept */
 	uint32_t mask;                   /* buckets - 1 */
 	uint64_t hash_seed;
 	moat_flow_end_fn end;
@@ -195,6 +212,12 @@ static inline void moat_flow_update(struct moat_flow_bucket *bucket, unsigned in
 		bucket->kinds[slot] = MOAT_FLOW_KIND_OTHER_ESTABLISHED;
 	}
 }
+
+/* Where a packet's flow is; false if there is none. */
+bool moat_flow_locate(const struct moat_flow_table *table, const struct moat_headers *headers,
+		      struct moat_flow_place *ret_place, int *ret_direction);
+void moat_flow_describe(const struct moat_flow_table *table, const struct moat_flow_place *place,
+			struct moat_flow *ret_flow);
 
 /* All else: flows in their second bucket, new ones, ones that are over. */
 bool moat_flow_add_slow(struct moat_flow_table *table, const struct moat_headers *headers,

@@ -25,7 +25,7 @@ static void on_flow_end(void *userdata, const struct moat_flow *flow)
 {
 	struct moat_worker *worker = userdata;
 
-	moat_ring_push(&worker->flow_ring, flow);
+	moat_worker_tell_end(worker, flow);
 }
 
 static int worker_init(struct moat_worker *worker, const struct moat_worker_options *options)
@@ -44,7 +44,16 @@ static int worker_init(struct moat_worker *worker, const struct moat_worker_opti
 	if (r < 0)
 		return r;
 	if (options->flow_ring) {
-		r = moat_ring_init(&worker->flow_ring, options->flow_ring, sizeof(struct moat_flow));
+		r = moat_ring_init(&worker->flow_ring, options->flow_ring,
+				   sizeof(struct moat_flow_record));
+		if (r == 0)
+			r = moat_flow_table_keep_talks(worker->flows);
+		if (r < 0)
+			return r;
+	}
+	if (options->content_ring) {
+		r = moat_ring_init(&worker->contents, options->content_ring,
+				   sizeof(struct moat_content));
 		if (r < 0)
 			return r;
 	}
@@ -93,6 +102,7 @@ void moat_worker_free(struct moat_worker *worker)
 	moat_cells_deinit(&worker->cells);
 	moat_ring_deinit(&worker->samples);
 	moat_ring_deinit(&worker->flow_ring);
+	moat_ring_deinit(&worker->contents);
 	free(worker);
 }
 
@@ -297,6 +307,7 @@ void moat_worker_counters(const struct moat_worker *worker,
 	ret_counters->port.tx_ring_full = worker->port->counters.tx_ring_full;
 	ret_counters->samples_lost = moat_ring_lost(&worker->samples);
 	ret_counters->flows_lost = moat_ring_lost(&worker->flow_ring);
+	ret_counters->contents_lost = moat_ring_lost(&worker->contents);
 	if (worker->port->ops->refresh)
 		worker->port->ops->refresh(worker->port, &ret_counters->port);
 }
@@ -314,4 +325,9 @@ struct moat_ring *moat_worker_samples(struct moat_worker *worker)
 struct moat_ring *moat_worker_flows(struct moat_worker *worker)
 {
 	return worker->flow_ring.slots ? &worker->flow_ring : NULL;
+}
+
+struct moat_ring *moat_worker_contents(struct moat_worker *worker)
+{
+	return worker->contents.slots ? &worker->contents : NULL;
 }

@@ -49,8 +49,9 @@ struct moat_worker_options {
 	uint32_t sample_pass; /* one in so many; 0: off */
 	uint32_t sample_drop;
 	struct moat_tunnels tunnels; /* looked into */
-	uint32_t flow_ring; /* ended flows kept for detection; 0: none */
-	bool profile;       /* account time to stages: reads the clock six times more a burst */
+	uint32_t flow_ring;          /* records of flows that may wait for detection; 0: none */
+	uint32_t content_ring;       /* with it: beginnings of payloads */
+	bool profile; /* account time to stages: reads the clock six times more a burst */
 };
 
 /* in = sum of reasons, always. */
@@ -61,7 +62,8 @@ struct moat_worker_counters {
 	struct moat_flow_counters flow;
 	uint64_t samples;
 	uint64_t samples_lost;
-	uint64_t flows_lost;     /* ended flows that found the ring full */
+	uint64_t flows_lost; /* records that found the ring full */
+	uint64_t contents_lost;
 	uint64_t time_backwards; /* packets whose capture time lay before the time reached */
 	uint64_t busy_ns;        /* time spent with a non-empty burst */
 	uint64_t idle_ns;
@@ -95,7 +97,9 @@ void moat_worker_counters(const struct moat_worker *worker,
 const struct moat_cells *moat_worker_cells(const struct moat_worker *worker);
 /* struct moat_sample elements; consumer side for one thread. */
 struct moat_ring *moat_worker_samples(struct moat_worker *worker);
-/* struct moat_flow elements of flows that ended. NULL if flow_ring was 0. */
+/* struct moat_flow_record elements. NULL if flow_ring was 0. */
 struct moat_ring *moat_worker_flows(struct moat_worker *worker);
+/* struct moat_content elements. NULL if content_ring was 0. */
+struct moat_ring *moat_worker_contents(struct moat_worker *worker);
 
 #endif

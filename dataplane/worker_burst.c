@@ -76,6 +76,19 @@ static void stage_flow(struct moat_worker *worker, const struct moat_packet *bur
 	}
 }
 
+/* A line more for packets that say something, where detection wants to hear of it. */
+static void stage_tell(struct moat_worker *worker, const struct moat_packet *burst,
+		       unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++) {
+		struct moat_work *work = &worker->work[i];
+
+		if (work->parse == MOAT_PARSE_OK && !is_drop(work) &&
+		    work->headers.fragment != MOAT_FRAGMENT_LATER)
+			moat_worker_tell(worker, &burst[i], &work->headers);
+	}
+}
+
 static void stage_cells(struct moat_worker *worker, unsigned int count, uint32_t window)
 {
 	for (unsigned int i = 0; i < count; i++) {
@@ -178,6 +191,8 @@ void moat_worker_burst(struct moat_worker *worker, const struct moat_packet *bur
 	stage_judge(worker, count, burst[count - 1].time_ns / MOAT_NS_PER_MS);
 	moat_worker_end_stage(worker, MOAT_WORKER_JUDGE);
 	stage_flow(worker, burst, count);
+	if (worker->flow_ring.slots)
+		stage_tell(worker, burst, count);
 	moat_worker_end_stage(worker, MOAT_WORKER_FLOW);
 	stage_cells(worker, count, window);
 	moat_worker_end_stage(worker, MOAT_WORKER_CELLS);

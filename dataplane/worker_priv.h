@@ -31,6 +31,7 @@ struct moat_worker {
 	struct moat_port *port;
 	struct moat_ring samples;
 	struct moat_ring flow_ring;
+	struct moat_ring contents;
 
 	/* the worker's thread alone */
 	struct moat_cells cells;
@@ -74,6 +75,12 @@ static inline void moat_worker_end_stage(struct moat_worker *worker, enum moat_w
 	if (worker->options.profile)
 		moat_worker_clock_stage(worker, stage);
 }
+
+/* worker_tell.c: what detection hears of a packet's flow, and of a flow that ended. The worker has a flow
+ * ring. */
+void moat_worker_tell(struct moat_worker *worker, const struct moat_packet *packet,
+		      const struct moat_headers *h);
+void moat_worker_tell_end(struct moat_worker *worker, const struct moat_flow *flow);
 
 /* Draws the distance to the next sample. */
 void moat_worker_arm_sampler(struct moat_worker *worker, struct moat_sampler *sampler);

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "dataplane/base/record.h"
 #include "detect/baseline.h"
 #include "detect/features.h"
 #include "detect/finding.h"
@@ -69,6 +70,14 @@ struct moat_suspicion {
 	bool by_guard;
 	uint32_t driver_count;
 	struct moat_driver drivers[MOAT_DRIVERS_MAX];
+	/* of behaviours (said from flow, content and second) alone */
+	struct moat_addr peer;
+	uint16_t port;
+	uint8_t proto;
+	uint8_t prefix_len;
+	uint64_t first_ns; /* when it began; 0: now */
+	uint64_t hold_ns;  /* quiet time that closes it; 0: detect.close_after */
+	char sentence[MOAT_SENTENCE_LEN];
 };
 
 typedef void (*moat_suspect_fn)(void *engine, const struct moat_suspicion *suspicion);
@@ -85,6 +94,15 @@ struct moat_detector_ops {
 	/* One host's short window. */
 	void (*window)(void *state, const struct moat_detect_config *config,
 		       const struct moat_host_view *host, moat_suspect_fn suspect, void *engine);
+
+	/* A record of a flow, the beginning of a payload, the end of a second. Null: doesn't care. What
+	 * is suspected here becomes a finding at once: the detector has waited for enough. */
+	void (*flow)(void *state, const struct moat_detect_config *config,
+		     const struct moat_flow_record *record, moat_suspect_fn suspect, void *engine);
+	void (*content)(void *state, const struct moat_detect_config *config,
+			const struct moat_content *content, moat_suspect_fn suspect, void *engine);
+	void (*second)(void *state, const struct moat_detect_config *config, uint64_t now_ns,
+		       moat_suspect_fn suspect, void *engine);
 };
 
 /* All there are, NULL-terminated. */

@@ -151,6 +151,50 @@ void moat_detect_known(const struct moat_detect *detect, moat_known_fn handler, 
 	moat_known_sources_each(detect->known, handler, userdata);
 }
 
+/* ---- flows and contents ------------------------------------------------------------------------ */
+
+static void suspect_behaviour(void *engine, const struct moat_suspicion *suspicion)
+{
+	moat_findings_behaviour(engine, suspicion);
+}
+
+static bool is_active(const struct moat_detect *detect, size_t i)
+{
+	return (moat_detectors[i]->modes & detect->config.mode) != 0;
+}
+
+void moat_detect_flow(struct moat_detect *detect, const struct moat_flow_record *record)
+{
+	detect->counters.flows++;
+	detect->event_ns = record->last_ns;
+	for (size_t i = 0; moat_detectors[i]; i++)
+		if (moat_detectors[i]->flow && is_active(detect, i))
+			moat_detectors[i]->flow(detect->states[i], &detect->config, record,
+						suspect_behaviour, detect);
+}
+
+void moat_detect_content(struct moat_detect *detect, const struct moat_content *content)
+{
+	detect->counters.contents++;
+	detect->event_ns = content->time_ns;
+	for (size_t i = 0; moat_detectors[i]; i++)
+		if (moat_detectors[i]->content && is_active(detect, i))
+			moat_detectors[i]->content(detect->states[i], &detect->config, content,
+						   suspect_behaviour, detect);
+}
+
+static void close_second(struct moat_detect *detect)
+{
+	if (detect->now_ns - detect->second_ns < MOAT_NS_PER_S)
+		return;
+	detect->second_ns = detect->now_ns;
+	detect->event_ns = detect->now_ns;
+	for (size_t i = 0; moat_detectors[i]; i++)
+		if (moat_detectors[i]->second && is_active(detect, i))
+			moat_detectors[i]->second(detect->states[i], &detect->config,
+						  detect->now_ns, suspect_behaviour, detect);
+}
+
 /* ---- a host's window --------------------------------------------------------------------------- */
 
 static void suspect(void *engine, const struct moat_suspicion *suspicion)
@@ -209,7 +253,7 @@ static void judge_window(struct moat_detect *detect, struct moat_track *track,
 			view.baseline = &score;
 	}
 	for (size_t i = 0; moat_detectors[i]; i++)
-		if (moat_detectors[i]->modes & detect->config.mode)
+		if (moat_detectors[i]->window && is_active(detect, i))
 			moat_detectors[i]->window(detect->states[i], &detect->config, &view,
 						  suspect, detect);
 }
@@ -298,6 +342,7 @@ void moat_detect_tick(struct moat_detect *detect, const struct moat_cell_source 
 		detect->alarm_ns = detect->now_ns;
 		moat_arbiter_decide(detect);
 	}
+	close_second(detect);
 	moat_findings_tick(detect);
 	fit_baseline(detect);
 }

@@ -38,8 +38,10 @@ struct moat_detect;
 
 struct moat_detect_counters {
 	struct moat_hosts_counters hosts;
-	uint64_t windows; /* short windows closed */
-	uint64_t samples; /* taken */
+	uint64_t windows;  /* short windows closed */
+	uint64_t samples;  /* taken */
+	uint64_t flows;    /* records of them, taken */
+	uint64_t contents; /* taken */
 	uint64_t findings_opened;
 	uint64_t findings_open;
 	uint64_t findings_refused; /* beyond MOAT_FINDINGS_OPEN_MAX */
@@ -61,6 +63,11 @@ void moat_detect_free(struct moat_detect *detect);
 
 /* A sampled packet, at any time between ticks. Copied. */
 void moat_detect_sample(struct moat_detect *detect, const struct moat_sample *sample);
+
+/* A record of a flow or the beginning of a payload, at any time between ticks, in the order of their
+ * times. What they lead to is given to `emit` at the next tick. */
+void moat_detect_flow(struct moat_detect *detect, const struct moat_flow_record *record);
+void moat_detect_content(struct moat_detect *detect, const struct moat_content *content);
 
 /* Closes the short window [start, start + length): reads the cells, runs the detectors, opens, updates
  * and closes findings. `window` is the judge's number of the window that just ended. Findings are given

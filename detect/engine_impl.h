@@ -15,6 +15,7 @@
 /* Suspicions of one window at most; beyond it more hosts are under attack than findings can be open. */
 #define MOAT_SUSPICIONS_MAX 1024
 #define MOAT_HOSTS_DEFAULT 131072
+#define MOAT_DETECTORS_MAX 32
 
 /* A suspicion and whose it is. */
 struct moat_accusation {
@@ -31,6 +32,9 @@ struct moat_accusation {
 struct moat_open_finding {
 	struct moat_finding finding;
 	bool is_open;
+	bool is_new;                 /* a behaviour that nobody was told of yet */
+	uint64_t hold_ns;            /* quiet time that closes it */
+	double told_score, told_pps; /* of the last state given out */
 	uint32_t host;
 	double share, usual_pps; /* of the last suspicion */
 	uint64_t emitted_ns;
@@ -40,7 +44,7 @@ struct moat_open_finding {
 
 struct moat_detect {
 	struct moat_detect_config config;
-	void *states[8]; /* of moat_detectors[] */
+	void *states[MOAT_DETECTORS_MAX]; /* of moat_detectors[] */
 	moat_finding_fn emit;
 	void *userdata;
 
@@ -53,6 +57,8 @@ struct moat_detect {
 	uint32_t tick;
 	uint64_t begin_ns, now_ns, fit_ns;
 	uint64_t window_start_ns;
+	uint64_t event_ns;  /* of the record or content at hand */
+	uint64_t second_ns; /* when the detectors last closed a second */
 	bool learning;
 	double busy_pps;           /* below this rate no flood detector can have a suspicion */
 	uint64_t conversations[2]; /* seconds of them while learning: without answers, with */
@@ -70,6 +76,9 @@ struct moat_detect {
 
 /* arbiter.c: dismisses suspicions that another one of the same window explains. */
 void moat_arbiter_decide(struct moat_detect *detect);
+
+/* findings.c: a behaviour goes straight into its finding. */
+void moat_findings_behaviour(struct moat_detect *detect, const struct moat_suspicion *suspicion);
 
 /* findings.c: opens or updates what the accusations left ask for, then refreshes proposals, tells of
  * changes and closes what has been quiet. */

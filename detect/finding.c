@@ -14,6 +14,18 @@ static const struct {
 	[MOAT_FINDING_AMPLIFICATION] = { "amplification", "Amplification flood", "T1498.002" },
 	[MOAT_FINDING_SCAN] = { "scan", "Scan", "T1046" },
 	[MOAT_FINDING_ANOMALY] = { "anomaly", "Anomaly", "T1498" },
+	[MOAT_FINDING_ACK_FLOOD] = { "ack_flood", "ACK flood", "T1499.001" },
+	[MOAT_FINDING_CARPET] = { "carpet_bombing", "Carpet bombing", "T1498.001" },
+	[MOAT_FINDING_DHCP_FLOOD] = { "dhcp_flood", "DHCP flood", "T1499.002" },
+	[MOAT_FINDING_SLOW_HTTP] = { "slow_http", "Slow HTTP", "T1499.002" },
+	[MOAT_FINDING_OUTBOUND] = { "outbound_flood", "Outbound flood", "T1498.001" },
+	[MOAT_FINDING_BRUTE_FORCE] = { "brute_force", "Brute force", "T1110" },
+	[MOAT_FINDING_BEACON] = { "beacon", "Beacon", "T1071" },
+	[MOAT_FINDING_MINER] = { "miner", "Miner", "T1496" },
+	[MOAT_FINDING_DNS_TUNNEL] = { "dns_tunnel", "DNS tunnel", "T1071.004" },
+	[MOAT_FINDING_DGA] = { "dga", "Generated names", "T1568.002" },
+	[MOAT_FINDING_EXFILTRATION] = { "exfiltration", "Exfiltration", "T1048" },
+	[MOAT_FINDING_LATERAL] = { "lateral", "Lateral movement", "T1021" },
 };
 
 static const char *const states[] = {
@@ -21,6 +33,12 @@ static const char *const states[] = {
 	[MOAT_FINDING_UPDATE] = "update",
 	[MOAT_FINDING_CLOSED] = "closed",
 };
+
+bool moat_finding_is_flood(enum moat_finding_kind kind)
+{
+	return kind <= MOAT_FINDING_AMPLIFICATION || kind == MOAT_FINDING_ACK_FLOOD ||
+	       kind == MOAT_FINDING_CARPET;
+}
 
 const char *moat_finding_kind_name(enum moat_finding_kind kind)
 {

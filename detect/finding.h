@@ -16,8 +16,21 @@ enum moat_finding_kind {
 	MOAT_FINDING_UDP_FLOOD,
 	MOAT_FINDING_ICMP_FLOOD,
 	MOAT_FINDING_AMPLIFICATION,
-	MOAT_FINDING_SCAN,    /* one source, many destinations or ports */
-	MOAT_FINDING_ANOMALY, /* far outside the baseline, and nothing more specific */
+	MOAT_FINDING_SCAN,         /* one source, many destinations or ports */
+	MOAT_FINDING_ANOMALY,      /* far outside the baseline, and nothing more specific */
+	MOAT_FINDING_ACK_FLOOD,    /* TCP segments that no conversation explains */
+	MOAT_FINDING_OUTBOUND,     /* a flood from one of our hosts */
+	MOAT_FINDING_WINDOW_KINDS, /* up to here: from the windows of one host */
+	MOAT_FINDING_CARPET = MOAT_FINDING_WINDOW_KINDS, /* a flood spread thinly over a prefix; its subject is the first address */
+	MOAT_FINDING_DHCP_FLOOD,  /* address requests in great number (starvation) */
+	MOAT_FINDING_SLOW_HTTP,   /* many connections that are kept open and hardly say anything */
+	MOAT_FINDING_BRUTE_FORCE, /* one source, many failing logins */
+	MOAT_FINDING_BEACON,      /* one host reports to another in regular intervals */
+	MOAT_FINDING_MINER,
+	MOAT_FINDING_DNS_TUNNEL,
+	MOAT_FINDING_DGA,          /* one host looks for many names that don't exist */
+	MOAT_FINDING_EXFILTRATION, /* data leaves on a way that isn't usual */
+	MOAT_FINDING_LATERAL, /* remote execution or new administrative edges between our hosts */
 	MOAT_FINDING_KINDS,
 };
 
@@ -26,6 +39,9 @@ enum moat_finding_state {
 	MOAT_FINDING_UPDATE = 1, /* still going on; fields refreshed */
 	MOAT_FINDING_CLOSED = 2, /* quiet for as long as the detector asks for */
 };
+
+/* While a finding is open it is given out at least so often. */
+#define MOAT_FINDING_REPEAT_NS 30000000000ULL
 
 #define MOAT_DRIVERS_MAX 6
 #define MOAT_PROPOSALS_MAX 4
@@ -56,13 +72,17 @@ struct moat_finding {
 	enum moat_finding_state state;
 	bool subject_is_source;   /* a scan is about its source, a flood about its destination */
 	struct moat_addr subject; /* the victim of a flood, the source of a scan */
-	struct moat_addr peer;    /* scan of one host: that host; else all zero */
-	uint64_t first_ns;        /* begin of the first abnormal window (engine's clock) */
-	uint64_t detected_ns;     /* when it opened */
-	uint64_t last_ns;         /* end of the last abnormal window */
-	double score;             /* >= 1: how many times beyond the threshold */
-	double pps;               /* of the abnormal traffic, last window */
-	double mbps;              /* Mbit/s of IP datagrams */
+	struct moat_addr peer; /* the other side where there is one (scan of one host), else all zero */
+	uint16_t port;         /* of the service, 0: none */
+	uint8_t proto;         /* of port */
+	bool is_behaviour;     /* from flows and contents, not from a host's windows */
+	uint8_t prefix_len;   /* carpet: of the subject, in bits of its family */
+	uint64_t first_ns;    /* begin of the first abnormal window (engine's clock) */
+	uint64_t detected_ns; /* when it opened */
+	uint64_t last_ns;     /* end of the last abnormal window */
+	double score;         /* >= 1: how many times beyond the threshold */
+	double pps;           /* of the abnormal traffic, last window */
+	double mbps;          /* Mbit/s of IP datagrams */
 	double peak_pps;
 	bool by_guard; /* found by the absolute-rate guard alone, e.g. while still learning */
 	uint32_t driver_count;
@@ -73,6 +93,9 @@ struct moat_finding {
 	struct moat_sample evidence[MOAT_EVIDENCE_MAX];
 	char sentence[MOAT_SENTENCE_LEN];
 };
+
+/* A flood against a host or prefix that packets are dropped for. */
+bool moat_finding_is_flood(enum moat_finding_kind kind);
 
 const char *moat_finding_kind_name(enum moat_finding_kind kind);  /* "syn_flood" */
 const char *moat_finding_kind_title(enum moat_finding_kind kind); /* "SYN flood" */

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "dataplane/base/addr.h"
 #include "dataplane/base/clock.h"
 #include "detect/describe.h"
 #include "detect/engine_impl.h"
@@ -16,7 +17,10 @@
 #define EXTREME_SYN_GUARDS 5.0
 /* An anomaly has no shape to go by: it has to last. */
 #define ANOMALY_RUN 16
-#define EMIT_NS MOAT_NS_PER_S
+/* What goes on unchanged is told of again so often; a change by this factor after a second. */
+#define REPEAT_NS MOAT_FINDING_REPEAT_NS
+#define CHANGE_NS MOAT_NS_PER_S
+#define CHANGE_FACTOR 1.5
 /* Proposals look at the headers of so long, and are kept while they cover enough of them. */
 #define PROPOSE_NS (2 * MOAT_NS_PER_S)
 #define COVERAGE_KEEP 0.98
@@ -25,17 +29,20 @@
 /* The flood's first packets came up to a window before the first abnormal one. */
 #define LEGIT_SHARE_MAX 0.5
 
-static const enum moat_usual_rate usual_of[MOAT_FINDING_SCAN] = {
+/* By kind; there are proposals from headers for these and for scans alone. */
+static const enum moat_usual_rate usual_of[MOAT_FINDING_WINDOW_KINDS] = {
 	[MOAT_FINDING_SYN_FLOOD] = MOAT_USUAL_SYN,
 	[MOAT_FINDING_UDP_FLOOD] = MOAT_USUAL_UDP,
 	[MOAT_FINDING_ICMP_FLOOD] = MOAT_USUAL_ICMP,
 	[MOAT_FINDING_AMPLIFICATION] = MOAT_USUAL_REFLECT,
+	[MOAT_FINDING_ACK_FLOOD] = MOAT_USUAL_ACK,
 };
 
-static const enum moat_evidence_class class_of[MOAT_FINDING_KINDS] = {
+static const enum moat_evidence_class class_of[MOAT_FINDING_WINDOW_KINDS] = {
 	[MOAT_FINDING_SYN_FLOOD] = MOAT_CLASS_SYN,   [MOAT_FINDING_UDP_FLOOD] = MOAT_CLASS_UDP,
 	[MOAT_FINDING_ICMP_FLOOD] = MOAT_CLASS_ICMP, [MOAT_FINDING_AMPLIFICATION] = MOAT_CLASS_UDP,
 	[MOAT_FINDING_SCAN] = MOAT_CLASSES,          [MOAT_FINDING_ANOMALY] = MOAT_CLASSES,
+	[MOAT_FINDING_ACK_FLOOD] = MOAT_CLASS_REST,  [MOAT_FINDING_OUTBOUND] = MOAT_CLASSES,
 };
 
 static bool addr_is_set(const struct moat_addr *addr)
@@ -48,7 +55,10 @@ static void emit(struct moat_detect *detect, struct moat_open_finding *open,
 {
 	open->finding.state = state;
 	open->emitted_ns = detect->now_ns;
-	moat_finding_describe(&open->finding, open->share, open->usual_pps);
+	open->told_score = open->finding.score;
+	open->told_pps = open->finding.pps;
+	if (!open->finding.is_behaviour)
+		moat_finding_describe(&open->finding, open->share, open->usual_pps);
 	detect->emit(detect->userdata, &open->finding);
 }
 
@@ -57,7 +67,7 @@ static void emit(struct moat_detect *detect, struct moat_open_finding *open,
 /* What costs an attacker one forged source leaves a quarter of the places to floods. */
 static struct moat_open_finding *free_place(struct moat_detect *detect, enum moat_finding_kind kind)
 {
-	if (kind >= MOAT_FINDING_SCAN &&
+	if (!moat_finding_is_flood(kind) &&
 	    detect->counters.findings_open >= MOAT_FINDINGS_OPEN_MAX / 4 * 3)
 		return NULL;
 	for (int i = 0; i < MOAT_FINDINGS_OPEN_MAX; i++)
@@ -123,6 +133,20 @@ static bool is_extreme(const struct moat_detect *detect, const struct moat_suspi
 		       EXTREME_SYN_GUARDS * detect->config.guard_pps[MOAT_FINDING_SYN_FLOOD];
 }
 
+/* The open finding of a kind and subject, whichever way it was found. */
+static struct moat_open_finding *finding_of(struct moat_detect *detect, enum moat_finding_kind kind,
+					    const struct moat_addr *subject)
+{
+	for (int i = 0; i < MOAT_FINDINGS_OPEN_MAX && detect->counters.findings_open > 0; i++) {
+		struct moat_open_finding *open = &detect->findings[i];
+
+		if (open->is_open && open->finding.kind == kind &&
+		    moat_addr_equal(&open->finding.subject, subject))
+			return open;
+	}
+	return NULL;
+}
+
 static void take(struct moat_detect *detect, const struct moat_accusation *accusation)
 {
 	const struct moat_suspicion *suspicion = &accusation->suspicion;
@@ -130,7 +154,7 @@ static void take(struct moat_detect *detect, const struct moat_accusation *accus
 	uint32_t wanted = suspicion->kind == MOAT_FINDING_ANOMALY ? ANOMALY_RUN
 								  : detect->config.open_windows;
 	uint32_t run = moat_track_run(track, suspicion->kind, detect->tick, detect->window_start_ns);
-	struct moat_open_finding *open = NULL;
+	struct moat_open_finding *open = NULL, *other;
 
 	/* what comes now may be an attack: it must not settle among the normal headers */
 	if (!suspicion->subject_is_source)
@@ -139,10 +163,92 @@ static void take(struct moat_detect *detect, const struct moat_accusation *accus
 				      detect->now_ns + SUSPECT_AFTER_NS);
 	if (track->finding[suspicion->kind])
 		open = &detect->findings[track->finding[suspicion->kind] - 1];
+	else if ((other = finding_of(detect, suspicion->kind, &suspicion->subject)))
+		other->finding.last_ns = detect->now_ns; /* known by its flows */
 	else if (run >= wanted || is_extreme(detect, suspicion))
 		open = finding_open(detect, accusation);
 	if (open)
 		finding_update(detect, open, accusation);
+}
+
+/* ---- behaviours -------------------------------------------------------------------------------- */
+
+/* What stops it without touching anybody else; only where the traffic speaks for itself. */
+static void propose_behaviour(struct moat_finding *finding)
+{
+	struct moat_proposal *proposal = &finding->proposals[0];
+
+	if (finding->kind != MOAT_FINDING_BRUTE_FORCE && finding->kind != MOAT_FINDING_SCAN)
+		return;
+	*proposal = (struct moat_proposal){
+		.match = { .src = moat_prefix_host(&finding->subject) },
+		.action = MOAT_ACTION_DROP,
+		.coverage = 1,
+		.collateral = -1,
+	};
+	if (addr_is_set(&finding->peer))
+		proposal->match.dst = moat_prefix_host(&finding->peer);
+	finding->proposal_count = 1;
+}
+
+static struct moat_open_finding *behaviour_open(struct moat_detect *detect,
+						const struct moat_suspicion *suspicion)
+{
+	struct moat_open_finding *open = free_place(detect, suspicion->kind);
+
+	if (!open) {
+		detect->counters.findings_refused++;
+		return NULL;
+	}
+	memset(open, 0, sizeof(*open));
+	open->is_open = true;
+	open->is_new = true;
+	open->finding.id = ++detect->next_id;
+	open->finding.kind = suspicion->kind;
+	open->finding.is_behaviour = true;
+	open->finding.subject = suspicion->subject;
+	open->finding.subject_is_source = suspicion->subject_is_source;
+	open->finding.first_ns = suspicion->first_ns ? suspicion->first_ns : detect->event_ns;
+	detect->counters.findings_opened++;
+	detect->counters.findings_open++;
+	return open;
+}
+
+void moat_findings_behaviour(struct moat_detect *detect, const struct moat_suspicion *suspicion)
+{
+	struct moat_open_finding *open = finding_of(detect, suspicion->kind, &suspicion->subject);
+	struct moat_finding *finding;
+
+	if (!open)
+		open = behaviour_open(detect, suspicion);
+	if (!open)
+		return;
+	finding = &open->finding;
+	finding->last_ns = detect->event_ns;
+	if (!finding->is_behaviour)
+		return; /* the windows know more of it */
+	open->hold_ns = suspicion->hold_ns ? suspicion->hold_ns : detect->config.close_ns;
+	finding->score = fmax(suspicion->score, 1);
+	finding->pps = suspicion->pps;
+	finding->mbps = suspicion->mbps;
+	finding->peak_pps = fmax(finding->peak_pps, suspicion->pps);
+	/* several peers are none in particular */
+	if (open->is_new || moat_addr_equal(&finding->peer, &suspicion->peer))
+		finding->peer = suspicion->peer;
+	else
+		memset(&finding->peer, 0, sizeof(finding->peer));
+	finding->port = suspicion->port;
+	finding->proto = suspicion->proto;
+	finding->prefix_len = suspicion->prefix_len;
+	finding->driver_count = suspicion->driver_count;
+	memcpy(finding->drivers, suspicion->drivers, sizeof(finding->drivers));
+	memcpy(finding->sentence, suspicion->sentence, sizeof(finding->sentence));
+	propose_behaviour(finding);
+	if (finding->evidence_count < MOAT_EVIDENCE_MAX)
+		finding->evidence_count = moat_evidence_pick(detect->evidence, &finding->subject,
+							     finding->subject_is_source,
+							     MOAT_CLASSES, finding->first_ns,
+							     finding->evidence, MOAT_EVIDENCE_MAX);
 }
 
 /* ---- proposals --------------------------------------------------------------------------------- */
@@ -250,7 +356,7 @@ static bool refresh(struct moat_detect *detect, struct moat_open_finding *open)
 							     class_of[finding->kind],
 							     finding->first_ns, finding->evidence,
 							     MOAT_EVIDENCE_MAX);
-	if (finding->kind == MOAT_FINDING_ANOMALY)
+	if (finding->kind == MOAT_FINDING_ANOMALY || finding->kind == MOAT_FINDING_OUTBOUND)
 		return false;
 	return finding->kind == MOAT_FINDING_SCAN ? refresh_scan(detect, open)
 						  : refresh_flood(detect, open);
@@ -260,32 +366,55 @@ static bool refresh(struct moat_detect *detect, struct moat_open_finding *open)
 
 static void finding_close(struct moat_detect *detect, struct moat_open_finding *open)
 {
-	struct moat_track *track = &detect->tracks[open->host];
+	if (!open->finding.is_behaviour) {
+		struct moat_track *track = &detect->tracks[open->host];
 
-	track->finding[open->finding.kind] = 0;
-	track->open &= ~(1u << open->finding.kind);
-	track->suspect_ns = detect->now_ns;
-	if (!track->open)
-		moat_hosts_pin(detect->hosts, open->host, false);
+		track->finding[open->finding.kind] = 0;
+		track->open &= ~(1u << open->finding.kind);
+		track->suspect_ns = detect->now_ns;
+		if (!track->open)
+			moat_hosts_pin(detect->hosts, open->host, false);
+	}
 	detect->counters.findings_open--;
 	emit(detect, open, MOAT_FINDING_CLOSED);
 	open->is_open = false;
 }
 
+static bool is_other(double before, double now)
+{
+	return now > before * CHANGE_FACTOR || before > now * CHANGE_FACTOR;
+}
+
+/* Whether a reader would want to know: the same thing every second hides what is new. */
+static bool is_worth_telling(const struct moat_detect *detect, const struct moat_open_finding *open)
+{
+	uint64_t since_ns = detect->now_ns - open->emitted_ns;
+
+	if (since_ns >= REPEAT_NS)
+		return true;
+	return since_ns >= CHANGE_NS && (is_other(open->told_score, open->finding.score) ||
+					 is_other(open->told_pps, open->finding.pps));
+}
+
 static void finding_tick(struct moat_detect *detect, struct moat_open_finding *open)
 {
 	struct moat_finding *finding = &open->finding;
+	uint64_t hold_ns = finding->is_behaviour ? open->hold_ns : detect->config.close_ns;
 	bool changed;
 
-	if (!finding->subject_is_source)
+	if (!finding->subject_is_source && !finding->is_behaviour)
 		moat_evidence_suspect(detect->evidence, &finding->subject, finding->first_ns,
 				      detect->now_ns + SUSPECT_AFTER_NS);
-	changed = refresh(detect, open);
+	changed = !finding->is_behaviour && refresh(detect, open);
+	if (open->is_new) {
+		open->is_new = false;
+		finding->detected_ns = detect->now_ns;
+	}
 	if (finding->detected_ns == detect->now_ns)
 		emit(detect, open, MOAT_FINDING_OPEN);
-	else if (detect->now_ns - finding->last_ns > detect->config.close_ns)
+	else if (detect->now_ns > finding->last_ns && detect->now_ns - finding->last_ns > hold_ns)
 		finding_close(detect, open);
-	else if (changed || detect->now_ns - open->emitted_ns >= EMIT_NS)
+	else if (changed || is_worth_telling(detect, open))
 		emit(detect, open, MOAT_FINDING_UPDATE);
 }
 

@@ -10,13 +10,13 @@
 
 struct moat_track {
 	struct moat_usual usual;
-	uint64_t suspect_ns;                       /* end of the last suspicious window, 0: never */
-	uint64_t run_first_ns[MOAT_FINDING_KINDS]; /* begin of the current run of abnormal windows */
-	uint32_t run_tick[MOAT_FINDING_KINDS];     /* tick of its last window */
-	uint8_t run[MOAT_FINDING_KINDS];           /* its length, saturating */
-	uint16_t finding[MOAT_FINDING_KINDS];      /* place of the open finding + 1, 0: none */
-	uint32_t open;                             /* bits of enum moat_finding_kind */
-	uint8_t conversed;                         /* seconds with a conversation, saturating */
+	uint64_t suspect_ns; /* end of the last suspicious window, 0: never */
+	uint64_t run_first_ns[MOAT_FINDING_WINDOW_KINDS]; /* begin of the current run of abnormal windows */
+	uint32_t run_tick[MOAT_FINDING_WINDOW_KINDS]; /* tick of its last window */
+	uint8_t run[MOAT_FINDING_WINDOW_KINDS];       /* its length, saturating */
+	uint16_t finding[MOAT_FINDING_WINDOW_KINDS];  /* place of the open finding + 1, 0: none */
+	uint32_t open;                                /* bits of enum moat_finding_kind */
+	uint8_t conversed;                            /* seconds with a conversation, saturating */
 };
 
 /* Takes a normal second into the usual rates. Free growth of peaks in the first minute, then bounded. */

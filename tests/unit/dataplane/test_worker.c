@@ -89,7 +89,7 @@ static void test_mirror(void)
 	struct moat_worker *worker = worker_new(&options);
 	struct moat_worker_counters c;
 	struct moat_sample sample;
-	struct moat_flow flow;
+	struct moat_flow_record flow;
 	unsigned int samples = 0, flows = 0;
 
 	for (int i = 0; i < 10; i++)
