@@ -127,12 +127,36 @@ static void print_look(const json_t *look, const json_t *before, bool clear)
 	fflush(stdout);
 }
 
+/* A cell's gains can be told for MOAT_CELL_SPAN_NS. */
+#define LOOK_APART_S 4
+
 static void wait_for(double seconds)
 {
 	struct timespec pause = { .tv_sec = (time_t)seconds };
 
 	pause.tv_nsec = (long)((seconds - (double)pause.tv_sec) * 1e9);
 	nanosleep(&pause, NULL);
+}
+
+/* Waits for the next look. One that comes late shows what the last second brought. */
+static int wait_for_look(const struct moat_cmd *cmd, struct moat_client *client,
+			 struct moat_error *error)
+{
+	json_t *ignored = NULL;
+	int r;
+
+	if (cmd->interval <= LOOK_APART_S) {
+		wait_for(cmd->interval);
+		return 0;
+	}
+	wait_for(cmd->interval - 1);
+	if (stopped)
+		return 0;
+	r = moat_client_call(client, "top", json_pack("{s:i}", "hosts", HOSTS), -1, &ignored, error);
+	json_decref(ignored);
+	if (r == 0)
+		wait_for(1);
+	return r;
 }
 
 int moat_cmd_top(const struct moat_cmd *cmd, struct moat_error *error)
@@ -150,8 +174,8 @@ int moat_cmd_top(const struct moat_cmd *cmd, struct moat_error *error)
 		json_t *now = NULL;
 
 		if (look > 0)
-			wait_for(cmd->interval);
-		if (stopped)
+			r = wait_for_look(cmd, client, error);
+		if (r < 0 || stopped)
 			break;
 		r = moat_client_call(client, "top", json_pack("{s:i}", "hosts", HOSTS), -1, &now,
 				     error);

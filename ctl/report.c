@@ -75,8 +75,6 @@ static const char *role_name(enum moat_port_role role)
 		return "wire";
 	case MOAT_ROLE_MIRROR:
 		return "mirror";
-	case MOAT_ROLE_CONTAINER:
-		return "container";
 	default:
 		return "gateway";
 	}
@@ -89,8 +87,8 @@ static json_t *port_of(const struct moat_appliance *appliance,
 	json_t *port = json_pack("{s:s,s:s,s:i,s:i,s:s,s:s,s:b,s:s}", "name", info->name, "role",
 				 role_name(info->role), "index", (int)info->index, "ifindex",
 				 info->ifindex, "xdp", info->native ? "native" : "generic",
-				 "fallback", info->fallback, "adopted", info->adopted,
-				 "replaced", info->replaced);
+				 "fallback", info->fallback, "adopted", info->adopted, "replaced",
+				 info->replaced);
 
 	if (!port || read_port(appliance, info->index, &counters) < 0)
 		return port;
@@ -150,34 +148,38 @@ static json_t *workers_of(const struct moat_appliance *appliance)
 	return workers;
 }
 
+static void add_misses(struct moat_cell_misses *sum, const struct moat_cell_misses *misses)
+{
+	sum->unaccounted += misses->unaccounted;
+	sum->takeovers += misses->takeovers;
+}
+
 static void add_head(struct moat_cell_head *sum, const struct moat_cell_head *head)
 {
-	sum->accounted += head->accounted;
-	sum->unaccounted += head->unaccounted;
-	sum->takeovers += head->takeovers;
+	sum->packets += head->packets;
+	add_misses(&sum->to, &head->to);
+	add_misses(&sum->from, &head->from);
 }
 
 static json_t *cells_of(const struct moat_appliance *appliance)
 {
-	struct moat_cell_head to = { 0 }, from = { 0 };
+	struct moat_cell_head sum = { 0 };
+	uint64_t unaccounted;
 
 	for (uint32_t cpu = 0; cpu < moat_gate_cpus(appliance->gate); cpu++) {
 		struct moat_gate_cells cells;
 
 		moat_gate_cells(appliance->gate, cpu, &cells);
-		add_head(&to, cells.to_head);
-		add_head(&from, cells.from_head);
+		add_head(&sum, cells.head);
 	}
-	for (size_t i = 0; i < appliance->wire.worker_count; i++) {
-		add_head(&to, moat_worker_cells(appliance->wire.workers[i])->to_head);
-		add_head(&from, moat_worker_cells(appliance->wire.workers[i])->from_head);
-	}
+	for (size_t i = 0; i < appliance->wire.worker_count; i++)
+		add_head(&sum, moat_worker_cells(appliance->wire.workers[i])->head);
+	unaccounted = sum.to.unaccounted + sum.from.unaccounted;
 	return json_pack("{s:I,s:I,s:I,s:I,s:I}", "accounted",
-			 (json_int_t)(to.accounted + from.accounted), "unaccounted",
-			 (json_int_t)(to.unaccounted + from.unaccounted), "unaccounted_to",
-			 (json_int_t)to.unaccounted, "unaccounted_from",
-			 (json_int_t)from.unaccounted, "takeovers",
-			 (json_int_t)(to.takeovers + from.takeovers));
+			 (json_int_t)(2 * sum.packets - unaccounted), "unaccounted",
+			 (json_int_t)unaccounted, "unaccounted_to", (json_int_t)sum.to.unaccounted,
+			 "unaccounted_from", (json_int_t)sum.from.unaccounted, "takeovers",
+			 (json_int_t)(sum.to.takeovers + sum.from.takeovers));
 }
 
 static json_t *mode_names(uint32_t modes)
@@ -223,6 +225,7 @@ static json_t *detect_of(const struct moat_appliance *appliance)
 	json_object_set_new(detect, "hosts", number(counters.engine.hosts.hosts));
 	json_object_set_new(detect, "hosts_refused", number(counters.engine.hosts.refused));
 	json_object_set_new(detect, "cells_torn", number(counters.engine.hosts.torn));
+	json_object_set_new(detect, "readings_late", number(counters.engine.hosts.late));
 	json_object_set_new(detect, "clusters", number(counters.engine.baseline_clusters));
 	json_object_set_new(detect, "rows", number(counters.engine.baseline_rows));
 	json_object_set_new(detect, "windows", number(counters.engine.windows));
@@ -329,8 +332,6 @@ json_t *moat_appliance_status(struct moat_appliance *appliance)
 		return NULL;
 	json_object_set_new(status, "ports", ports_of(appliance));
 	json_object_set_new(status, "interfaces", moat_ports_status(appliance));
-	if (appliance->egress)
-		json_object_set_new(status, "egress", moat_appliance_egress_status(appliance));
 	json_object_set_new(status, "workers", workers_of(appliance));
 	json_object_set_new(status, "cells", cells_of(appliance));
 	json_object_set_new(status, "detect", detect_of(appliance));

@@ -12,8 +12,8 @@
 
 struct look {
 	uint32_t epoch;
-	uint32_t dropped, syn, udp, icmp;
-	uint64_t packets, bytes;
+	uint64_t marks;
+	uint64_t kinds[MOAT_CELL_KINDS];
 };
 
 struct table {
@@ -110,8 +110,8 @@ static void gain_of(struct side *side, const struct moat_cell *cell, struct look
 		    double seconds)
 {
 	uint32_t epoch = __atomic_load_n(&cell->epoch, __ATOMIC_ACQUIRE);
+	uint64_t packets[MOAT_CELL_KINDS], all = 0, bytes = 0;
 	struct moat_cell now;
-	struct look after;
 
 	if (epoch & 1)
 		return;
@@ -119,26 +119,28 @@ static void gain_of(struct side *side, const struct moat_cell *cell, struct look
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	if (__atomic_load_n(&cell->epoch, __ATOMIC_RELAXED) != epoch)
 		return;
-	after = (struct look){ .epoch = epoch,
-			       .dropped = now.dropped,
-			       .syn = now.tcp_syn,
-			       .udp = now.udp,
-			       .icmp = now.icmp,
-			       .packets = now.packets,
-			       .bytes = now.bytes };
-	if (before->epoch != after.epoch)
-		*before = (struct look){ .epoch = after.epoch };
-	if (after.packets > before->packets && seconds > 0)
+	if (before->epoch != epoch)
+		*before = (struct look){ .epoch = epoch };
+	for (int kind = 0; kind < MOAT_CELL_KINDS; kind++) {
+		uint64_t difference = now.kinds[kind] - before->kinds[kind];
+
+		packets[kind] = moat_cell_packets(difference);
+		all += packets[kind];
+		bytes += moat_cell_bytes(difference);
+	}
+	if (all > 0 && seconds > 0)
 		side->gains[side->gain_count++] = (struct moat_top_host){
 			.addr = now.addr,
-			.pps = (double)(after.packets - before->packets) / seconds,
-			.mbps = (double)(after.bytes - before->bytes) * 8e-6 / seconds,
-			.dropped = (double)(uint32_t)(after.dropped - before->dropped) / seconds,
-			.syn = (double)(uint32_t)(after.syn - before->syn) / seconds,
-			.udp = (double)(uint32_t)(after.udp - before->udp) / seconds,
-			.icmp = (double)(uint32_t)(after.icmp - before->icmp) / seconds,
+			.pps = (double)all / seconds,
+			.mbps = (double)bytes * 8e-6 / seconds,
+			.dropped = (double)(uint32_t)(now.marks - before->marks) / seconds,
+			.syn = (double)packets[MOAT_CELL_TCP_SYN] / seconds,
+			.udp = (double)(packets[MOAT_CELL_UDP] + packets[MOAT_CELL_UDP_REFLECT]) /
+			       seconds,
+			.icmp = (double)packets[MOAT_CELL_ICMP] / seconds,
 		};
-	*before = after;
+	before->marks = now.marks;
+	memcpy(before->kinds, now.kinds, sizeof(before->kinds));
 }
 
 static int by_addr(const void *left, const void *right)
@@ -186,6 +188,8 @@ void moat_top_update(struct moat_top *top, uint64_t now_ns)
 
 	if (top->look_ns && elapsed_ns < LOOK_NS)
 		return;
+	if (elapsed_ns > MOAT_CELL_SPAN_NS)
+		seconds = 0; /* nobody can tell any more what was gained: as if it were the first */
 	for (int s = 0; s < 2; s++) {
 		struct side *side = &top->sides[s];
 
@@ -198,7 +202,7 @@ void moat_top_update(struct moat_top *top, uint64_t now_ns)
 		}
 		merge(side);
 	}
-	top->interval_ns = top->look_ns ? elapsed_ns : 0;
+	top->interval_ns = seconds > 0 ? elapsed_ns : 0;
 	top->look_ns = now_ns;
 }
 

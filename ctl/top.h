@@ -31,7 +31,7 @@ void moat_top_update(struct moat_top *top, uint64_t now_ns);
 /* The hosts of the last two looks, most packets first; `to`: as destinations. Valid until the next
  * update. */
 const struct moat_top_host *moat_top_hosts(const struct moat_top *top, bool to, size_t *ret_count);
-/* Time between the two looks; 0 before the second. */
+/* Time between the two looks; 0 before the second, and after a pause of more than MOAT_CELL_SPAN_NS. */
 uint64_t moat_top_interval_ns(const struct moat_top *top);
 
 #endif

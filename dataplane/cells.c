@@ -10,56 +10,41 @@
 #define CELLS_MIN 16u
 #define CELLS_MAX (1u << 22)
 
-static size_t table_size(uint32_t count)
+static size_t tables_size(uint32_t count)
 {
-	return sizeof(struct moat_cell_head) + (size_t)count * sizeof(struct moat_cell);
-}
-
-static struct moat_cell_head *table_map(uint32_t count)
-{
-	void *memory = mmap(NULL, table_size(count), PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (memory == MAP_FAILED)
-		return NULL;
-	/* cells are reached at random: a huge page saves a TLB miss each; refusal costs nothing */
-	madvise(memory, table_size(count), MADV_HUGEPAGE);
-	return memory;
+	return sizeof(struct moat_cell_head) + 2 * (size_t)count * sizeof(struct moat_cell);
 }
 
 int moat_cells_init(struct moat_cells *cells, uint32_t count, uint64_t hash_seed)
 {
 	uint32_t size = CELLS_MIN;
-	struct moat_cells made = { .hash_seed = hash_seed };
+	void *memory;
 
 	if (count > CELLS_MAX)
 		return -EINVAL;
 	while (size < count)
 		size <<= 1;
-	made.mask = size - 1;
-	made.to_head = table_map(size);
-	made.from_head = table_map(size);
-	if (!made.to_head || !made.from_head) {
-		moat_cells_deinit(&made);
+	memory = mmap(NULL, tables_size(size), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		      -1, 0);
+	if (memory == MAP_FAILED)
 		return -ENOMEM;
-	}
-	made.to = (struct moat_cell *)(made.to_head + 1);
-	made.from = (struct moat_cell *)(made.from_head + 1);
-	*cells = made;
+	/* cells are reached at random: a huge page saves a TLB miss each; refusal costs nothing */
+	madvise(memory, tables_size(size), MADV_HUGEPAGE);
+	*cells = (struct moat_cells){ .head = memory, .mask = size - 1, .hash_seed = hash_seed };
+	cells->to = (struct moat_cell *)(cells->head + 1);
+	cells->from = cells->to + size;
 	return 0;
 }
 
 void moat_cells_deinit(struct moat_cells *cells)
 {
-	if (cells->to_head)
-		munmap(cells->to_head, table_size(cells->mask + 1));
-	if (cells->from_head)
-		munmap(cells->from_head, table_size(cells->mask + 1));
+	if (cells->head)
+		munmap(cells->head, tables_size(cells->mask + 1));
 	memset(cells, 0, sizeof(*cells));
 }
 
 /* The cell of a host: its own, or an idle one taken over; NULL if both that it may have are in use. */
-static struct moat_cell *table_find(struct moat_cell_head *head, struct moat_cell *table,
+static struct moat_cell *table_find(struct moat_cell_misses *misses, struct moat_cell *table,
 				    uint32_t mask, const struct moat_addr *addr, uint64_t hash,
 				    uint32_t window)
 {
@@ -78,21 +63,18 @@ static struct moat_cell *table_find(struct moat_cell_head *head, struct moat_cel
 	else
 		return NULL;
 	if (idle->epoch)
-		head->takeovers++;
+		misses->takeovers++;
 	moat_cell_take(idle, addr);
 	return idle;
 }
 
-static void table_count(struct moat_cell_head *head, struct moat_cell *cell,
-			const struct moat_headers *headers, uint32_t window, bool dropped,
-			uint64_t distinct)
+static void table_count(struct moat_cell_misses *misses, struct moat_cell *cell,
+			const struct moat_cell_gain *gain, uint64_t distinct)
 {
-	if (!cell) {
-		head->unaccounted++;
-		return;
-	}
-	moat_cell_count(cell, headers, window, dropped, distinct);
-	head->accounted++;
+	if (cell)
+		moat_cell_count(cell, gain, distinct);
+	else
+		misses->unaccounted++;
 }
 
 /* Mixes a port into an address's hash, to count (destination, port) pairs as distinct. */
@@ -110,11 +92,10 @@ void moat_cells_hash(const struct moat_cells *cells, const struct moat_headers *
 	ret_hash->dst = moat_addr_hash(&headers->dst, cells->hash_seed);
 }
 
-/* A packet touches the first line and, by its protocol and the window's parity, one or both others. */
+/* A packet touches the first and the third line, of rarer kinds the second as well. */
 static inline void cell_prefetch(const struct moat_cell *cell)
 {
 	__builtin_prefetch(cell, 1);
-	__builtin_prefetch((const uint8_t *)cell + 64, 1);
 	__builtin_prefetch((const uint8_t *)cell + 128, 1);
 }
 
@@ -127,14 +108,16 @@ void moat_cells_prefetch(const struct moat_cells *cells, const struct moat_cells
 void moat_cells_count_hashed(struct moat_cells *cells, const struct moat_headers *headers,
 			     const struct moat_cells_hash *hash, uint32_t window, bool dropped)
 {
+	struct moat_cell_head *head = cells->head;
+	struct moat_cell_gain gain;
 	struct moat_cell *to, *from;
 
-	to = table_find(cells->to_head, cells->to, cells->mask, &headers->dst, hash->dst, window);
-	table_count(cells->to_head, to, headers, window, dropped, hash->src);
-	from = table_find(cells->from_head, cells->from, cells->mask, &headers->src, hash->src,
-			  window);
-	table_count(cells->from_head, from, headers, window, dropped,
-		    pair_hash(hash->dst, headers->dport));
+	head->packets++;
+	moat_cell_gain_of(&gain, headers, window, dropped);
+	to = table_find(&head->to, cells->to, cells->mask, &headers->dst, hash->dst, window);
+	table_count(&head->to, to, &gain, hash->src);
+	from = table_find(&head->from, cells->from, cells->mask, &headers->src, hash->src, window);
+	table_count(&head->from, from, &gain, pair_hash(hash->dst, headers->dport));
 }
 
 void moat_cells_count(struct moat_cells *cells, const struct moat_headers *headers, uint32_t window,

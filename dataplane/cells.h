@@ -10,8 +10,7 @@
 #include "moat/cell.h"
 
 struct moat_cells {
-	struct moat_cell_head *to_head;
-	struct moat_cell_head *from_head;
+	struct moat_cell_head *head;
 	struct moat_cell *to;   /* by destination address */
 	struct moat_cell *from; /* by source address */
 	uint32_t mask;          /* cells a table - 1 */

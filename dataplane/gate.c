@@ -19,7 +19,6 @@
 
 #include "dataplane/base/cleanup.h"
 #include "dataplane/base/clock.h"
-#include "dataplane/egress.h"
 #include "dataplane/gate_internal.h"
 
 #define CELLS_DEFAULT 16384
@@ -275,7 +274,6 @@ int moat_gate_detach(const char *pin_path, struct moat_error *error)
 	}
 	if (ports)
 		closedir(ports);
-	moat_egress_remove(pin_path);
 	if (moat_gate_path(port, "%s/maps", pin_path))
 		moat_gate_remove_dir(port);
 	remove_dirs(pin_path);
@@ -328,10 +326,9 @@ uint32_t moat_gate_cpus(const struct moat_gate *gate)
 
 void moat_gate_cells(const struct moat_gate *gate, uint32_t cpu, struct moat_gate_cells *ret_cells)
 {
-	ret_cells->to_head = moat_gate_maps_element(&gate->maps, GATE_MAP_CELLS_TO, cpu);
-	ret_cells->from_head = moat_gate_maps_element(&gate->maps, GATE_MAP_CELLS_FROM, cpu);
-	ret_cells->to = (const struct moat_cell *)(ret_cells->to_head + 1);
-	ret_cells->from = (const struct moat_cell *)(ret_cells->from_head + 1);
+	ret_cells->head = moat_gate_maps_element(&gate->maps, GATE_MAP_CELLS, cpu);
+	ret_cells->to = (const struct moat_cell *)(ret_cells->head + 1);
+	ret_cells->from = ret_cells->to + gate->maps.cells;
 	ret_cells->count = gate->maps.cells;
 }
 

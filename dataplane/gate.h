@@ -23,10 +23,9 @@
 #define MOAT_PORTS_MAX 64
 
 enum moat_port_role {
-	MOAT_ROLE_GATEWAY = 0,   /* the kernel forwards what passes */
-	MOAT_ROLE_WIRE = 1,      /* everything goes to an AF_XDP worker, which judges it */
-	MOAT_ROLE_MIRROR = 2,    /* likewise, and nothing is sent on */
-	MOAT_ROLE_CONTAINER = 3, /* the host's side of a container: no gate, see dataplane/egress.h */
+	MOAT_ROLE_GATEWAY = 0, /* the kernel forwards what passes */
+	MOAT_ROLE_WIRE = 1,    /* everything goes to an AF_XDP worker, which judges it */
+	MOAT_ROLE_MIRROR = 2,  /* likewise, and nothing is sent on */
 };
 
 struct moat_gate_options {
@@ -106,7 +105,7 @@ uint64_t moat_gate_hits(const struct moat_gate *gate, uint32_t slot);
 
 /* The cell tables of one CPU, mapped: read them with the epoch rule of moat/cell.h. */
 struct moat_gate_cells {
-	const struct moat_cell_head *to_head, *from_head;
+	const struct moat_cell_head *head;
 	const struct moat_cell *to, *from;
 	uint32_t count; /* a table */
 };

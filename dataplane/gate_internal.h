@@ -19,8 +19,7 @@ enum gate_map_id {
 	GATE_MAP_TRIE_NODES,
 	GATE_MAP_RULE_TABLES,
 	GATE_MAP_LIMITS,
-	GATE_MAP_CELLS_TO,
-	GATE_MAP_CELLS_FROM,
+	GATE_MAP_CELLS,
 	GATE_MAP_HITS, /* one element more than CPUs: the sums that a slot's current rule began with */
 	GATE_MAP_SHARES,
 	GATE_MAP_KNOWN,

@@ -40,7 +40,7 @@ void *moat_gate_maps_element(const struct gate_maps *maps, enum gate_map_id id, 
 
 static uint32_t cells_bytes(uint32_t cells)
 {
-	return sizeof(struct moat_cell_head) + cells * sizeof(struct moat_cell);
+	return sizeof(struct moat_cell_head) + 2 * cells * sizeof(struct moat_cell);
 }
 
 /* What the maps of a gate of this size are. */
@@ -56,8 +56,7 @@ static void define(struct gate_maps *maps)
 		[GATE_MAP_TRIE_NODES] = { "trie_nodes", array, NODE_BYTES * maps->nodes, 2 },
 		[GATE_MAP_RULE_TABLES] = { "rule_tables", array, sizeof(struct moat_rule_tables), 2 },
 		[GATE_MAP_LIMITS] = { "limits", array, sizeof(struct moat_limit), MOAT_RULES_MAX },
-		[GATE_MAP_CELLS_TO] = { "cells_to", array, cells_bytes(maps->cells), cpus },
-		[GATE_MAP_CELLS_FROM] = { "cells_from", array, cells_bytes(maps->cells), cpus },
+		[GATE_MAP_CELLS] = { "window_cells", array, cells_bytes(maps->cells), cpus },
 		[GATE_MAP_HITS] = { "hits", array, sizeof(uint64_t) * MOAT_RULES_MAX, cpus + 1 },
 		[GATE_MAP_SHARES] = { "shares", array,
 				      sizeof(struct moat_limit_share) * MOAT_RULES_MAX, cpus },
@@ -142,6 +141,7 @@ static int create_all(struct gate_maps *maps, const char *pin_path, struct moat_
 	ctl = moat_gate_maps_element(maps, GATE_MAP_CTL, 0);
 	if (getrandom(&ctl->hash_seed, sizeof(ctl->hash_seed), 0) != sizeof(ctl->hash_seed))
 		return moat_error_set(error, -EIO, "the kernel gives no random numbers");
+	ctl->hash_begun_v4 = moat_addr_hash_begin(0, ctl->hash_seed);
 	ctl->active = MOAT_GATE_NO_POLICY;
 	ctl->abi_version = MOAT_ABI_VERSION;
 	for (int i = GATE_MAP_COUNT - 1; i >= 0; i--) {
@@ -200,14 +200,14 @@ static uint32_t pinned_value_size(const char *pin_path, const char *name)
 
 static int adopt_all(struct gate_maps *maps, const char *pin_path, struct moat_error *error)
 {
-	uint32_t cells = pinned_value_size(pin_path, "cells_to");
+	uint32_t cells = pinned_value_size(pin_path, "window_cells");
 	const struct moat_gate_ctl *ctl;
 	int r;
 
 	maps->nodes = pinned_value_size(pin_path, "trie_nodes") / NODE_BYTES;
 	maps->cells = 0;
 	if (cells > sizeof(struct moat_cell_head))
-		maps->cells = (cells - sizeof(struct moat_cell_head)) / sizeof(struct moat_cell);
+		maps->cells = (cells - sizeof(struct moat_cell_head)) / 2 / sizeof(struct moat_cell);
 	define(maps);
 	r = adopt(&maps->map[GATE_MAP_CTL], pin_path, error);
 	if (r < 0)

@@ -152,7 +152,8 @@ static int port_load(struct moat_gate *gate, struct gate_port *port, struct moat
 				      strerror(errno));
 	skeleton->rodata->port_index = port->info.index;
 	skeleton->rodata->window_shift = gate->clock.window_shift;
-	skeleton->rodata->cell_mask = gate->maps.cells - 1;
+	skeleton->rodata->cells = gate->maps.cells;
+	skeleton->rodata->cell_pairs = gate->maps.cells - 2;
 	skeleton->rodata->node_count = gate->maps.nodes;
 	skeleton->rodata->tunnel_stages = gate->tunnels.kinds & MOAT_STAGE_TUNNELS;
 	if (gate->tunnels.vxlan_port)

@@ -19,8 +19,7 @@
 /* Short windows in a second. */
 #define MOAT_SECOND_WINDOWS 8
 
-/* Packets of one direction in one window. The counts can be walked as an array; those from `dropped` on
- * are in the order of struct moat_cell. */
+/* Packets of one direction in one window. The counts can be walked as an array. */
 #define MOAT_TRAFFIC_COUNTS 17
 struct moat_traffic {
 	union {
@@ -97,6 +96,8 @@ struct moat_hosts_counters {
 	uint64_t retired;
 	uint64_t refused; /* readings of hosts left out because the table was full */
 	uint64_t torn;    /* cells skipped in one reading because they were in change */
+	uint64_t late; /* readings so long after the one before (MOAT_CELL_SPAN_NS) that nobody could
+			   * tell what was gained in between */
 };
 
 /* Capacity 1 to 2^22. 0, -EINVAL, -ENOMEM. */

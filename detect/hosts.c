@@ -15,7 +15,6 @@
 #include "dataplane/base/clock.h"
 #include "detect/features.h"
 
-#define CELL_COUNTS 13 /* 32-bit counters of a cell, `dropped` to `other` */
 #define SLOT_NONE UINT32_MAX
 #define HOSTS_MAX (1u << 22)
 #define SOURCES_MAX 256
@@ -24,26 +23,19 @@
 #define READ_BLOCK 32                         /* cells whose memory is fetched together */
 #define RETIRE_SLICES 64                      /* a window looks at one in so many places */
 
-_Static_assert(offsetof(struct moat_cell, other) ==
-		       offsetof(struct moat_cell, dropped) + (CELL_COUNTS - 1) * sizeof(__u32),
-	       "a cell's counters are read as an array");
-_Static_assert(offsetof(struct moat_traffic, dropped) == 4 * sizeof(uint64_t) &&
-		       offsetof(struct moat_traffic, other) ==
-			       (MOAT_TRAFFIC_COUNTS - 1) * sizeof(uint64_t),
-	       "traffic counts follow the order of the cell's");
-
-/* What tells at a glance whether a cell changed since the last reading. Apart from the shadows, so that
- * a walk over many idle cells touches little. */
+/* What tells at a glance whether a cell changed since the last reading: every packet makes the sum of the
+ * kinds greater. Apart from the shadows, so that a walk over many idle cells touches little. */
 struct glance {
+	uint64_t sum;
 	uint32_t epoch;
-	uint32_t packets;
 };
 
-/* Where a changed cell's other counters stood. */
+/* Where a changed cell's counters stood. */
 struct shadow {
 	uint32_t slot; /* the owner's place, SLOT_NONE: not looked up */
-	uint32_t counts[CELL_COUNTS];
-	uint64_t bytes, udp_bytes, icmp_bytes;
+	uint32_t fragments;
+	uint64_t marks;
+	uint64_t kinds[MOAT_CELL_KINDS];
 };
 
 struct table {
@@ -282,38 +274,59 @@ static uint32_t saturate(uint64_t value)
 	return value > UINT32_MAX ? UINT32_MAX : (uint32_t)value;
 }
 
-static void tally_count(struct tally *tally, int i, uint64_t count)
+/* What the cell gained since its last reading. */
+static void gain_of(const struct moat_cell *cell, const struct shadow *shadow,
+		    struct moat_traffic *ret_gain)
 {
-	tally->counts[i] = saturate((uint64_t)tally->counts[i] + count);
+	uint64_t packets[MOAT_CELL_KINDS], bytes[MOAT_CELL_KINDS],
+		marks = cell->marks - shadow->marks;
+
+	*ret_gain = (struct moat_traffic){
+		.dropped = (uint32_t)marks,
+		.small = marks >> MOAT_CELL_SMALL_SHIFT,
+		.fragments = cell->fragments - shadow->fragments,
+	};
+	for (int kind = 0; kind < MOAT_CELL_KINDS; kind++) {
+		uint64_t difference = cell->kinds[kind] - shadow->kinds[kind];
+
+		packets[kind] = moat_cell_packets(difference);
+		bytes[kind] = moat_cell_bytes(difference);
+		ret_gain->packets += packets[kind];
+		ret_gain->bytes += bytes[kind];
+	}
+	ret_gain->tcp_ack = packets[MOAT_CELL_TCP_ACK];
+	ret_gain->tcp_syn = packets[MOAT_CELL_TCP_SYN];
+	ret_gain->tcp_synack = packets[MOAT_CELL_TCP_SYNACK];
+	ret_gain->tcp_rst = packets[MOAT_CELL_TCP_RST];
+	ret_gain->tcp_fin = packets[MOAT_CELL_TCP_FIN];
+	ret_gain->tcp_other = packets[MOAT_CELL_TCP_OTHER];
+	ret_gain->udp_reflect = packets[MOAT_CELL_UDP_REFLECT];
+	ret_gain->udp = packets[MOAT_CELL_UDP] + ret_gain->udp_reflect;
+	ret_gain->udp_bytes = bytes[MOAT_CELL_UDP] + bytes[MOAT_CELL_UDP_REFLECT];
+	ret_gain->icmp = packets[MOAT_CELL_ICMP];
+	ret_gain->icmp_bytes = bytes[MOAT_CELL_ICMP];
+	ret_gain->other = packets[MOAT_CELL_OTHER];
 }
 
-/* Adds what the cell gained since its last reading to the host's current window. */
-static void tally_add(struct tally *tally, const struct moat_cell *cell,
-		      const struct glance *glance, const struct shadow *shadow)
+/* Adds a gain to the host's current window. */
+static void tally_add(struct tally *tally, const struct moat_traffic *gain)
 {
-	const __u32 *counts = &cell->dropped;
-
-	tally_count(tally, 0, (uint32_t)cell->packets - glance->packets);
-	tally_count(tally, 1, cell->bytes - shadow->bytes);
-	tally_count(tally, 2, cell->udp_bytes - shadow->udp_bytes);
-	tally_count(tally, 3, cell->icmp_bytes - shadow->icmp_bytes);
-	for (int i = 0; i < CELL_COUNTS; i++)
-		tally_count(tally, 4 + i, counts[i] - shadow->counts[i]);
+	for (int i = 0; i < MOAT_TRAFFIC_COUNTS; i++)
+		tally->counts[i] = saturate((uint64_t)tally->counts[i] + gain->counts[i]);
 }
 
 static void remember(struct glance *glance, struct shadow *shadow, const struct moat_cell *cell)
 {
-	glance->packets = (uint32_t)cell->packets;
-	shadow->bytes = cell->bytes;
-	shadow->udp_bytes = cell->udp_bytes;
-	shadow->icmp_bytes = cell->icmp_bytes;
-	memcpy(shadow->counts, &cell->dropped, sizeof(shadow->counts));
+	glance->sum = moat_cell_sum(cell);
+	shadow->fragments = cell->fragments;
+	shadow->marks = cell->marks;
+	memcpy(shadow->kinds, cell->kinds, sizeof(shadow->kinds));
 }
 
 static bool is_changed(const struct moat_cell *cell, const struct glance *glance)
 {
 	return __atomic_load_n(&cell->epoch, __ATOMIC_RELAXED) != glance->epoch ||
-	       (uint32_t)__atomic_load_n(&cell->packets, __ATOMIC_RELAXED) != glance->packets;
+	       moat_cell_sum(cell) != glance->sum;
 }
 
 /* A copy of a cell that wasn't taken over meanwhile; false if it was. Single counters may already be a
@@ -347,6 +360,7 @@ static void cell_read(struct moat_hosts *hosts, const struct table *table, uint3
 	struct glance *glance = &table->glances[i];
 	struct shadow *shadow = &table->shadows[i];
 	uint32_t epoch = __atomic_load_n(&cell->epoch, __ATOMIC_ACQUIRE), slot, half = window & 1;
+	struct moat_traffic gain;
 	struct moat_cell copy;
 	struct host *host;
 
@@ -364,14 +378,16 @@ static void cell_read(struct moat_hosts *hosts, const struct table *table, uint3
 		remember(glance, shadow, &copy);
 		return;
 	}
-	if (copy.packets < MOAT_HOST_MIN_PACKETS)
+	if (shadow->slot == SLOT_NONE &&
+	    moat_cell_packets(moat_cell_sum(&copy)) < MOAT_HOST_MIN_PACKETS)
 		return; /* not yet worth a place; what it has waits to be counted */
 	slot = cell_owner(hosts, &copy, shadow, side);
 	if (slot != SLOT_NONE) {
 		host = &hosts->hosts[slot];
 		host->state = STATE_ACTIVE;
-		tally_add(&host->current[side], &copy, glance, shadow);
-		if (copy.distinct_window[half] == window)
+		gain_of(&copy, shadow, &gain);
+		tally_add(&host->current[side], &gain);
+		if (copy.windows[half] == window)
 			for (int w = 0; w < MOAT_DISTINCT_WORDS; w++)
 				host->distinct[side][w] |= copy.distinct[half][w];
 	}
@@ -408,11 +424,12 @@ static void table_read(struct moat_hosts *hosts, struct table *table, enum side 
 		uint32_t count = 0;
 
 		for (uint32_t i = block; i < end; i++) {
-			if (i + READ_BLOCK < table->count) /* of the next block */
+			if (i + READ_BLOCK < table->count) { /* of the next block */
 				__builtin_prefetch(&table->cells[i + READ_BLOCK]);
+				__builtin_prefetch((const char *)&table->cells[i + READ_BLOCK] + 64);
+			}
 			if (!is_changed(&table->cells[i], &table->glances[i]))
 				continue;
-			__builtin_prefetch((const char *)&table->cells[i] + 64);
 			__builtin_prefetch((const char *)&table->cells[i] + 128);
 			__builtin_prefetch(&table->shadows[i], 1);
 			__builtin_prefetch((const char *)&table->shadows[i] + 64, 1);
@@ -508,6 +525,12 @@ int moat_hosts_read(struct moat_hosts *hosts, const struct moat_cell_source *sou
 	struct moat_host_window span = { 0 };
 	int r = 0;
 
+	if (length_ns > MOAT_CELL_SPAN_NS) {
+		/* the cells may have gained more than their words can tell: go on from where they stand */
+		hosts->counters.late++;
+		for (int i = 0; i < SOURCES_MAX; i++)
+			hosts->sources[i].skip = true;
+	}
 	for (size_t i = 0; i < source_count && r == 0; i++)
 		r = i < SOURCES_MAX ? source_read(hosts, &hosts->sources[i], &sources[i], window)
 				    : -ENOMEM;

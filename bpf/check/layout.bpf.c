@@ -9,7 +9,6 @@
 #include <bpf/bpf_helpers.h>
 
 #include "moat/cell.h"
-#include "moat/egress.h"
 #include "moat/gate.h"
 #include "moat/limit.h"
 #include "moat/packet.h"
@@ -46,8 +45,5 @@ LAYOUT(moat_gate_ctl);
 LAYOUT(moat_gate_counters);
 LAYOUT(moat_gate_port_record);
 LAYOUT(moat_sample);
-LAYOUT(moat_egress_counters);
-LAYOUT(moat_egress_slot);
-LAYOUT(moat_egress_key);
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -21,43 +21,52 @@
 #include "lib/sample.h"
 #include "lib/tunnel.h"
 
-MOAT_INLINE void gate_parse(struct xdp_md *ctx, struct gate_packet *packet)
+MOAT_INLINE enum moat_parse gate_parse(struct xdp_md *ctx, struct moat_headers *h, __u32 *ret_frame)
 {
-	struct moat_headers *h = &packet->headers;
 	struct moat_cursor cursor;
+	enum moat_parse parse;
 	__u32 tunnel;
 
+	__builtin_memset(h, 0, sizeof(*h));
 	moat_cursor_init(&cursor, ctx);
-	packet->parse = moat_parse_frame(&cursor, h);
-	if (packet->parse == MOAT_PARSE_TRUNCATED && moat_cursor_is_scattered(&cursor))
-		packet->parse = moat_parse_scattered(ctx, h);
+	parse = moat_parse_frame(&cursor, h);
+	if (parse == MOAT_PARSE_TRUNCATED && moat_cursor_is_scattered(&cursor))
+		parse = moat_parse_scattered(ctx, h);
 	tunnel = moat_tunnel_find(h, tunnel_stages, vxlan_port, geneve_port);
-	if (tunnel != MOAT_TUNNEL_NONE && packet->parse == MOAT_PARSE_OK &&
+	if (tunnel != MOAT_TUNNEL_NONE && parse == MOAT_PARSE_OK &&
 	    moat_tunnel_enter(ctx, h, tunnel) < 0)
 		moat_tunnel_enter_scattered(ctx, h, tunnel);
-	packet->frame = cursor.frame;
-	packet->headers.frame_len = cursor.frame > 0xffff ? 0xffff : cursor.frame;
+	*ret_frame = cursor.frame;
+	h->frame_len = cursor.frame > 0xffff ? 0xffff : cursor.frame;
+	return parse;
 }
 
 /* Every IP packet, judged or not, in the cells of both its ends. */
-MOAT_INLINE void gate_count_cells(struct gate_packet *packet, int drop)
+MOAT_INLINE void gate_count_cells(const struct moat_headers *h, __u32 cpu, __u32 window,
+				  const volatile struct moat_gate_ctl *control, int drop,
+				  __u32 *errors)
 {
-	struct gate_cells *to = moat_map_element(cells_to, packet->cpu);
-	struct gate_cells *from = moat_map_element(cells_from, packet->cpu);
-	const struct moat_headers *h = &packet->headers;
-	__u64 dst_hash;
+	struct gate_cells *table = moat_map_element(window_cells, cpu);
+	__u64 src = control->hash_begun_v4, dst = src;
+	struct moat_cell_gain gain;
 
 	if (h->family == MOAT_FAMILY_ANY)
 		return;
-	if (!to || !from) {
-		packet->errors++;
+	if (!table) {
+		++*errors;
 		return;
 	}
-	dst_hash = moat_addr_hash(&h->dst, packet->hash_seed);
-	moat_count_cell(&to->head, to->cells, cell_mask, &h->dst, dst_hash, h, packet->window, drop,
-			packet->src_hash >> 24);
-	moat_count_cell(&from->head, from->cells, cell_mask, &h->src, packet->src_hash, h,
-			packet->window, drop, moat_service_hash(dst_hash, h->dport));
+	if (h->family != MOAT_FAMILY_V4) {
+		src = moat_addr_hash_begin(h->src.quads[0], control->hash_seed);
+		dst = moat_addr_hash_begin(h->dst.quads[0], control->hash_seed);
+	}
+	src = moat_addr_hash_end(src, h->src.quads[1]);
+	dst = moat_addr_hash_end(dst, h->dst.quads[1]);
+	table->head.packets++;
+	moat_cell_gain_of(&gain, h, window, drop);
+	moat_count_cell(&table->head.to, &table->cells[dst & cell_pairs], &h->dst, &gain, src >> 24);
+	moat_count_cell(&table->head.from, &table->cells[cells + (src & cell_pairs)], &h->src,
+			&gain, moat_service_hash(dst, h->dport));
 }
 
 /* moat_reason_verdict of the reasons that this program gives. */
@@ -67,31 +76,35 @@ MOAT_INLINE int gate_is_drop(__u32 reason)
 	       MOAT_REASON_DROP_NO_PEER - MOAT_REASON_DROP_DENIED;
 }
 
-MOAT_INLINE void gate_sample(struct gate_packet *packet, struct moat_gate_counters *count,
-			     struct xdp_md *ctx, __u32 kind, __u32 interval)
+/* Sends a sample of the frame. Rare: a global function, see gate_judge_rest. The return value is not used. */
+__attribute__((noinline)) int gate_sample_send(struct xdp_md *ctx, const struct gate_packet *packet,
+					       __u32 interval)
 {
-	if (!moat_sample_due(count, kind, interval))
-		return;
+	struct moat_gate_counters *count = moat_map_element(port_counters,
+							    bpf_get_smp_processor_id());
+
+	if (!packet || !count)
+		return 0; /* for the verifier */
 	if (moat_sample_send(&samples, ctx, &packet->headers, packet->parse, packet->reason,
 			     packet->rule_id, port_index, interval))
 		count->samples++;
 	else
 		count->samples_lost++;
+	return 0;
 }
 
 SEC("xdp.frags")
 int gate(struct xdp_md *ctx)
 {
-	struct gate_packet packet;
-	__u32 cpu = bpf_get_smp_processor_id();
+	__u32 cpu = bpf_get_smp_processor_id(), frame, interval;
 	struct moat_gate_counters *count = moat_map_element(port_counters, cpu);
 	const volatile struct moat_gate_ctl *control = moat_map_element(ctl, 0);
+	struct gate_packet packet;
 	int drop;
 
 	if (!control || !count)
 		return XDP_PASS; /* both arrays have these elements */
 	/* the rest is set by the stage that uses it */
-	__builtin_memset(&packet.headers, 0, sizeof(packet.headers));
 	packet.rule_id = 0;
 	packet.expired = 0;
 	packet.errors = 0;
@@ -99,16 +112,17 @@ int gate(struct xdp_md *ctx)
 	packet.half = control->active;
 	packet.hash_seed = control->hash_seed;
 	packet.now = bpf_jiffies64();
-	packet.window = packet.now >> window_shift;
 
-	gate_parse(ctx, &packet);
-	packet.src_hash = moat_addr_hash(&packet.headers.src, packet.hash_seed);
+	packet.parse = gate_parse(ctx, &packet.headers, &frame);
 	gate_judge(&packet, control);
 	drop = gate_is_drop(packet.reason);
 
-	moat_count_packet(count, packet.reason, packet.frame);
-	gate_count_cells(&packet, drop);
-	gate_sample(&packet, count, ctx, drop, drop ? control->sample_drop : control->sample_pass);
+	moat_count_packet(count, packet.reason, frame);
+	gate_count_cells(&packet.headers, cpu, packet.now >> window_shift, control, drop,
+			 &packet.errors);
+	interval = drop ? control->sample_drop : control->sample_pass;
+	if (moat_sample_due(count, drop, interval))
+		gate_sample_send(ctx, &packet, interval);
 	if (packet.expired | packet.errors) {
 		count->rules_expired += packet.expired;
 		count->helper_errors += packet.errors;

@@ -22,7 +22,7 @@ MOAT_INLINE void gate_judge(struct gate_packet *packet, const volatile struct mo
 		packet->reason = MOAT_REASON_PASS_NO_TABLE;
 		return;
 	}
-	leaf = gate_lookup_src(packet);
+	leaf = gate_lookup_src(&packet->headers.src, half, &packet->errors);
 	if (leaf & MOAT_LPM_ALLOW)
 		packet->reason = MOAT_REASON_PASS_ALLOWED;
 	else if (leaf & MOAT_LPM_DENY)

@@ -17,8 +17,9 @@
 /* Known to the verifier as numbers, so that masked indices are within bounds for it. */
 const volatile __u32 port_index = 0;
 const volatile __u32 window_shift = 0;
-const volatile __u32 cell_mask = 0;  /* cells a table - 1 */
-const volatile __u32 node_count = 1; /* of one half */
+const volatile __u32 cells = 2;         /* a table: a power of two */
+const volatile __u32 cell_pairs = 0;    /* mask of the index of a pair of them: cells - 2 */
+const volatile __u32 node_count = 1;    /* of one half */
 const volatile __u32 tunnel_stages = 0; /* which tunnels are looked into: enum moat_stage */
 const volatile __u16 vxlan_port = MOAT_VXLAN_PORT;
 const volatile __u16 geneve_port = MOAT_GENEVE_PORT;
@@ -39,7 +40,7 @@ struct gate_leaf {
 /* What the head and the cells of one CPU look like to the verifier before they are sized. */
 struct gate_cells {
 	struct moat_cell_head head;
-	struct moat_cell cells[];
+	struct moat_cell cells[]; /* of destinations, then of sources */
 };
 
 struct gate_hits {
@@ -61,8 +62,7 @@ MOAT_ARRAY(rule_tables, struct moat_rule_tables, 2);
 /* one element a slot */
 MOAT_ARRAY(limits, struct moat_limit, MOAT_RULES_MAX);
 /* one element a CPU */
-MOAT_ARRAY(cells_to, struct gate_cells, 1);
-MOAT_ARRAY(cells_from, struct gate_cells, 1);
+MOAT_ARRAY(window_cells, struct gate_cells, 1);
 MOAT_ARRAY(hits, struct gate_hits, 1);
 MOAT_ARRAY(shares, struct gate_shares, 1);
 MOAT_ARRAY(port_counters, struct moat_gate_counters, 1); /* of this port */

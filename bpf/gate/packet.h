@@ -11,12 +11,9 @@
 struct gate_packet {
 	struct moat_headers headers;
 	__u64 now; /* jiffies */
-	__u64 src_hash;
 	__u64 hash_seed;
-	__u32 window;
 	__u32 cpu;
 	__u32 half; /* of every table, read once */
-	__u32 frame;
 	__u32 parse;
 	__u32 reason;
 	__u32 rule_id;
@@ -28,68 +25,61 @@ struct gate_packet {
 	struct moat_matches matches;
 };
 
-/* Goes down from a root's entry, for the few addresses whose prefixes are longer than the root's. */
-MOAT_INLINE __u32 gate_descend(struct gate_packet *packet, __u32 leaf, __u64 high, __u64 low)
+/* Goes down from a root's entry, for the few addresses whose prefixes are longer than the root's. `errors`
+ * counts lookups that failed and can't. */
+MOAT_INLINE __u32 gate_descend(__u32 half, __u32 leaf, __u64 high, __u64 low, __u32 *errors)
 {
 	const __u32 *nodes;
 
 	if (!(leaf & MOAT_LPM_CHILD))
 		return leaf;
-	nodes = moat_map_element(trie_nodes, packet->half);
+	nodes = moat_map_element(trie_nodes, half);
 	if (!nodes) {
-		packet->errors++;
+		++*errors;
 		return 0;
 	}
 	return moat_lookup_descend(nodes, node_count, leaf, high, low);
 }
 
-MOAT_INLINE __u32 gate_lookup_src(struct gate_packet *packet)
+/* In the 16-bit root of a trie of keys of 128 bits or, `low` being 0, fewer. */
+MOAT_INLINE __u32 gate_lookup_root(const __u32 *root, __u32 half, __u64 high, __u64 low,
+				   __u32 *errors)
 {
-	const struct moat_addr *addr = &packet->headers.src;
-	int is_v4 = moat_addr_is_v4(addr);
-	__u64 high = bpf_be64_to_cpu(addr->quads[is_v4]);
-	__u64 low = bpf_be64_to_cpu(addr->quads[1]);
-	const __u32 *root;
-
-	if (is_v4) {
-		root = moat_map_element(src4_root, packet->half);
-		high <<= 32;
-		if (root)
-			return gate_descend(packet, root[high >> (64 - MOAT_LPM_SRC4_BITS)],
-					    high << MOAT_LPM_SRC4_BITS, 0);
-	} else {
-		root = moat_map_element(src6_root, packet->half);
-		if (root)
-			return gate_descend(packet, root[high >> (64 - MOAT_LPM_ROOT_BITS)],
-					    high << MOAT_LPM_ROOT_BITS |
-						    low >> (64 - MOAT_LPM_ROOT_BITS),
-					    low << MOAT_LPM_ROOT_BITS);
+	if (!root) {
+		++*errors;
+		return 0;
 	}
-	packet->errors++;
+	return gate_descend(half, root[high >> (64 - MOAT_LPM_ROOT_BITS)],
+			    high << MOAT_LPM_ROOT_BITS | low >> (64 - MOAT_LPM_ROOT_BITS),
+			    low << MOAT_LPM_ROOT_BITS, errors);
+}
+
+MOAT_INLINE __u32 gate_lookup_src(const struct moat_addr *addr, __u32 half, __u32 *errors)
+{
+	const __u32 *root;
+	__u64 high;
+
+	if (!moat_addr_is_v4(addr))
+		return gate_lookup_root(moat_map_element(src6_root, half), half,
+					bpf_be64_to_cpu(addr->quads[0]),
+					bpf_be64_to_cpu(addr->quads[1]), errors);
+	high = bpf_be64_to_cpu(addr->quads[1]) << 32;
+	root = moat_map_element(src4_root, half);
+	if (root)
+		return gate_descend(half, root[high >> (64 - MOAT_LPM_SRC4_BITS)],
+				    high << MOAT_LPM_SRC4_BITS, 0, errors);
+	++*errors;
 	return 0;
 }
 
-MOAT_INLINE __u32 gate_lookup_dst(struct gate_packet *packet)
+MOAT_INLINE __u32 gate_lookup_dst(const struct moat_addr *addr, __u32 half, __u32 *errors)
 {
-	const struct moat_addr *addr = &packet->headers.dst;
-	int is_v4 = moat_addr_is_v4(addr);
-	__u64 high = bpf_be64_to_cpu(addr->quads[is_v4]);
-	__u64 low = is_v4 ? 0 : bpf_be64_to_cpu(addr->quads[1]);
-	const __u32 *root;
-
-	if (is_v4) {
-		root = moat_map_element(dst4_root, packet->half);
-		high <<= 32;
-	} else {
-		root = moat_map_element(dst6_root, packet->half);
-	}
-	if (!root) {
-		packet->errors++;
-		return 0;
-	}
-	return gate_descend(packet, root[high >> (64 - MOAT_LPM_ROOT_BITS)],
-			    high << MOAT_LPM_ROOT_BITS | low >> (64 - MOAT_LPM_ROOT_BITS),
-			    low << MOAT_LPM_ROOT_BITS);
+	if (moat_addr_is_v4(addr))
+		return gate_lookup_root(moat_map_element(dst4_root, half), half,
+					bpf_be64_to_cpu(addr->quads[1]) << 32, 0, errors);
+	return gate_lookup_root(moat_map_element(dst6_root, half), half,
+				bpf_be64_to_cpu(addr->quads[0]), bpf_be64_to_cpu(addr->quads[1]),
+				errors);
 }
 
 #endif

@@ -104,7 +104,8 @@ MOAT_INLINE void gate_judge_rules(struct gate_packet *packet, __u32 src_class)
 		packet->errors++;
 		return;
 	}
-	dst_class = gate_lookup_dst(packet) & MOAT_LPM_CLASS;
+	dst_class = gate_lookup_dst(&packet->headers.dst, packet->half, &packet->errors) &
+		    MOAT_LPM_CLASS;
 	/* most rules name an address, so most packets need no more than this */
 	if (!moat_addresses_match(table, src_class, dst_class))
 		return;

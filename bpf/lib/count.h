@@ -16,7 +16,7 @@ MOAT_INLINE void moat_count_packet(struct moat_gate_counters *counters, __u32 re
 }
 
 /* Finds the cell of a host among the two of its set, or takes one over that is free or idle. */
-MOAT_INLINE struct moat_cell *moat_cell_find(struct moat_cell_head *head, struct moat_cell *pair,
+MOAT_INLINE struct moat_cell *moat_cell_find(struct moat_cell_misses *misses, struct moat_cell *pair,
 					     const struct moat_addr *addr, __u32 window)
 {
 	struct moat_cell *cell;
@@ -32,24 +32,22 @@ MOAT_INLINE struct moat_cell *moat_cell_find(struct moat_cell_head *head, struct
 	else
 		return (void *)0;
 	moat_cell_take(cell, addr);
-	head->takeovers++;
+	misses->takeovers++;
 	return cell;
 }
 
-/* `cells` follow `head`; `mask` is their number - 1. */
-MOAT_INLINE void moat_count_cell(struct moat_cell_head *head, struct moat_cell *cells, __u64 mask,
-				 const struct moat_addr *addr, __u64 hash,
-				 const struct moat_headers *h, __u32 window, int drop,
-				 __u64 distinct)
+/* Returns the cell, NULL if there was none. */
+MOAT_INLINE struct moat_cell *moat_count_cell(struct moat_cell_misses *misses,
+					      struct moat_cell *pair, const struct moat_addr *addr,
+					      const struct moat_cell_gain *gain, __u64 distinct)
 {
-	struct moat_cell *cell = moat_cell_find(head, &cells[hash & mask & ~1ULL], addr, window);
+	struct moat_cell *cell = moat_cell_find(misses, pair, addr, gain->window);
 
-	if (!cell) {
-		head->unaccounted++;
-		return;
-	}
-	head->accounted++;
-	moat_cell_count(cell, h, window, drop, distinct);
+	if (cell)
+		moat_cell_count(cell, gain, distinct);
+	else
+		misses->unaccounted++;
+	return cell;
 }
 
 /* What a source's cell counts as distinct: destination and destination port. A sequence of ports must

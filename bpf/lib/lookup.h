@@ -25,10 +25,12 @@ MOAT_INLINE __u32 moat_lookup_child(const __u32 *nodes, __u32 count, __u32 child
 	return nodes[first + key];
 }
 
-/* Down from a child, by the bits at the top of high:low that are not used yet. */
+/* Down from a child, by the bits at the top of high:low that are not used yet. A loop, since most of it is
+ * hardly ever run, and code that isn't there needs no cache and no stack. */
 MOAT_INLINE __u32 moat_lookup_descend(const __u32 *nodes, __u32 count, __u32 leaf, __u64 high,
 				      __u64 low)
 {
+#pragma clang loop unroll(disable)
 	for (int level = 0; level < MOAT_LPM_V6_LEVELS && (leaf & MOAT_LPM_CHILD); level++) {
 		leaf = moat_lookup_child(nodes, count, leaf, high >> 56);
 		high = high << 8 | low >> 56;

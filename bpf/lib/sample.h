@@ -24,25 +24,33 @@ MOAT_INLINE __u64 moat_sample_random(struct moat_gate_counters *counters)
 	return x;
 }
 
-/* 1 if this packet is the one in `interval`. The next countdown is uniform in interval +- half. */
-MOAT_INLINE int moat_sample_due(struct moat_gate_counters *counters, __u32 kind, __u32 interval)
+/* Draws the next countdown, uniform in interval +- half. 1 if this packet is to be sampled, 0 if the
+ * countdown was never set, or the interval was shortened meanwhile: then it begins anywhere. */
+MOAT_INLINE int moat_sample_draw(struct moat_gate_counters *counters, __u32 kind, __u32 interval)
 {
-	__u64 left = counters->sample_countdown[kind];
-	__u64 half = interval / 2;
+	__u64 half = interval / 2, random;
+	int due = counters->sample_countdown[kind] == 1;
 
 	if (interval == 0)
 		return 0;
-	/* never set before, or the interval was shortened meanwhile */
-	if (left == 0 || left > interval + half)
-		left = 1 + (((moat_sample_random(counters) >> 32) * interval) >> 32);
-	if (left > 1) {
+	random = moat_sample_random(counters) >> 32;
+	counters->sample_countdown[kind] = due ? interval - half + ((random * (2 * half + 1)) >> 32)
+					       : 1 + ((random * interval) >> 32);
+	return due || interval == 1;
+}
+
+/* 1 if this packet is the one in `interval`. Nearly all find that the countdown stands between 2 and its
+ * greatest value, interval + half of it, and take one off. */
+MOAT_INLINE int moat_sample_due(struct moat_gate_counters *counters, __u32 kind, __u32 interval)
+{
+	__u64 left = counters->sample_countdown[kind];
+	__u64 most = (__u64)interval + interval / 2;
+
+	if (left - 2 < most - 1) {
 		counters->sample_countdown[kind] = left - 1;
 		return 0;
 	}
-	counters->sample_countdown[kind] = interval - half +
-					   (((moat_sample_random(counters) >> 32) * (2 * half + 1)) >>
-					    32);
-	return 1;
+	return moat_sample_draw(counters, kind, interval);
 }
 
 /* Sends one to the ring; the reader polls, so nobody is woken. 0 if the ring was full. */

@@ -84,15 +84,27 @@ MOAT_INLINE int moat_addr_equal(const struct moat_addr *a, const struct moat_add
  * MurmurHash3's finaliser (Appleby, public domain). Not keyed cryptographically: `seed` is random for
  * each load of the gate, so that an outsider can't aim at chosen cells.
  */
-MOAT_INLINE __u64 moat_addr_hash(const struct moat_addr *addr, __u64 seed)
+/* The first round, over the upper half. Of IPv4 addresses it is the same for all (quads[0] is 0), so that
+ * who has it at hand is spared a round. */
+MOAT_INLINE __u64 moat_addr_hash_begin(__u64 upper, __u64 seed)
 {
-	__u64 h = addr->quads[0] ^ seed;
+	__u64 h = upper ^ seed;
 
-	h = (h ^ (h >> 33)) * 0xff51afd7ed558ccdULL;
-	h ^= addr->quads[1];
+	return (h ^ (h >> 33)) * 0xff51afd7ed558ccdULL;
+}
+
+MOAT_INLINE __u64 moat_addr_hash_end(__u64 begun, __u64 lower)
+{
+	__u64 h = begun ^ lower;
+
 	h = (h ^ (h >> 33)) * 0xc4ceb9fe1a85ec53ULL;
 	h = (h ^ (h >> 29)) * 0xff51afd7ed558ccdULL;
 	return h ^ (h >> 32);
+}
+
+MOAT_INLINE __u64 moat_addr_hash(const struct moat_addr *addr, __u64 seed)
+{
+	return moat_addr_hash_end(moat_addr_hash_begin(addr->quads[0], seed), addr->quads[1]);
 }
 
 #endif

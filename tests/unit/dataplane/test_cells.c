@@ -57,15 +57,67 @@ static void test_count(void)
 	moat_cells_count(&cells, &dns, 100, false);
 	cell = find(cells.to, cells.mask, &syn.dst);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(cell);
-	CU_ASSERT_TRUE(cell->packets == 3 && cell->bytes == 180 && cell->tcp_syn == 3);
-	CU_ASSERT_TRUE(cell->small == 3 && cell->dropped == 1 && cell->seen == 100);
+	CU_ASSERT_EQUAL(cell->kinds[MOAT_CELL_TCP_SYN], (3ULL << MOAT_CELL_BYTES_BITS) + 180);
+	CU_ASSERT_EQUAL(moat_cell_sum(cell), cell->kinds[MOAT_CELL_TCP_SYN]);
+	CU_ASSERT_EQUAL(cell->marks, (3ULL << MOAT_CELL_SMALL_SHIFT) + 1);
+	CU_ASSERT_EQUAL(cell->windows[0], 100);
 	cell = find(cells.from, cells.mask, &syn.dst);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(cell);
-	CU_ASSERT_TRUE(cell->packets == 1 && cell->udp == 1 && cell->udp_reflect == 1);
-	CU_ASSERT_EQUAL(cell->udp_bytes, 1000);
-	CU_ASSERT_EQUAL(cells.to_head->accounted, 4);
-	CU_ASSERT_EQUAL(cells.from_head->accounted, 4);
+	CU_ASSERT_EQUAL(moat_cell_packets(cell->kinds[MOAT_CELL_UDP_REFLECT]), 1);
+	CU_ASSERT_EQUAL(moat_cell_bytes(cell->kinds[MOAT_CELL_UDP_REFLECT]), 1000);
+	CU_ASSERT_EQUAL(moat_cell_sum(cell), cell->kinds[MOAT_CELL_UDP_REFLECT]);
+	CU_ASSERT_EQUAL(cells.head->packets, 4);
+	CU_ASSERT_EQUAL(cells.head->to.unaccounted + cells.head->from.unaccounted, 0);
 	moat_cells_deinit(&cells);
+}
+
+/* Every set of TCP flags is of the kind that its words say. */
+static void test_kinds(void)
+{
+	struct moat_headers h = headers_of(1, 2, 6);
+
+	for (unsigned int flags = 0; flags < 256; flags++) {
+		bool syn = flags & MOAT_TCP_SYN, ack = flags & MOAT_TCP_ACK,
+		     fin = flags & MOAT_TCP_FIN, rst = flags & MOAT_TCP_RST;
+		enum moat_cell_kind kind = MOAT_CELL_TCP_OTHER;
+
+		if (syn + fin + rst == 0 && ack)
+			kind = MOAT_CELL_TCP_ACK;
+		else if (syn + fin + rst == 1 && syn)
+			kind = ack ? MOAT_CELL_TCP_SYNACK : MOAT_CELL_TCP_SYN;
+		else if (syn + fin + rst == 1 && rst)
+			kind = MOAT_CELL_TCP_RST;
+		else if (syn + fin + rst == 1 && ack)
+			kind = MOAT_CELL_TCP_FIN;
+		h.tcp_flags = (uint8_t)flags;
+		CU_ASSERT_EQUAL(moat_cell_kind(&h), kind);
+	}
+	h.fragment = MOAT_FRAGMENT_LATER;
+	CU_ASSERT_EQUAL(moat_cell_kind(&h), MOAT_CELL_OTHER);
+	h.proto = 58;
+	CU_ASSERT_EQUAL(moat_cell_kind(&h), MOAT_CELL_OTHER);
+	h.fragment = MOAT_FRAGMENT_FIRST;
+	CU_ASSERT_EQUAL(moat_cell_kind(&h), MOAT_CELL_ICMP);
+	h.proto = 17;
+	CU_ASSERT_EQUAL(moat_cell_kind(&h), MOAT_CELL_UDP);
+}
+
+/* A word that carries and wraps still tells what was added. */
+static void test_wrap(void)
+{
+	struct moat_headers h = headers_of(1, 2, 17);
+	struct moat_cell cell = { .kinds[MOAT_CELL_UDP] = UINT64_MAX - 100 };
+	struct moat_cell before = cell;
+	struct moat_cell_gain gain;
+	uint64_t gained;
+
+	h.l3_len = 65535;
+	moat_cell_gain_of(&gain, &h, 1, 0);
+	for (int i = 0; i < 100000; i++)
+		moat_cell_count(&cell, &gain, 0);
+	gained = cell.kinds[MOAT_CELL_UDP] - before.kinds[MOAT_CELL_UDP];
+	CU_ASSERT_EQUAL(moat_cell_packets(gained), 100000);
+	CU_ASSERT_EQUAL(moat_cell_bytes(gained), 100000ULL * 65535);
 }
 
 static unsigned int bits_of(const struct moat_cell *cell, uint32_t window)
@@ -106,6 +158,11 @@ static void test_distinct(void)
 	moat_cells_deinit(&cells);
 }
 
+static uint64_t packets_of(const struct moat_cell *cell)
+{
+	return moat_cell_packets(moat_cell_sum(cell));
+}
+
 static void test_full(void)
 {
 	struct moat_headers h = { 0 };
@@ -118,24 +175,24 @@ static void test_full(void)
 		moat_cells_count(&cells, &h, 50, false);
 	}
 	for (uint32_t i = 0; i <= cells.mask; i++)
-		packets += cells.to[i].packets;
-	CU_ASSERT_EQUAL(packets, cells.to_head->accounted);
-	CU_ASSERT_EQUAL(cells.to_head->accounted + cells.to_head->unaccounted, 200);
-	CU_ASSERT_TRUE(cells.to_head->accounted >= 12 && cells.to_head->accounted <= 16);
-	CU_ASSERT_EQUAL(cells.to_head->takeovers, 0);
-	CU_ASSERT_EQUAL(cells.from_head->accounted, 200);
+		packets += packets_of(&cells.to[i]);
+	CU_ASSERT_EQUAL(cells.head->packets, 200);
+	CU_ASSERT_EQUAL(packets + cells.head->to.unaccounted, 200);
+	CU_ASSERT_TRUE(packets >= 12 && packets <= 16);
+	CU_ASSERT_EQUAL(cells.head->to.takeovers, 0);
+	CU_ASSERT_EQUAL(cells.head->from.unaccounted, 0);
 
 	/* hosts that were silent long enough give way, with their counters cleared and the epoch even */
 	for (uint32_t i = 0; i < 200; i++) {
 		h = headers_of(7, 5000 + i, 17);
 		moat_cells_count(&cells, &h, 50 + MOAT_CELL_IDLE, false);
 	}
-	CU_ASSERT_TRUE(cells.to_head->takeovers >= 12);
+	CU_ASSERT_TRUE(cells.head->to.takeovers >= 12);
 	for (uint32_t i = 0; i <= cells.mask; i++) {
 		CU_ASSERT_EQUAL(cells.to[i].epoch & 1, 0);
-		CU_ASSERT_TRUE(cells.to[i].packets <= 1);
+		CU_ASSERT_TRUE(packets_of(&cells.to[i]) <= 1);
 	}
-	CU_ASSERT_EQUAL(cells.to_head->accounted + cells.to_head->unaccounted, 400);
+	CU_ASSERT_EQUAL(cells.head->packets, 400);
 	moat_cells_deinit(&cells);
 }
 
@@ -149,13 +206,16 @@ static _Atomic bool stop;
 static void *take_in_turns(void *userdata)
 {
 	struct moat_headers hosts[2] = { headers_of(1, 2, 17), headers_of(3, 4, 17) };
+	struct moat_cell_gain gains[2];
 
 	hosts[0].l3_len = 101;
 	hosts[1].l3_len = 103;
+	for (int i = 0; i < 2; i++)
+		moat_cell_gain_of(&gains[i], &hosts[i], 7, 0);
 	for (int i = 0; !atomic_load(&stop); i++) {
 		moat_cell_take(&shared, &hosts[i & 1].src);
 		for (int n = 0; n < PACKETS_EACH; n++)
-			moat_cell_count(&shared, &hosts[i & 1], 7, 0, 0);
+			moat_cell_count(&shared, &gains[i & 1], 0);
 	}
 	return NULL;
 }
@@ -180,8 +240,8 @@ static void test_reader(void)
 			continue;
 		length = moat_addr_equal(&copy.addr, &first.src) ? 101 : 103;
 		whole++;
-		mixed += copy.bytes % length != 0 || copy.bytes > PACKETS_EACH * length ||
-			 copy.packets > PACKETS_EACH;
+		mixed += moat_cell_bytes(moat_cell_sum(&copy)) % length != 0 ||
+			 packets_of(&copy) > PACKETS_EACH;
 	}
 	atomic_store(&stop, true);
 	pthread_join(writer, NULL);
@@ -191,8 +251,10 @@ static void test_reader(void)
 int main(void)
 {
 	static const struct moat_test tests[] = {
-		{ "bounds", test_bounds }, { "count", test_count },   { "distinct", test_distinct },
-		{ "full", test_full },     { "reader", test_reader }, { NULL, NULL },
+		{ "bounds", test_bounds },     { "count", test_count },
+		{ "kinds", test_kinds },       { "wrap", test_wrap },
+		{ "distinct", test_distinct }, { "full", test_full },
+		{ "reader", test_reader },     { NULL, NULL },
 	};
 
 	return moat_test_main("cells", tests);

@@ -98,7 +98,7 @@ static void test_mirror(void)
 	CU_ASSERT_EQUAL(moat_worker_step(worker), -ENODATA);
 	c = expect_balance(worker);
 	CU_ASSERT_EQUAL(c.reasons[MOAT_REASON_CONSUMED].packets, 80);
-	CU_ASSERT_EQUAL(moat_worker_cells(worker)->to_head->accounted, 60);
+	CU_ASSERT_EQUAL(moat_worker_cells(worker)->head->packets, 60);
 	while (moat_ring_pop(moat_worker_samples(worker), &sample)) {
 		/* the judge's reason, though the port consumed it */
 		CU_ASSERT_EQUAL(sample.reason, samples % FRAMES == 6   ? MOAT_REASON_PASS_NOT_IP
@@ -162,7 +162,7 @@ static void test_wire(void)
 	CU_ASSERT_EQUAL(samples, 5);
 	/* what is dropped has no flow, but is counted in its cells */
 	CU_ASSERT_EQUAL(c.flow.created, 5);
-	CU_ASSERT_EQUAL(moat_worker_cells(worker)->from_head->accounted, 30);
+	CU_ASSERT_EQUAL(moat_worker_cells(worker)->head->packets, 30);
 	moat_worker_free(worker);
 	moat_policy_free(policy);
 }

@@ -51,11 +51,13 @@ static void put(struct moat_cell *cell, uint32_t n, uint32_t packets, uint64_t d
 {
 	struct moat_headers h = { .l3_len = 100, .family = MOAT_FAMILY_V4, .proto = 17 };
 	struct moat_addr addr = addr_of(n);
+	struct moat_cell_gain gain;
 
+	moat_cell_gain_of(&gain, &h, window, 0);
 	if (!moat_addr_equal(&cell->addr, &addr))
 		moat_cell_take(cell, &addr);
 	for (uint32_t i = 0; i < packets; i++)
-		moat_cell_count(cell, &h, window, false, distinct + i);
+		moat_cell_count(cell, &gain, distinct + i);
 }
 
 static struct seen read_now(uint32_t n, bool fresh)
@@ -152,6 +154,29 @@ static void test_torn(void)
 	to[0][0].epoch++;
 	seen = read_now(1, true);
 	CU_ASSERT_EQUAL(seen.window.to.packets, 10);
+	moat_hosts_free(hosts);
+}
+
+/* A reading that comes too late to tell what was gained begins anew. */
+static void test_late(void)
+{
+	struct moat_cell_source source = { to[0], from[0], CELLS, true };
+	struct moat_hosts_counters counters;
+	struct seen seen = { .addr = addr_of(1) };
+
+	begin(16);
+	put(&to[0][0], 1, 10, 0);
+	(void)read_now(1, true);
+	put(&to[0][0], 1, 10, 0);
+	CU_ASSERT_EQUAL(moat_hosts_read(hosts, &source, 1, window, 0, MOAT_CELL_SPAN_NS + 1, note,
+					&seen),
+			0);
+	CU_ASSERT_EQUAL(seen.window.to.packets, 0);
+	moat_hosts_counters(hosts, &counters);
+	CU_ASSERT_EQUAL(counters.late, 1);
+	put(&to[0][0], 1, 7, 0);
+	seen = read_now(1, true);
+	CU_ASSERT_EQUAL(seen.window.to.packets, 7);
 	moat_hosts_free(hosts);
 }
 
@@ -267,6 +292,7 @@ static const struct moat_test tests[] = {
 	{ "differences and the second", test_second },
 	{ "takeover", test_takeover },
 	{ "a cell in change", test_torn },
+	{ "a late reading", test_late },
 	{ "adopted tables and single packets", test_adopted_and_small },
 	{ "bounds", test_bounds },
 	{ "forged senders", test_forged_senders },

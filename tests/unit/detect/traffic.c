@@ -96,7 +96,9 @@ static void count(struct traffic *traffic, struct moat_cell *table, const struct
 		  const struct moat_headers *h, uint64_t distinct, bool drop)
 {
 	uint64_t hash = moat_addr_hash(addr, 1);
+	struct moat_cell_gain gain;
 
+	moat_cell_gain_of(&gain, h, traffic->window, drop);
 	for (int way = 0; way < 2; way++, hash >>= 32) {
 		struct moat_cell *cell = &table[hash % TRAFFIC_CELLS];
 
@@ -105,7 +107,7 @@ static void count(struct traffic *traffic, struct moat_cell *table, const struct
 				continue;
 			moat_cell_take(cell, addr);
 		}
-		moat_cell_count(cell, h, traffic->window, drop, distinct);
+		moat_cell_count(cell, &gain, distinct);
 		return;
 	}
 }
