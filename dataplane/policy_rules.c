@@ -36,7 +36,7 @@ static bool apply(struct moat_judge *judge, const struct moat_rule_entry *entry,
 }
 
 /* The vectors of one packet's classes, one a dimension. */
-#define DIMENSIONS 7
+#define DIMENSIONS 8
 
 static uint64_t and_of(const struct moat_bits *const vectors[DIMENSIONS], unsigned int word)
 {
@@ -61,6 +61,7 @@ enum moat_reason moat_judge_rules(struct moat_judge *judge, const struct moat_ta
 		&rules->sport[h->has_ports ? rules->sport_class[h->sport] : 0],
 		&rules->dport[h->has_ports ? rules->dport_class[h->dport] : 0],
 		&rules->len[rules->len_class[h->l3_len]],
+		&rules->vlan[rules->vlan_class[h->vlan % MOAT_VLAN_IDS]],
 	};
 	uint64_t summary = vectors[0]->summary;
 	unsigned int tries = 0;

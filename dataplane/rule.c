@@ -19,6 +19,12 @@ const struct moat_proto_name moat_proto_names[] = {
 	{ "icmpv6", 58 }, { "udplite", 136 }, { NULL, 0 },
 };
 
+const struct moat_rate_unit moat_rate_units[] = {
+	{ "Gbit/s", 1000000000 }, { "Mbit/s", 1000000 }, { "kbit/s", 1000 }, { "bit/s", 1 },
+	{ "GB/s", 8000000000 },	  { "MB/s", 8000000 },	 { "kB/s", 8000 },   { "B/s", 8 },
+	{ NULL, 0 },
+};
+
 /* Index is the bit. */
 const char moat_flag_letters[] = "FSRPAUEC";
 
@@ -112,6 +118,7 @@ bool moat_match_test(const struct moat_match *match, const struct moat_headers *
 	       range_test(match->sport_min, match->sport_max, headers->has_ports, headers->sport) &&
 	       range_test(match->dport_min, match->dport_max, headers->has_ports, headers->dport) &&
 	       range_test(match->len_min, match->len_max, true, headers->l3_len) &&
+	       (match->vlan_mask == 0 || (headers->vlan & match->vlan_mask) == match->vlan) &&
 	       (match->tcp_mask == 0 ||
 		(has_flags && (headers->tcp_flags & match->tcp_mask) == match->tcp_flags));
 }
@@ -209,6 +216,12 @@ static void add_match(struct writer *writer, const struct moat_match *match)
 	add_range(writer, "sport", match->sport_min, match->sport_max);
 	add_range(writer, "dport", match->dport_min, match->dport_max);
 	add_flags(writer, match->tcp_flags, match->tcp_mask);
+	if (match->vlan_mask == MOAT_VLAN_ID_MASK && match->vlan == 0)
+		add_word(writer, "vlan none");
+	else if (match->vlan_mask == MOAT_VLAN_ID_MASK)
+		add_word(writer, "vlan %u", match->vlan);
+	else if (match->vlan_mask)
+		add_word(writer, "vlan %u/0x%x", match->vlan, match->vlan_mask);
 	if (match->len_min > 0 && match->len_max == UINT16_MAX)
 		add_word(writer, "len %u-", match->len_min);
 	else
@@ -240,6 +253,39 @@ const char *moat_match_format(const struct moat_match *match, char ret_text[MOAT
 	return ret_text;
 }
 
+/* In the largest unit of bits that says it exactly. */
+static void add_rate(struct writer *writer, const struct moat_rule *rule)
+{
+	const struct moat_rate_unit *unit = moat_rate_units;
+	uint64_t bits = rule->rate_bps * 8;
+
+	if (rule->rate_pps)
+		add_word(writer, "%u/s", rule->rate_pps);
+	if (rule->rate_pps && rule->rate_bps)
+		add_word(writer, "and");
+	while (bits % unit->bits)
+		unit++;
+	if (rule->rate_bps)
+		add_word(writer, "%llu%s", (unsigned long long)(bits / unit->bits), unit->name);
+	if (rule->burst)
+		add_word(writer, "burst %u", rule->burst);
+	if (rule->flags & MOAT_RULE_PREFER_KNOWN)
+		add_word(writer, "prefer-known");
+}
+
+static void add_action(struct writer *writer, const struct moat_rule *rule)
+{
+	if (rule->flags & MOAT_RULE_COUNT_ONLY)
+		add_word(writer, "count-only");
+	add_word(writer, "%s", moat_action_name(rule->action));
+	if (rule->action == MOAT_ACTION_LIMIT)
+		add_rate(writer, rule);
+	else if (rule->action == MOAT_ACTION_SAMPLE)
+		add_word(writer, "1/%u", rule->interval);
+	else if (rule->action == MOAT_ACTION_REDIRECT)
+		add_word(writer, "to %.*s", (int)sizeof(rule->target), rule->target);
+}
+
 const char *moat_rule_format(const struct moat_rule *rule, uint64_t now_ns,
 			     char ret_text[MOAT_RULE_TEXT_LEN])
 {
@@ -247,11 +293,7 @@ const char *moat_rule_format(const struct moat_rule *rule, uint64_t now_ns,
 	struct writer writer = { .text = ret_text };
 
 	ret_text[0] = '\0';
-	add_word(&writer, "%s", moat_action_name(rule->action));
-	if (rule->action == MOAT_ACTION_LIMIT)
-		add_word(&writer, "%u/s", rule->rate_pps);
-	if (rule->flags & MOAT_RULE_PREFER_KNOWN)
-		add_word(&writer, "prefer-known");
+	add_action(&writer, rule);
 	add_match(&writer, &rule->match);
 	if (rule->priority != MOAT_RULE_PRIORITY_DEFAULT)
 		add_word(&writer, "priority %u", rule->priority);

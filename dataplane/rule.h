@@ -2,19 +2,25 @@
 /*
  * The text form of rules, the same on the command line, in rule files and in listings:
  *
- *	ACTION [src PREFIX] [dst PREFIX] [proto NAME|NUMBER] [sport PORTS] [dport PORTS]
- *	       [flags SET[/MASK]] [len RANGE] [priority N] [for DURATION] [comment "TEXT"]
+ *	[count-only] ACTION [src PREFIX] [dst PREFIX] [proto NAME|NUMBER] [sport PORTS] [dport PORTS]
+ *	       [flags SET[/MASK]] [len RANGE] [vlan ID[/MASK]] [priority N] [for DURATION] [comment "TEXT"]
  *
- *	ACTION  drop | pass | count | limit RATE[/s] [prefer-known]
+ *	ACTION  drop | pass | count | challenge | limit RATE [and RATE] [burst N] [prefer-known] |
+ *	        sample 1/N | redirect to PORT
+ *	RATE    2000 | 2000/s (packets) | 100Mbit/s (bit, kbit, Mbit, Gbit; B, kB, MB, GB)
  *	PORTS   53 | 1000-2000
  *	RANGE   1400 | 400-1500 | 400-  (bytes of the IP datagram)
  *	SET     letters of FSRPAUEC (TCP flags) or "none"; without MASK: those set, and of SYN, ACK, FIN,
  *	        RST no other
+ *	ID      1-4095 of the outer tag, or "none"; with MASK (decimal or 0x...): the bits to look at
+ *
+ * "count-only" counts what the action would do and does nothing: the next rule judges.
  *
  * The fields stand in any order, each once. A rule that can match nothing (ports of a protocol that has
  * none, prefixes of two families) is refused.
  *
- * Example: limit 2000/s prefer-known dst 198.51.100.7 proto tcp dport 443 flags S for 10m
+ * Examples: limit 2000/s prefer-known dst 198.51.100.7 proto tcp dport 443 flags S for 10m
+ *           count-only drop src 192.0.2.0/24 proto udp
  */
 #ifndef MOAT_DATAPLANE_RULE_H
 #define MOAT_DATAPLANE_RULE_H

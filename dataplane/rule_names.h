@@ -13,6 +13,19 @@
 /* What "flags S" without a mask looks at beside the flags it names. */
 #define MOAT_FLAGS_MASK_DEFAULT (MOAT_TCP_SYN | MOAT_TCP_ACK | MOAT_TCP_FIN | MOAT_TCP_RST)
 
+/* The bits of a VLAN id. */
+#define MOAT_VLAN_ID_MASK 0x0fffu
+
+/* The most that a rate in bytes may be: a terabit a second. */
+#define MOAT_RATE_BYTES_MAX 125000000000ULL
+
+/* Units of rates in bytes, in bits a second, the largest first. Ends with a null name. */
+struct moat_rate_unit {
+	const char *name;
+	uint64_t bits;
+};
+extern const struct moat_rate_unit moat_rate_units[];
+
 struct moat_proto_name {
 	const char *name;
 	uint8_t number;
@@ -47,6 +60,9 @@ int moat_words_next(struct moat_words *words, char ret_word[MOAT_WORD_LEN], size
 
 /* True if `text` is UTF-8 without control characters, so that logs, JSON and saved sets can carry it. */
 bool moat_text_is_clean(const char *text);
+
+/* True if an interface can have this name (net/core/dev.c, dev_valid_name). */
+bool moat_target_is_valid(const char *name);
 
 /* Refuses what no packet matches and what drops everything: 0 or -EINVAL with the reason. */
 int moat_rule_check(const struct moat_rule *rule, struct moat_error *error);

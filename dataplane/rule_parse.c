@@ -5,9 +5,11 @@
  */
 #include "dataplane/rule.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "dataplane/base/addr.h"
@@ -114,6 +116,30 @@ int moat_number_parse(const char *text, uint64_t max, uint64_t *ret_number)
 	}
 	*ret_number = number;
 	return 0;
+}
+
+/* Decimal, or hexadecimal behind "0x". */
+static int parse_hex(const char *text, uint64_t max, uint64_t *ret_number)
+{
+	uint64_t number = 0;
+	char *end;
+
+	if (strncmp(text, "0x", 2) != 0)
+		return moat_number_parse(text, max, ret_number);
+	if (!isxdigit((unsigned char)text[2]) || strlen(text) > 2 + 8)
+		return -EINVAL;
+	number = strtoull(text + 2, &end, 16);
+	if (*end || number > max)
+		return -EINVAL;
+	*ret_number = number;
+	return 0;
+}
+
+bool moat_target_is_valid(const char *name)
+{
+	return *name && strlen(name) < sizeof(((struct moat_rule *)0)->target) &&
+	       strcspn(name, "/: \t\"\\") == strlen(name) && strcmp(name, ".") != 0 &&
+	       strcmp(name, "..") != 0 && moat_text_is_clean(name);
 }
 
 /* ---- fields ----------------------------------------------------------------------------------- */
@@ -290,6 +316,39 @@ static int parse_comment(struct parser *parser)
 	return 0;
 }
 
+static int parse_vlan(struct parser *parser)
+{
+	struct moat_match *match = &parser->rule.match;
+	char *slash = strchr(parser->word, '/');
+	uint64_t id = 0, mask = MOAT_VLAN_ID_MASK;
+
+	if (slash) {
+		*slash++ = '\0';
+		if (parse_hex(slash, MOAT_VLAN_ID_MASK, &mask) < 0 || mask == 0)
+			return refuse(parser, "the mask is a number within 1-4095");
+	}
+	if (strcmp(parser->word, "none") != 0 &&
+	    moat_number_parse(parser->word, MOAT_VLAN_ID_MASK, &id) < 0)
+		return refuse(parser, "no VLAN id within 0-4095 or 'none'");
+	if (id & ~mask)
+		return refuse(parser, "bits outside of the mask never match");
+	match->vlan = (uint16_t)id;
+	match->vlan_mask = (uint16_t)mask;
+	return 0;
+}
+
+static int parse_burst(struct parser *parser)
+{
+	uint64_t number;
+
+	if (parser->rule.action != MOAT_ACTION_LIMIT)
+		return refuse(parser, "only a limit has a burst");
+	if (moat_number_parse(parser->word, MOAT_RULE_BURST_MAX, &number) < 0 || number == 0)
+		return refuse(parser, "no burst within 1-1048576 packets");
+	parser->rule.burst = (uint32_t)number;
+	return 0;
+}
+
 static const struct field {
 	const char *name;
 	int (*parse)(struct parser *parser); /* reads parser->word */
@@ -297,7 +356,7 @@ static const struct field {
 	{ "src", parse_src },         { "dst", parse_dst },           { "proto", parse_proto },
 	{ "sport", parse_sport },     { "dport", parse_dport },       { "flags", parse_flags },
 	{ "len", parse_len },         { "priority", parse_priority }, { "for", parse_for },
-	{ "comment", parse_comment },
+	{ "comment", parse_comment }, { "vlan", parse_vlan },         { "burst", parse_burst },
 };
 
 static int parse_field(struct parser *parser)
@@ -309,8 +368,8 @@ static int parse_field(struct parser *parser)
 		i++;
 	if (i == MOAT_ARRAY_SIZE(fields))
 		return refuse(parser,
-			      "no field of a rule (src dst proto sport dport flags len priority "
-			      "for comment)");
+			      "no field of a rule (src dst proto sport dport flags len vlan burst "
+			      "priority for comment)");
 	if (parser->seen & (1U << i))
 		return refuse(parser, "given twice");
 	parser->seen |= 1U << i;
@@ -323,38 +382,150 @@ static int parse_field(struct parser *parser)
 	return fields[i].parse(parser);
 }
 
+/* ---- actions ---------------------------------------------------------------------------------- */
+
+/* The next word, which has to be there. */
+static int need_word(struct parser *parser, const char *what)
+{
+	int r = next_word(parser);
+
+	if (r == 0)
+		return moat_error_set(parser->error, -EINVAL, "column %zu: %s is missing",
+				      parser->column, what);
+	return r < 0 ? r : 0;
+}
+
+/* Takes `word` if it is the next one. */
+static bool take_word(struct parser *parser, const char *word)
+{
+	struct moat_words ahead = parser->words;
+	char text[MOAT_WORD_LEN];
+	size_t column;
+
+	if (moat_words_next(&ahead, text, &column) != 1 || strcmp(text, word) != 0)
+		return false;
+	parser->words = ahead;
+	return true;
+}
+
+/* "100Mbit/s" and the like: 0 with the length of the number, -ENOENT if the word has no such unit. */
+static int find_rate_unit(const char *word, size_t *ret_digits, uint64_t *ret_bits)
+{
+	size_t digits = strspn(word, "0123456789");
+
+	for (const struct moat_rate_unit *unit = moat_rate_units; unit->name; unit++) {
+		if (strcmp(word + digits, unit->name) == 0) {
+			*ret_digits = digits;
+			*ret_bits = unit->bits;
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
 static int parse_rate(struct parser *parser)
 {
+	struct moat_rule *rule = &parser->rule;
+	uint64_t rate, unit_bits;
 	size_t length;
-	uint64_t rate;
-	int r;
+	int r = need_word(parser, "a rate");
 
-	r = next_word(parser);
 	if (r < 0)
 		return r;
+	if (find_rate_unit(parser->word, &length, &unit_bits) == 0) {
+		char number[MOAT_WORD_LEN];
+
+		snprintf(number, sizeof(number), "%.*s", (int)length, parser->word);
+		if (rule->rate_bps)
+			return refuse(parser, "a second rate in bytes");
+		if (moat_number_parse(number, MOAT_RATE_BYTES_MAX * 8 / unit_bits, &rate) < 0 ||
+		    rate == 0 || rate * unit_bits % 8)
+			return refuse(parser, "no rate of whole bytes up to 1000Gbit/s");
+		rule->rate_bps = rate * unit_bits / 8;
+		return 0;
+	}
 	length = strlen(parser->word);
 	if (length > 2 && strcmp(parser->word + length - 2, "/s") == 0)
 		parser->word[length - 2] = '\0';
+	if (rule->rate_pps)
+		return refuse(parser, "a second rate in packets");
 	if (moat_number_parse(parser->word, UINT32_MAX, &rate) < 0 || rate == 0)
-		return refuse(parser, "no rate within 1-4294967295 packets a second");
-	parser->rule.rate_pps = (uint32_t)rate;
+		return refuse(parser,
+			      "no rate within 1-4294967295 packets a second, nor one like 100Mbit/s");
+	rule->rate_pps = (uint32_t)rate;
+	return 0;
+}
+
+static int parse_limit(struct parser *parser)
+{
+	int r = parse_rate(parser);
+
+	if (r == 0 && take_word(parser, "and"))
+		r = parse_rate(parser);
+	return r;
+}
+
+static int parse_sample(struct parser *parser)
+{
+	uint64_t interval;
+	int r = need_word(parser, "1/N");
+
+	if (r < 0)
+		return r;
+	if (strncmp(parser->word, "1/", 2) != 0 ||
+	    moat_number_parse(parser->word + 2, MOAT_RULE_INTERVAL_MAX, &interval) < 0 ||
+	    interval == 0)
+		return refuse(parser, "a sample is 1/N, with N within 1-2147483648");
+	parser->rule.interval = (uint32_t)interval;
+	return 0;
+}
+
+static int parse_redirect(struct parser *parser)
+{
+	int r;
+
+	if (!take_word(parser, "to"))
+		return moat_error_set(parser->error, -EINVAL,
+				      "column %zu: 'redirect' takes \"to\" and a port's name",
+				      parser->column);
+	r = need_word(parser, "a port's name");
+	if (r < 0)
+		return r;
+	if (!moat_target_is_valid(parser->word))
+		return refuse(parser, "no interface name of up to 15 bytes");
+	memcpy(parser->rule.target, parser->word, strlen(parser->word) + 1);
 	return 0;
 }
 
 static int parse_action(struct parser *parser)
 {
 	uint8_t action = MOAT_ACTION_DROP;
-	int r;
+	int r = need_word(parser, "an action");
 
-	r = next_word(parser);
 	if (r < 0)
 		return r;
-	while (action <= MOAT_ACTION_COUNT && strcmp(parser->word, moat_action_name(action)) != 0)
+	if (strcmp(parser->word, "count-only") == 0) {
+		parser->rule.flags |= MOAT_RULE_COUNT_ONLY;
+		r = need_word(parser, "an action");
+		if (r < 0)
+			return r;
+	}
+	while (action < MOAT_ACTION_COUNT_OF && strcmp(parser->word, moat_action_name(action)) != 0)
 		action++;
-	if (action > MOAT_ACTION_COUNT)
-		return refuse(parser, "no action (drop, pass, limit RATE, count)");
+	if (action == MOAT_ACTION_COUNT_OF)
+		return refuse(parser, "no action (drop, pass, limit RATE, count, challenge, sample "
+				      "1/N, redirect to PORT)");
 	parser->rule.action = action;
-	return action == MOAT_ACTION_LIMIT ? parse_rate(parser) : 0;
+	switch (action) {
+	case MOAT_ACTION_LIMIT:
+		return parse_limit(parser);
+	case MOAT_ACTION_SAMPLE:
+		return parse_sample(parser);
+	case MOAT_ACTION_REDIRECT:
+		return parse_redirect(parser);
+	default:
+		return 0;
+	}
 }
 
 /* ---- what can't be meant ---------------------------------------------------------------------- */
@@ -364,7 +535,7 @@ static bool match_is_everything(const struct moat_match *match)
 	return match->src.len == 0 && match->dst.len == 0 && match->proto == 0 &&
 	       match->sport_min == 0 && match->sport_max == UINT16_MAX && match->dport_min == 0 &&
 	       match->dport_max == UINT16_MAX && match->len_min == 0 &&
-	       match->len_max == UINT16_MAX && match->tcp_mask == 0;
+	       match->len_max == UINT16_MAX && match->tcp_mask == 0 && match->vlan_mask == 0;
 }
 
 int moat_rule_check(const struct moat_rule *rule, struct moat_error *error)
@@ -380,11 +551,21 @@ int moat_rule_check(const struct moat_rule *rule, struct moat_error *error)
 		return moat_error_set(error, -EINVAL, "only tcp, udp and sctp have ports");
 	if (match->tcp_mask && match->proto && match->proto != 6)
 		return moat_error_set(error, -EINVAL, "only tcp has flags");
-	if (rule->action == MOAT_ACTION_DROP && match_is_everything(match))
+	if (rule->action == MOAT_ACTION_COUNT && (rule->flags & MOAT_RULE_COUNT_ONLY))
+		return moat_error_set(error, -EINVAL, "count only counts: leave out count-only");
+	if (rule->action == MOAT_ACTION_CHALLENGE &&
+	    (match->tcp_mask || match->len_min > 0 || match->len_max < UINT16_MAX ||
+	     (match->proto && match->proto != 6)))
+		return moat_error_set(error, -EINVAL,
+				      "a challenge looks at SYNs and at what answers it, by itself: "
+				      "no flags, no len, no protocol but tcp");
+	if ((rule->action == MOAT_ACTION_DROP || rule->action == MOAT_ACTION_REDIRECT) &&
+	    !(rule->flags & MOAT_RULE_COUNT_ONLY) && match_is_everything(match))
 		return moat_error_set(
 			error, -EINVAL,
-			"a rule that drops everything would cut you off: name a prefix, a "
-			"protocol, ports, flags or a length");
+			"a rule that %ss everything would cut you off: name a prefix, a "
+			"protocol, ports, flags, a length or a VLAN",
+			moat_action_name(rule->action));
 	return 0;
 }
 

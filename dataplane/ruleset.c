@@ -92,6 +92,27 @@ static bool prefix_is_valid(const struct moat_prefix *prefix)
 	return true;
 }
 
+/* Each action has the fields that it names, and no others. */
+static bool action_is_valid(const struct moat_rule *rule)
+{
+	bool limits = rule->action == MOAT_ACTION_LIMIT;
+	uint8_t flags = MOAT_RULE_COUNT_ONLY | (limits ? MOAT_RULE_PREFER_KNOWN : 0);
+
+	if (rule->action >= MOAT_ACTION_COUNT_OF || (rule->flags & ~flags) ||
+	    !memchr(rule->target, '\0', sizeof(rule->target)))
+		return false;
+	if (limits ? (rule->rate_pps == 0 && rule->rate_bps == 0) ||
+			    rule->rate_bps > MOAT_RATE_BYTES_MAX || rule->burst > MOAT_RULE_BURST_MAX
+		   : rule->rate_pps || rule->rate_bps || rule->burst)
+		return false;
+	if (rule->action == MOAT_ACTION_SAMPLE
+		    ? rule->interval == 0 || rule->interval > MOAT_RULE_INTERVAL_MAX
+		    : rule->interval)
+		return false;
+	return rule->action == MOAT_ACTION_REDIRECT ? moat_target_is_valid(rule->target)
+						    : !rule->target[0];
+}
+
 /* What is let in can be written and read back. */
 static bool rule_is_valid(const struct moat_rule *rule)
 {
@@ -100,14 +121,26 @@ static bool rule_is_valid(const struct moat_rule *rule)
 	return prefix_is_valid(&match->src) && prefix_is_valid(&match->dst) &&
 	       match->sport_min <= match->sport_max && match->dport_min <= match->dport_max &&
 	       match->len_min <= match->len_max && !(match->tcp_flags & ~match->tcp_mask) &&
-	       rule->priority <= UINT16_MAX && rule->action <= MOAT_ACTION_COUNT &&
-	       (rule->action == MOAT_ACTION_LIMIT
-			? rule->rate_pps > 0 && !(rule->flags & ~MOAT_RULE_PREFER_KNOWN)
-			: rule->flags == 0) &&
+	       !(match->vlan & ~match->vlan_mask) && match->vlan_mask <= MOAT_VLAN_ID_MASK &&
+	       rule->priority <= UINT16_MAX && action_is_valid(rule) &&
 	       memchr(rule->owner, '\0', sizeof(rule->owner)) &&
 	       memchr(rule->comment, '\0', sizeof(rule->comment)) &&
 	       moat_text_is_clean(rule->owner) && moat_text_is_clean(rule->comment) &&
 	       moat_rule_check(rule, NULL) == 0;
+}
+
+/* Rules that decide a packet are of one kind; what goes on with the next rule may stand beside them, once a
+ * kind. */
+static unsigned int kind_of(const struct moat_rule *rule)
+{
+	switch (rule->action) {
+	case MOAT_ACTION_COUNT:
+	case MOAT_ACTION_CHALLENGE:
+	case MOAT_ACTION_SAMPLE:
+		return 1U + rule->action + ((rule->flags & MOAT_RULE_COUNT_ONLY) ? 16 : 0);
+	default:
+		return (rule->flags & MOAT_RULE_COUNT_ONLY) ? 17U + rule->action : 0;
+	}
 }
 
 static bool match_equal(const struct moat_match *a, const struct moat_match *b)
@@ -116,7 +149,8 @@ static bool match_equal(const struct moat_match *a, const struct moat_match *b)
 	       a->sport_min == b->sport_min && a->sport_max == b->sport_max &&
 	       a->dport_min == b->dport_min && a->dport_max == b->dport_max &&
 	       a->len_min == b->len_min && a->len_max == b->len_max && a->proto == b->proto &&
-	       a->tcp_mask == b->tcp_mask && a->tcp_flags == b->tcp_flags;
+	       a->tcp_mask == b->tcp_mask && a->tcp_flags == b->tcp_flags && a->vlan == b->vlan &&
+	       a->vlan_mask == b->vlan_mask;
 }
 
 /* Index of a rule, or the count. */
@@ -156,8 +190,7 @@ int moat_ruleset_put(struct moat_ruleset *set, const struct moat_rule *rule, uin
 	for (size_t i = 0; i < set->count; i++) {
 		const struct moat_rule *other = &set->rules[i];
 
-		if ((other->action == MOAT_ACTION_COUNT) != (rule->action == MOAT_ACTION_COUNT) ||
-		    !match_equal(&other->match, &rule->match))
+		if (kind_of(other) != kind_of(rule) || !match_equal(&other->match, &rule->match))
 			continue;
 		if (ret_id)
 			*ret_id = other->id;

@@ -32,8 +32,8 @@ enum moat_ruleset_result {
 /* Adds a rule: gives it an id (unless rule->id is set and free) and a free slot, the one that has been free
  * longest. Owner and comment come with the rule. 0 and *ret_id (may be NULL); FULL; EXISTS with *ret_id of
  * the rule that stands, unchanged; -EINVAL for what
- * moat_rule_parse would refuse; -ENOMEM. A count rule decides nothing, so it and a rule that decides
- * may have equal matches. */
+ * moat_rule_parse would refuse; -ENOMEM. Rules that count, sample, challenge or are count-only go on with the
+ * next one, so that one of each may have the match of a rule that decides. */
 int moat_ruleset_add(struct moat_ruleset *set, const struct moat_rule *rule, uint32_t *ret_id);
 
 /* 0 or -ENOENT. */

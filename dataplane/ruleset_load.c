@@ -75,11 +75,11 @@ static int add_rule(struct moat_ruleset *set, const char *text, const char *owne
 
 static bool is_action(const char *word)
 {
-	for (uint32_t action = 0; action <= MOAT_ACTION_COUNT; action++) {
+	for (uint32_t action = 0; action < MOAT_ACTION_COUNT_OF; action++) {
 		if (strcmp(word, moat_action_name(action)) == 0)
 			return true;
 	}
-	return false;
+	return strcmp(word, "count-only") == 0;
 }
 
 /* Adds what one line says: an enum entry or a negative errno. */

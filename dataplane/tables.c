@@ -58,23 +58,39 @@ static int fill_tries(struct moat_tables *half, const struct moat_ruleset *set,
 	return moat_lpm_fill(half, false, items, add_classes(dst, items));
 }
 
+/* What a build works on: too much for a stack. */
+struct scratch {
+	const struct moat_rule *live[MOAT_RULES_MAX];
+	struct moat_prefix_classes src, dst;
+};
+
+/* Rules by position that haven't expired; returns how many. */
+static size_t collect_live(const struct moat_ruleset *set, uint64_t now_ns,
+			   const struct moat_rule **live)
+{
+	size_t count, live_count = 0;
+	const struct moat_rule *rules = moat_ruleset_rules(set, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		if (rules[i].expires_ns == 0 || rules[i].expires_ns > now_ns)
+			live[live_count++] = &rules[i];
+	}
+	return live_count;
+}
+
 int moat_tables_build(struct moat_tables *half, const struct moat_ruleset *set,
 		      const struct moat_tables_clock *clock, struct moat_error *error)
 {
-	const struct moat_rule *live[MOAT_RULES_MAX];
-	struct moat_prefix_classes src, dst;
-	const struct moat_rule *rules;
-	size_t count, live_count = 0;
-	int r;
+	moat_auto_free struct scratch *scratch = malloc(sizeof(*scratch));
+	int r = -ENOMEM;
 
-	rules = moat_ruleset_rules(set, &count);
-	for (size_t i = 0; i < count; i++) {
-		if (rules[i].expires_ns == 0 || rules[i].expires_ns > clock->now_ns)
-			live[live_count++] = &rules[i];
-	}
 	moat_lpm_clear(half);
-	moat_rule_tables_fill(half->rules, live, live_count, clock, &src, &dst);
-	r = fill_tries(half, set, &src, &dst);
+	if (scratch)
+		r = moat_rule_tables_fill(half->rules, scratch->live,
+					  collect_live(set, clock->now_ns, scratch->live), clock,
+					  &scratch->src, &scratch->dst);
+	if (r == 0)
+		r = fill_tries(half, set, &scratch->src, &scratch->dst);
 	if (r == MOAT_TABLES_NO_NODES)
 		moat_error_set(error, -ENOSPC,
 			       "the prefixes need more than the %u trie nodes that there are",

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The two parts of the builder, for tables.c alone: tries (tables_lpm.c), vectors (tables_rules.c). */
+/* The parts of the builder, for tables*.c alone: tries (tables_lpm.c), rules (tables_rules.c), their vectors
+ * (tables_vectors.c). */
 #ifndef MOAT_DATAPLANE_TABLES_BUILD_H
 #define MOAT_DATAPLANE_TABLES_BUILD_H
 
@@ -25,9 +26,14 @@ struct moat_prefix_classes {
 	const struct moat_prefix *prefixes[MOAT_RULES_MAX];
 };
 
-/* Fills half->rules from `count` rules by position and says which prefix has which class. */
-void moat_rule_tables_fill(struct moat_rule_tables *tables, const struct moat_rule *const *rules,
-			   size_t count, const struct moat_tables_clock *clock,
-			   struct moat_prefix_classes *ret_src, struct moat_prefix_classes *ret_dst);
+/* Fills half->rules from `count` rules by position and says which prefix has which class. 0 or -ENOMEM. */
+int moat_rule_tables_fill(struct moat_rule_tables *tables, const struct moat_rule *const *rules,
+			  size_t count, const struct moat_tables_clock *clock,
+			  struct moat_prefix_classes *ret_src, struct moat_prefix_classes *ret_dst);
+
+/* Its part for the vectors and the classes of values. 0 or -ENOMEM. */
+int moat_vectors_fill(struct moat_rule_tables *tables, const struct moat_rule *const *rules,
+		      size_t count, struct moat_prefix_classes *ret_src,
+		      struct moat_prefix_classes *ret_dst);
 
 #endif

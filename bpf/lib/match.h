@@ -9,12 +9,12 @@
 
 /* The packet's class in every dimension. */
 struct moat_classes {
-	__u32 src, dst, proto, flags, sport, dport, len;
+	__u32 src, dst, proto, flags, sport, dport, len, vlan;
 };
 
 /* Their vectors. */
 struct moat_vectors {
-	const struct moat_bits *src, *dst, *proto, *flags, *sport, *dport, *len;
+	const struct moat_bits *src, *dst, *proto, *flags, *sport, *dport, *len, *vlan;
 };
 
 /* What stands of an enumeration: words not yet looked at, bits not yet looked at of one word. */
@@ -39,6 +39,7 @@ MOAT_INLINE void moat_classes_find(struct moat_classes *classes,
 		classes->dport = rules->dport_class[h->dport];
 	}
 	classes->len = rules->len_class[h->l3_len];
+	classes->vlan = rules->vlan_class[h->vlan & (MOAT_VLAN_IDS - 1)];
 }
 
 /* 0 if no rule may match both addresses. Classes out of range are left to moat_vectors_find. */
@@ -56,7 +57,7 @@ MOAT_INLINE int moat_vectors_find(struct moat_vectors *vectors, const struct moa
 	if (classes->src >= MOAT_PREFIX_CLASSES || classes->dst >= MOAT_PREFIX_CLASSES ||
 	    classes->proto >= 256 || classes->flags >= MOAT_FLAG_CLASSES ||
 	    classes->sport >= MOAT_RANGE_CLASSES || classes->dport >= MOAT_RANGE_CLASSES ||
-	    classes->len >= MOAT_RANGE_CLASSES)
+	    classes->len >= MOAT_RANGE_CLASSES || classes->vlan >= MOAT_VLAN_CLASSES)
 		return 0;
 	vectors->src = &rules->src[classes->src];
 	vectors->dst = &rules->dst[classes->dst];
@@ -65,6 +66,7 @@ MOAT_INLINE int moat_vectors_find(struct moat_vectors *vectors, const struct moa
 	vectors->sport = &rules->sport[classes->sport];
 	vectors->dport = &rules->dport[classes->dport];
 	vectors->len = &rules->len[classes->len];
+	vectors->vlan = &rules->vlan[classes->vlan];
 	return 1;
 }
 
@@ -72,7 +74,7 @@ MOAT_INLINE void moat_matches_init(struct moat_matches *matches, const struct mo
 {
 	matches->summary = v->src->summary & v->dst->summary & v->proto->summary &
 			   v->flags->summary & v->sport->summary & v->dport->summary &
-			   v->len->summary;
+			   v->len->summary & v->vlan->summary;
 	matches->word = 0;
 	matches->word_index = 0;
 }
@@ -91,7 +93,7 @@ MOAT_INLINE int moat_matches_next_word(struct moat_matches *matches, const struc
 	matches->summary &= matches->summary - 1;
 	matches->word = v->src->words[index] & v->dst->words[index] & v->proto->words[index] &
 			v->flags->words[index] & v->sport->words[index] & v->dport->words[index] &
-			v->len->words[index];
+			v->len->words[index] & v->vlan->words[index];
 	matches->word_index = index;
 	return 1;
 }

@@ -12,10 +12,10 @@
  * is judged as the IPv4 host that it names.
  *
  * Lookup: the source and the destination address are each looked up once in a multibit trie whose leaf
- * carries the list flags and a class; ports, length, protocol and TCP flags map to classes directly.
- * Every class of every dimension has a bit vector of the rules that it satisfies; the AND of seven
+ * carries the list flags and a class; ports, length, VLAN, protocol and TCP flags map to classes directly.
+ * Every class of every dimension has a bit vector of the rules that it satisfies; the AND of eight
  * vectors is the set of matching rules (Lakshman and Stiliadis, SIGCOMM'98), its lowest bit the answer.
- * The cost depends on the number of 64-rule words that survive the AND of the seven summaries, not on
+ * The cost depends on the number of 64-rule words that survive the AND of the eight summaries, not on
  * the number of rules.
  */
 #ifndef MOAT_RULE_H
@@ -42,6 +42,7 @@ enum moat_action {
 				    * neither such a SYN nor its answer goes on with the next rule */
 	MOAT_ACTION_SAMPLE = 5,   /* sample one in `interval` and go on with the next rule */
 	MOAT_ACTION_REDIRECT = 6, /* out of another port of the gate */
+	MOAT_ACTION_COUNT_OF,     /* how many there are */
 };
 
 enum moat_rule_flag {
@@ -66,6 +67,9 @@ struct moat_match {
 	__u32 reserved2;
 };
 MOAT_STATIC_ASSERT(sizeof(struct moat_match) == 72, "no padding: compared as memory");
+
+#define MOAT_RULE_BURST_MAX (1u << 20)
+#define MOAT_RULE_INTERVAL_MAX (1u << 31)
 
 #define MOAT_RULE_OWNER_LEN 16
 #define MOAT_RULE_COMMENT_LEN 96
@@ -111,7 +115,8 @@ struct moat_rule {
 #define MOAT_LPM_V6_LEVELS 14 /* nodes below the 16-bit root of a 128-bit key */
 #define MOAT_LPM_V4_LEVELS 2
 
-/* One bit a rule, by position; bit w of `summary` says that words[w] is not 0. */
+/* One bit a rule, by position; bit w of `summary` says that words[w] is not 0. Words whose bit isn't set
+ * are not written, and hold what an earlier set left there. */
 struct moat_bits {
 	__u64 summary;
 	__u64 words[MOAT_RULE_WORDS];
@@ -130,11 +135,13 @@ struct moat_rule_entry {
 	__u32 reserved2;
 };
 
-/* Classes: one a distinct prefix and 0 for none; one an elementary port or length interval; for ports
- * and flags class 0 is "the packet has none". */
+/* Classes: one a distinct prefix and 0 for none; one an elementary port or length interval; one a set of
+ * VLANs that no rule tells apart; for ports and flags class 0 is "the packet has none". */
 #define MOAT_PREFIX_CLASSES (MOAT_RULES_MAX + 1)
 #define MOAT_RANGE_CLASSES (2 * MOAT_RULES_MAX + 2)
 #define MOAT_FLAG_CLASSES 257 /* flags + 1; 0 if not TCP */
+#define MOAT_VLAN_IDS 4096
+#define MOAT_VLAN_CLASSES (MOAT_VLAN_IDS + 1)
 
 /* The index into `flags`. */
 MOAT_INLINE __u32 moat_flags_class(const struct moat_headers *h)
@@ -149,6 +156,7 @@ struct moat_rule_tables {
 	__u16 sport_class[65536];
 	__u16 dport_class[65536];
 	__u16 len_class[65536];
+	__u16 vlan_class[MOAT_VLAN_IDS];
 	struct moat_bits src[MOAT_PREFIX_CLASSES];
 	struct moat_bits dst[MOAT_PREFIX_CLASSES];
 	struct moat_bits proto[256];
@@ -156,6 +164,7 @@ struct moat_rule_tables {
 	struct moat_bits sport[MOAT_RANGE_CLASSES];
 	struct moat_bits dport[MOAT_RANGE_CLASSES];
 	struct moat_bits len[MOAT_RANGE_CLASSES];
+	struct moat_bits vlan[MOAT_VLAN_CLASSES];
 };
 
 /*
