@@ -167,10 +167,10 @@ static void bench_rules(struct moat_policy *policy)
 	moat_cleanup(moat_ruleset_free_cleanup) struct moat_ruleset *small = new_set(),
 								    *full = new_set();
 
-	add_different_rules(small, 10);
-	bench_commit(policy, small, "commit_10_rules", 5);
+	add_different_rules(small, 64);
+	bench_commit(policy, small, "commit_64_rules", 15);
 	add_different_rules(full, MOAT_RULES_MAX);
-	bench_commit(policy, full, "commit_1024_rules", 50);
+	bench_commit(policy, full, "commit_4096_rules", 150);
 }
 
 /* ---- reading ---------------------------------------------------------------------------------- */
@@ -272,10 +272,10 @@ static void bench_judges(struct moat_policy *policy)
 		add_rule(set, text);
 	}
 	missed |= moat_policy_commit(policy, set, NULL) != 0;
-	bench_judge(policy, packets, "judge_1023_no_match", MOAT_REASON_PASS_DEFAULT);
+	bench_judge(policy, packets, "judge_4095_no_match", MOAT_REASON_PASS_DEFAULT);
 	add_rule(set, "drop proto tcp dport 443 priority 60000");
 	missed |= moat_policy_commit(policy, set, NULL) != 0;
-	bench_judge(policy, packets, "judge_1024_last_drops", MOAT_REASON_DROP_RULE);
+	bench_judge(policy, packets, "judge_4096_last_drops", MOAT_REASON_DROP_RULE);
 }
 
 int main(int argc, char **argv)

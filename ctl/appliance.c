@@ -49,15 +49,19 @@ struct moat_event_context moat_appliance_context(const struct moat_appliance *ap
 	return moat_event_context_now(ports, count);
 }
 
-uint64_t moat_appliance_hits(const struct moat_appliance *appliance, const struct moat_rule *rule)
+struct moat_rule_count moat_appliance_rule_count(const struct moat_appliance *appliance,
+						 const struct moat_rule *rule)
 {
-	uint64_t hits = 0;
+	struct moat_rule_count sum = { 0 }, workers = { 0 };
 
 	if (moat_appliance_has_gateway(appliance->config))
-		hits += moat_gate_hits(appliance->gate, rule->slot);
+		sum = moat_gate_rule_count(appliance->gate, rule->slot);
 	if (appliance->wire.policy)
-		hits += moat_policy_hits(appliance->wire.policy, rule->slot);
-	return hits;
+		workers = moat_policy_rule_count(appliance->wire.policy, rule->slot);
+	sum.packets += workers.packets;
+	sum.acted += workers.acted;
+	sum.bytes += workers.bytes;
+	return sum;
 }
 
 void moat_appliance_emit(struct moat_appliance *appliance, json_t *event)

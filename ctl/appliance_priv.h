@@ -59,8 +59,9 @@ bool moat_appliance_has_gateway(const struct moat_config *config);
 /* Of struct moat_detect_config: what the ports of a configuration let detectors see. */
 uint32_t moat_appliance_modes(const struct moat_config *config);
 
-/* Packets that a rule matched since it stands. */
-uint64_t moat_appliance_hits(const struct moat_appliance *appliance, const struct moat_rule *rule);
+/* What a rule has counted since it stands, in gate and workers. */
+struct moat_rule_count moat_appliance_rule_count(const struct moat_appliance *appliance,
+						 const struct moat_rule *rule);
 
 /* The method handler of the control socket (methods.c). */
 int moat_appliance_call(void *userdata, struct moat_control_call *call, json_t **ret_result,

@@ -291,14 +291,17 @@ json_t *moat_event_finding(const struct moat_event_context *context,
 	return event;
 }
 
-json_t *moat_event_rule_detail(const struct moat_rule *rule, uint64_t hits, uint64_t now_ns)
+json_t *moat_event_rule_detail(const struct moat_rule *rule, const struct moat_rule_count *count,
+			       uint64_t now_ns)
 {
-	char text[MOAT_RULE_TEXT_LEN];
-	json_t *detail = json_pack("{s:I,s:s,s:s,s:I,s:s,s:I}", "id", (json_int_t)rule->id, "rule",
-				   moat_rule_format(rule, now_ns, text), "action",
-				   moat_action_name(rule->action), "priority",
-				   (json_int_t)rule->priority, "owner", rule->owner, "hits",
-				   (json_int_t)hits);
+	char text[MOAT_RULE_TEXT_LEN], match[MOAT_RULE_TEXT_LEN];
+	json_t *detail = json_pack(
+		"{s:I,s:s,s:s,s:b,s:s,s:I,s:s,s:I,s:I,s:I}", "id", (json_int_t)rule->id, "rule",
+		moat_rule_format(rule, now_ns, text), "action", moat_action_name(rule->action),
+		"count_only", (rule->flags & MOAT_RULE_COUNT_ONLY) != 0, "match",
+		moat_match_format(&rule->match, match), "priority", (json_int_t)rule->priority,
+		"owner", rule->owner, "hits", (json_int_t)count->packets, "acted",
+		(json_int_t)count->acted, "bytes", (json_int_t)count->bytes);
 	json_t *expires = json_null();
 
 	if (!detail)

@@ -55,7 +55,8 @@ json_t *moat_event_moatd(const struct moat_event_context *context, const char *c
 			 json_t *detail);
 
 /* A rule with all its fields, for listings. `hits` in packets. */
-json_t *moat_event_rule_detail(const struct moat_rule *rule, uint64_t hits, uint64_t now_ns);
+json_t *moat_event_rule_detail(const struct moat_rule *rule, const struct moat_rule_count *count,
+			       uint64_t now_ns);
 
 /* "TCP", "UDP", "ICMP", "IPv6-ICMP" or the number, as EVE writes them. Returns ret_text or a constant. */
 const char *moat_event_proto(uint8_t proto, char ret_text[8]);

@@ -84,8 +84,9 @@ static json_t *list_of(const struct moat_ruleset *set, enum moat_list list)
 
 static json_t *rule_of(const struct moat_appliance *appliance, const struct moat_rule *rule)
 {
-	return moat_event_rule_detail(rule, moat_appliance_hits(appliance, rule),
-				      moat_clock_monotonic_ns());
+	struct moat_rule_count count = moat_appliance_rule_count(appliance, rule);
+
+	return moat_event_rule_detail(rule, &count, moat_clock_monotonic_ns());
 }
 
 static int do_rules_list(struct moat_appliance *appliance, struct moat_control_call *call,

@@ -100,8 +100,8 @@ const struct moat_gate_port_info *moat_gate_ports(const struct moat_gate *gate, 
 int moat_gate_counters(const struct moat_gate *gate, uint32_t port,
 		       struct moat_gate_counters *ret_counters);
 
-/* Packets that a rule's slot matched, over all ports and CPUs. Any thread. */
-uint64_t moat_gate_hits(const struct moat_gate *gate, uint32_t slot);
+/* What the rule of a slot has counted since it has the slot, over all ports and CPUs. Any thread. */
+struct moat_rule_count moat_gate_rule_count(const struct moat_gate *gate, uint32_t slot);
 
 /* The cell tables of one CPU, mapped: read them with the epoch rule of moat/cell.h. */
 struct moat_gate_cells {

@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <bpf/bpf.h>
+
 #include "dataplane/base/clock.h"
 #include "dataplane/gate_internal.h"
 
@@ -51,34 +53,48 @@ void moat_gate_tables_init(struct moat_gate *gate)
 	}
 }
 
-/* All that ever hit a slot. */
-static uint64_t sum_hits(const struct moat_gate *gate, uint32_t slot)
+static struct moat_rule_count *counts_of(const struct moat_gate *gate, uint32_t cpu)
 {
-	uint64_t sum = 0;
+	return moat_gate_maps_element(&gate->maps, GATE_MAP_HITS, cpu);
+}
+
+/* All that a slot ever counted. */
+static struct moat_rule_count sum_counts(const struct moat_gate *gate, uint32_t slot)
+{
+	struct moat_rule_count sum = {};
 
 	for (uint32_t cpu = 0; cpu < gate->maps.cpus; cpu++) {
-		const volatile uint64_t *hits = moat_gate_maps_element(&gate->maps, GATE_MAP_HITS,
-								       cpu);
+		const volatile struct moat_rule_count *count = &counts_of(gate, cpu)[slot];
 
-		sum += hits[slot];
+		sum.packets += count->packets;
+		sum.acted += count->acted;
+		sum.bytes += count->bytes;
 	}
 	return sum;
 }
 
-/* What the slot's former rules had, written by commit. */
-static uint64_t *hits_base(const struct moat_gate *gate)
+/* What the slots' former rules had, written by commit: the element behind those of the CPUs. */
+static struct moat_rule_count *bases_of(const struct moat_gate *gate)
 {
-	return moat_gate_maps_element(&gate->maps, GATE_MAP_HITS, gate->maps.cpus);
+	return counts_of(gate, gate->maps.cpus);
 }
 
-uint64_t moat_gate_hits(const struct moat_gate *gate, uint32_t slot)
+struct moat_rule_count moat_gate_rule_count(const struct moat_gate *gate, uint32_t slot)
 {
+	struct moat_rule_count sum = {};
+	const volatile struct moat_rule_count *base;
+
 	if (slot >= MOAT_RULES_MAX)
-		return 0;
-	return sum_hits(gate, slot) - __atomic_load_n(&hits_base(gate)[slot], __ATOMIC_RELAXED);
+		return sum;
+	base = &bases_of(gate)[slot];
+	sum = sum_counts(gate, slot);
+	sum.packets -= base->packets;
+	sum.acted -= base->acted;
+	sum.bytes -= base->bytes;
+	return sum;
 }
 
-/* A slot that another rule takes begins at 0 and with a full bucket: the gate's own counts are never written from here. */
+/* A slot that another rule takes begins at 0: the gate's own counts are never written from here. */
 static void note_slots(struct moat_gate *gate, const struct moat_ruleset *set)
 {
 	size_t count;
@@ -86,16 +102,43 @@ static void note_slots(struct moat_gate *gate, const struct moat_ruleset *set)
 
 	for (size_t i = 0; i < count; i++) {
 		uint32_t slot = rules[i].slot;
-		struct moat_limit *limit;
 
-		if (slot >= MOAT_RULES_MAX || gate->slot_ids[slot] == rules[i].id)
+		if (slot >= MOAT_RULES_MAX)
+			continue;
+		memcpy(gate->slot_targets[slot], rules[i].target, sizeof(rules[i].target));
+		if (gate->slot_ids[slot] == rules[i].id)
 			continue;
 		gate->slot_ids[slot] = rules[i].id;
-		limit = moat_gate_maps_element(&gate->maps, GATE_MAP_LIMITS, slot);
-		__atomic_store_n(&limit->packets, 0, __ATOMIC_RELAXED);
-		__atomic_store_n(&limit->bytes, 0, __ATOMIC_RELAXED);
-		__atomic_store_n(&hits_base(gate)[slot], sum_hits(gate, slot), __ATOMIC_RELAXED);
+		bases_of(gate)[slot] = sum_counts(gate, slot);
 	}
+}
+
+/* Gives the redirecting rules of a half the indices of the ports that they name. */
+static void find_targets(struct moat_gate *gate, struct moat_tables *half)
+{
+	for (uint32_t i = 0; i < half->rules->rule_count; i++) {
+		struct moat_rule_entry *entry = &half->rules->entries[i];
+
+		if (entry->action == MOAT_ACTION_REDIRECT)
+			__atomic_store_n(&entry->value,
+					 moat_gate_port_named(gate, gate->slot_targets[entry->slot]),
+					 __ATOMIC_RELAXED);
+	}
+}
+
+void moat_gate_targets_update(struct moat_gate *gate)
+{
+	int fd = gate->maps.map[GATE_MAP_TARGETS].fd;
+
+	for (uint32_t i = 0; i < MOAT_PORTS_MAX; i++) {
+		uint32_t ifindex = (uint32_t)gate->ports[i].info.ifindex;
+
+		/* refused for an interface that is going: then nothing is sent there */
+		if (!gate->ports[i].used || bpf_map_update_elem(fd, &i, &ifindex, BPF_ANY) < 0)
+			bpf_map_delete_elem(fd, &i);
+	}
+	if (active_half(gate) < 2)
+		find_targets(gate, &gate->halves[active_half(gate)]);
 }
 
 /* Returns once no packet can be reading the half that was in force: programs run in RCU read-side
@@ -132,6 +175,7 @@ int moat_gate_commit(struct moat_gate *gate, const struct moat_ruleset *set,
 	if (r != 0)
 		return r;
 	note_slots(gate, set);
+	find_targets(gate, &gate->halves[idle]);
 	moat_gate_ctl(gate)->rule_count[idle] = gate->halves[idle].rules->rule_count;
 	__atomic_store_n(&moat_gate_ctl(gate)->active, idle, __ATOMIC_SEQ_CST);
 	wait_grace_period(gate);

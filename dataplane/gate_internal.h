@@ -24,6 +24,7 @@ enum gate_map_id {
 	GATE_MAP_SHARES,
 	GATE_MAP_KNOWN,
 	GATE_MAP_PORTS,
+	GATE_MAP_TARGETS,
 	GATE_MAP_SAMPLES,
 	GATE_MAP_COUNT,
 };
@@ -99,7 +100,8 @@ struct moat_gate {
 	struct moat_tunnels tunnels;
 	struct gate_maps maps;
 	struct moat_tables halves[2];
-	uint32_t slot_ids[MOAT_RULES_MAX]; /* which rule holds a slot; 0: none */
+	uint32_t slot_ids[MOAT_RULES_MAX];     /* which rule holds a slot; 0: none */
+	char slot_targets[MOAT_RULES_MAX][16]; /* where it redirects to */
 	struct ring_buffer *ring;
 	moat_gate_sample_fn handler; /* of the poll that runs */
 	void *handler_data;
@@ -135,6 +137,11 @@ int moat_gate_hold_find(const struct moat_gate *gate, struct gate_port *port);
 int moat_gate_hold_update(const struct moat_gate *gate, struct gate_port *port);
 /* Takes the program off and removes the port's directory. */
 void moat_gate_hold_drop(const char *directory, const char *name);
+
+/* The record of a port that is there under this name; its index, or MOAT_TARGET_NONE. */
+uint32_t moat_gate_port_named(const struct moat_gate *gate, const char *name);
+/* Lets redirecting rules find the ports that are there now: call it when one comes or goes. */
+void moat_gate_targets_update(struct moat_gate *gate);
 
 /* Finds what the halves hold after adoption. */
 void moat_gate_tables_init(struct moat_gate *gate);

@@ -57,12 +57,15 @@ static void define(struct gate_maps *maps)
 		[GATE_MAP_RULE_TABLES] = { "rule_tables", array, sizeof(struct moat_rule_tables), 2 },
 		[GATE_MAP_LIMITS] = { "limits", array, sizeof(struct moat_limit), MOAT_RULES_MAX },
 		[GATE_MAP_CELLS] = { "window_cells", array, cells_bytes(maps->cells), cpus },
-		[GATE_MAP_HITS] = { "hits", array, sizeof(uint64_t) * MOAT_RULES_MAX, cpus + 1 },
+		[GATE_MAP_HITS] = { "hits", array, sizeof(struct moat_rule_count) * MOAT_RULES_MAX,
+				    cpus + 1 },
 		[GATE_MAP_SHARES] = { "shares", array,
 				      sizeof(struct moat_limit_share) * MOAT_RULES_MAX, cpus },
 		[GATE_MAP_KNOWN] = { "known", array, sizeof(struct moat_known), 1 },
 		[GATE_MAP_PORTS] = { "ports", array, sizeof(struct moat_gate_port_record),
 				     MOAT_PORTS_MAX },
+		[GATE_MAP_TARGETS] = { "targets", BPF_MAP_TYPE_DEVMAP, sizeof(uint32_t),
+				       MOAT_PORTS_MAX },
 		[GATE_MAP_SAMPLES] = { "samples", BPF_MAP_TYPE_RINGBUF, 0, MOAT_SAMPLE_RING_BYTES },
 	};
 

@@ -308,6 +308,15 @@ static void list_ports(struct moat_gate *gate)
 	}
 }
 
+uint32_t moat_gate_port_named(const struct moat_gate *gate, const char *name)
+{
+	for (uint32_t i = 0; i < MOAT_PORTS_MAX; i++) {
+		if (strncmp(record_of(gate, i)->name, name, sizeof(record_of(gate, i)->name)) == 0)
+			return i;
+	}
+	return MOAT_TARGET_NONE;
+}
+
 /* Notes a port that is in force, for others and for the next process. */
 static void keep_port(struct moat_gate *gate, const struct gate_port *port)
 {
@@ -324,6 +333,7 @@ static void keep_port(struct moat_gate *gate, const struct gate_port *port)
 	old->used = true;
 	list_ports(gate);
 	pthread_mutex_unlock(&gate->port_lock);
+	moat_gate_targets_update(gate);
 }
 
 int moat_gate_attach(struct moat_gate *gate, const struct moat_gate_port_options *options,
@@ -370,6 +380,7 @@ int moat_gate_release(struct moat_gate *gate, const char *name, struct moat_erro
 	port_deinit(&gate->ports[index], gate->maps.cpus);
 	list_ports(gate);
 	pthread_mutex_unlock(&gate->port_lock);
+	moat_gate_targets_update(gate);
 	return 0;
 }
 

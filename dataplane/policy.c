@@ -115,8 +115,10 @@ int moat_policy_new(uint32_t judges, uint64_t hash_seed, struct moat_policy **re
 	policy->judges = zeroed_lines(judges * sizeof(*policy->judges));
 	if (!policy->known || !policy->judges)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < judges; i++)
+	for (uint32_t i = 0; i < judges; i++) {
 		policy->judges[i].policy = policy;
+		policy->judges[i].random = (hash_seed + i) | 1; /* never 0 */
+	}
 	for (size_t i = 0; i < MOAT_ARRAY_SIZE(policy->halves); i++) {
 		int r = half_init(&policy->halves[i]);
 
@@ -139,21 +141,43 @@ struct moat_judge *moat_policy_judge(struct moat_policy *policy, uint32_t index)
 
 /* ---- commit ----------------------------------------------------------------------------------- */
 
-static uint64_t slot_sum(const struct moat_policy *policy, uint32_t slot)
+static uint64_t load(const _Atomic uint64_t *number)
 {
-	uint64_t sum = 0;
+	return atomic_load_explicit(number, memory_order_relaxed);
+}
 
-	for (uint32_t i = 0; i < policy->judge_count; i++)
-		sum += atomic_load_explicit(&policy->judges[i].hits[slot], memory_order_relaxed);
+static struct moat_rule_count slot_sum(const struct moat_policy *policy, uint32_t slot)
+{
+	struct moat_rule_count sum = { 0 };
+
+	for (uint32_t i = 0; i < policy->judge_count; i++) {
+		const struct moat_slot_count *count = &policy->judges[i].counts[slot];
+
+		sum.packets += load(&count->packets);
+		sum.acted += load(&count->acted);
+		sum.bytes += load(&count->bytes);
+	}
 	return sum;
 }
 
-uint64_t moat_policy_hits(const struct moat_policy *policy, uint32_t slot)
+struct moat_rule_count moat_policy_rule_count(const struct moat_policy *policy, uint32_t slot)
 {
+	struct moat_rule_count sum = { 0 };
+
 	if (slot >= MOAT_RULES_MAX)
-		return 0;
-	return slot_sum(policy, slot) -
-	       atomic_load_explicit(&policy->slot_bases[slot], memory_order_relaxed);
+		return sum;
+	sum = slot_sum(policy, slot);
+	sum.packets -= load(&policy->slot_bases[slot].packets);
+	sum.acted -= load(&policy->slot_bases[slot].acted);
+	sum.bytes -= load(&policy->slot_bases[slot].bytes);
+	return sum;
+}
+
+static void store_base(struct moat_slot_count *base, const struct moat_rule_count *sum)
+{
+	atomic_store_explicit(&base->packets, sum->packets, memory_order_relaxed);
+	atomic_store_explicit(&base->acted, sum->acted, memory_order_relaxed);
+	atomic_store_explicit(&base->bytes, sum->bytes, memory_order_relaxed);
 }
 
 /* Rules that are new in their slot start from 0, and with a full bucket. */
@@ -164,14 +188,15 @@ static void rebase_slots(struct moat_policy *policy, const struct moat_ruleset *
 
 	for (size_t i = 0; i < count; i++) {
 		uint32_t slot = rules[i].slot;
+		struct moat_rule_count sum;
 
 		if (policy->slot_ids[slot] == rules[i].id)
 			continue;
 		policy->slot_ids[slot] = rules[i].id;
 		__atomic_store_n(&policy->limits[slot].packets, 0, __ATOMIC_RELAXED);
 		__atomic_store_n(&policy->limits[slot].bytes, 0, __ATOMIC_RELAXED);
-		atomic_store_explicit(&policy->slot_bases[slot], slot_sum(policy, slot),
-				      memory_order_relaxed);
+		sum = slot_sum(policy, slot);
+		store_base(&policy->slot_bases[slot], &sum);
 	}
 }
 

@@ -32,9 +32,9 @@ int moat_policy_commit(struct moat_policy *policy, const struct moat_ruleset *se
 /* The filter of known sources, for the owner to write. Readers tolerate changes in place. */
 struct moat_known *moat_policy_known(struct moat_policy *policy);
 
-/* Packets that the rule in a slot matched, over all judges, since it has the slot: a rule that takes
- * over the slot of a deleted one starts from 0. */
-uint64_t moat_policy_hits(const struct moat_policy *policy, uint32_t slot);
+/* What the rule in a slot has counted, over all judges, since it has the slot: a rule that takes over the
+ * slot of a deleted one starts from 0. Redirecting rules have no targets here: PASS_NO_TARGET. */
+struct moat_rule_count moat_policy_rule_count(const struct moat_policy *policy, uint32_t slot);
 
 /* Judge `index` (0 to judges - 1), to be used by one thread at a time; owned by the policy. */
 struct moat_judge *moat_policy_judge(struct moat_policy *policy, uint32_t index);
@@ -48,5 +48,8 @@ void moat_judge_quiesce(struct moat_judge *judge);
  * are in (a replay's rules and judges both go by the capture's time); the same for all judges. Returns its reason; *ret_rule_id is the deciding rule's id or 0. No allocation, no lock. */
 enum moat_reason moat_judge_packet(struct moat_judge *judge, const struct moat_headers *headers,
 				   enum moat_parse parse, uint64_t now_ms, uint32_t *ret_rule_id);
+
+/* The interval of the rule that sampled the packet judged last; 0 if none did. */
+uint32_t moat_judge_sampled(const struct moat_judge *judge);
 
 #endif

@@ -10,11 +10,18 @@
 #include "dataplane/tables.h"
 #include "moat/gate.h"
 
+/* struct moat_rule_count, with one writer. */
+struct moat_slot_count {
+	_Atomic uint64_t packets, acted, bytes;
+};
+
 struct moat_judge {
 	/* written by the judge's thread, read by commits and listings */
 	_Alignas(64) _Atomic uint64_t entered; /* the policy's generation then; 0 while outside */
 	struct moat_policy *policy;
-	_Atomic uint64_t hits[MOAT_RULES_MAX]; /* by slot */
+	struct moat_slot_count counts[MOAT_RULES_MAX]; /* by slot */
+	uint32_t sample_interval; /* of the rule that sampled the last packet, 0: none did */
+	uint64_t random;          /* of the distances between samples, xorshift64 */
 	struct moat_limit_share shares[MOAT_RULES_MAX];
 };
 
@@ -30,8 +37,8 @@ struct moat_policy {
 	_Alignas(64) struct moat_limit limits[MOAT_RULES_MAX]; /* by slot */
 	/* written by commits */
 	_Alignas(64) _Atomic uint64_t generation;
-	uint32_t slot_ids[MOAT_RULES_MAX];           /* the rule that had the slot last */
-	_Atomic uint64_t slot_bases[MOAT_RULES_MAX]; /* hits of the slot before that rule */
+	uint32_t slot_ids[MOAT_RULES_MAX];                 /* the rule that had the slot last */
+	struct moat_slot_count slot_bases[MOAT_RULES_MAX]; /* what the slot had before that rule */
 };
 
 /* Stage 6: what the rules of a half say of a packet; MOAT_REASON_PASS_DEFAULT and *ret_rule_id untouched if

@@ -2,37 +2,105 @@
 /* The rules of the workers' policy: as bpf/gate/rules.h. */
 #include "dataplane/policy_priv.h"
 
+/* One writer: no need for an atomic add. */
+static void add(_Atomic uint64_t *number, uint64_t gain)
+{
+	atomic_store_explicit(number, atomic_load_explicit(number, memory_order_relaxed) + gain,
+			      memory_order_relaxed);
+}
+
+static enum moat_reason limit(struct moat_judge *judge, const struct moat_rule_entry *entry,
+			      const struct moat_headers *headers, uint64_t now_ms)
+{
+	struct moat_policy *policy = judge->policy;
+
+	if ((entry->flags & MOAT_RULE_PREFER_KNOWN) &&
+	    moat_known_test(policy->known, &headers->src, policy->hash_seed))
+		return MOAT_REASON_PASS_KNOWN;
+	if (moat_limit_take(&policy->limits[entry->slot], &judge->shares[entry->slot], entry->id,
+			    &entry->packets, &entry->bytes, now_ms, headers->l3_len))
+		return MOAT_REASON_PASS_LIMIT;
+	return MOAT_REASON_DROP_LIMIT;
+}
+
+static uint32_t random_below(struct moat_judge *judge, uint64_t bound)
+{
+	uint64_t x = judge->random;
+
+	x ^= x << 13;
+	x ^= x >> 7;
+	x ^= x << 17;
+	judge->random = x;
+	return (uint32_t)((x >> 32) * bound >> 32);
+}
+
+/* As gate_rule_sample_due. */
+static bool sample_is_due(struct moat_judge *judge, const struct moat_rule_entry *entry)
+{
+	struct moat_limit_share *share = &judge->shares[entry->slot];
+	uint32_t left = share->owner == entry->id ? share->countdown : 0;
+	uint32_t half = entry->value / 2;
+
+	share->owner = entry->id;
+	if (left == 0)
+		left = 1 + random_below(judge, entry->value);
+	if (left > 1) {
+		share->countdown = left - 1;
+		return false;
+	}
+	share->countdown = entry->value - half + random_below(judge, 2ULL * half + 1);
+	return true;
+}
+
+/* What the action makes of a packet, if it isn't left to the next rule; and whether it acted on it. */
+static enum moat_reason act(struct moat_judge *judge, const struct moat_rule_entry *entry,
+			    const struct moat_headers *headers, uint64_t now_ms, bool *ret_acted)
+{
+	enum moat_reason reason;
+
+	switch (entry->action) {
+	case MOAT_ACTION_DROP:
+		reason = MOAT_REASON_DROP_RULE;
+		break;
+	case MOAT_ACTION_LIMIT:
+		reason = limit(judge, entry, headers, now_ms);
+		break;
+	case MOAT_ACTION_REDIRECT:
+		reason = MOAT_REASON_PASS_NO_TARGET;
+		break;
+	case MOAT_ACTION_SAMPLE:
+		*ret_acted = sample_is_due(judge, entry);
+		return MOAT_REASON_PASS_DEFAULT;
+	case MOAT_ACTION_COUNT:
+	case MOAT_ACTION_CHALLENGE:
+		*ret_acted = false;
+		return MOAT_REASON_PASS_DEFAULT;
+	default:
+		reason = MOAT_REASON_PASS_RULE;
+	}
+	*ret_acted = moat_reason_verdict(reason) != MOAT_VERDICT_PASS;
+	return reason;
+}
+
 /* Whether an unexpired rule decides the packet, and how. */
 static bool apply(struct moat_judge *judge, const struct moat_rule_entry *entry,
 		  const struct moat_headers *headers, uint64_t now_ms, enum moat_reason *ret_reason)
 {
-	struct moat_policy *policy = judge->policy;
-	uint32_t slot = entry->slot;
+	struct moat_slot_count *count = &judge->counts[entry->slot];
+	enum moat_reason reason;
+	bool acted;
 
-	/* one writer: no need for an atomic add */
-	atomic_store_explicit(&judge->hits[slot],
-			      atomic_load_explicit(&judge->hits[slot], memory_order_relaxed) + 1,
-			      memory_order_relaxed);
-	switch (entry->action) {
-	case MOAT_ACTION_COUNT:
+	add(&count->packets, 1);
+	add(&count->bytes, headers->frame_len);
+	reason = act(judge, entry, headers, now_ms, &acted);
+	if (acted)
+		add(&count->acted, 1);
+	if (entry->flags & MOAT_RULE_COUNT_ONLY)
 		return false;
-	case MOAT_ACTION_PASS:
-		*ret_reason = MOAT_REASON_PASS_RULE;
-		return true;
-	case MOAT_ACTION_LIMIT:
-		if ((entry->flags & MOAT_RULE_PREFER_KNOWN) &&
-		    moat_known_test(policy->known, &headers->src, policy->hash_seed))
-			*ret_reason = MOAT_REASON_PASS_KNOWN;
-		else if (moat_limit_take(&policy->limits[slot], &judge->shares[slot], entry->id,
-					 &entry->packets, &entry->bytes, now_ms, headers->l3_len))
-			*ret_reason = MOAT_REASON_PASS_LIMIT;
-		else
-			*ret_reason = MOAT_REASON_DROP_LIMIT;
-		return true;
-	default:
-		*ret_reason = MOAT_REASON_DROP_RULE;
-		return true;
-	}
+	if (entry->action == MOAT_ACTION_SAMPLE && acted)
+		judge->sample_interval = entry->value;
+	*ret_reason = reason;
+	return reason != MOAT_REASON_PASS_DEFAULT;
 }
 
 /* The vectors of one packet's classes, one a dimension. */
@@ -87,4 +155,9 @@ enum moat_reason moat_judge_rules(struct moat_judge *judge, const struct moat_ta
 		}
 	}
 	return MOAT_REASON_PASS_DEFAULT;
+}
+
+uint32_t moat_judge_sampled(const struct moat_judge *judge)
+{
+	return judge->sample_interval;
 }

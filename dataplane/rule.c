@@ -20,9 +20,9 @@ const struct moat_proto_name moat_proto_names[] = {
 };
 
 const struct moat_rate_unit moat_rate_units[] = {
-	{ "Gbit/s", 1000000000 }, { "Mbit/s", 1000000 }, { "kbit/s", 1000 }, { "bit/s", 1 },
-	{ "GB/s", 8000000000 },	  { "MB/s", 8000000 },	 { "kB/s", 8000 },   { "B/s", 8 },
-	{ NULL, 0 },
+	{ "Gbit/s", 1000000000 }, { "Mbit/s", 1000000 },  { "kbit/s", 1000 },
+	{ "bit/s", 1 },           { "GB/s", 8000000000 }, { "MB/s", 8000000 },
+	{ "kB/s", 8000 },         { "B/s", 8 },           { NULL, 0 },
 };
 
 /* Index is the bit. */

@@ -102,7 +102,7 @@ static bool action_is_valid(const struct moat_rule *rule)
 	    !memchr(rule->target, '\0', sizeof(rule->target)))
 		return false;
 	if (limits ? (rule->rate_pps == 0 && rule->rate_bps == 0) ||
-			    rule->rate_bps > MOAT_RATE_BYTES_MAX || rule->burst > MOAT_RULE_BURST_MAX
+			     rule->rate_bps > MOAT_RATE_BYTES_MAX || rule->burst > MOAT_RULE_BURST_MAX
 		   : rule->rate_pps || rule->rate_bps || rule->burst)
 		return false;
 	if (rule->action == MOAT_ACTION_SAMPLE

@@ -30,6 +30,7 @@ static struct moat_rule_entry entry_of(const struct moat_rule *rule,
 		.id = rule->id,
 		.action = rule->action,
 		.flags = rule->flags,
+		.value = rule->action == MOAT_ACTION_SAMPLE ? rule->interval : MOAT_TARGET_NONE,
 	};
 
 	if (rule->action == MOAT_ACTION_LIMIT) {

@@ -51,6 +51,7 @@ static void stage_judge(struct moat_worker *worker, unsigned int count, uint64_t
 		work->reason = (uint8_t)(judge ? moat_judge_packet(judge, &work->headers, work->parse,
 								   now_ms, &work->rule_id)
 					       : reason_without_policy(work->parse));
+		work->sample_interval = judge ? moat_judge_sampled(judge) : 0;
 		if (work->headers.family != MOAT_FAMILY_ANY)
 			moat_cells_prefetch(&worker->cells, &work->hash);
 		if (work->parse == MOAT_PARSE_OK)
@@ -137,7 +138,13 @@ static void stage_sample(struct moat_worker *worker, const struct moat_packet *b
 {
 	for (unsigned int i = 0; i < count; i++) {
 		struct moat_sampler *sampler = &worker->samplers[is_drop(&worker->work[i])];
+		uint32_t by_rule = worker->work[i].sample_interval;
 
+		/* it isn't counted down for twice */
+		if (by_rule) {
+			take_sample(worker, &burst[i], &worker->work[i], by_rule);
+			continue;
+		}
 		if (sampler->interval == 0 || --sampler->countdown > 0)
 			continue;
 		take_sample(worker, &burst[i], &worker->work[i], sampler->interval);

@@ -15,8 +15,9 @@ struct moat_work {
 	struct moat_cells_hash hash;
 	uint64_t flow_hash;
 	uint32_t rule_id;
-	uint8_t parse;  /* enum moat_parse */
-	uint8_t reason; /* enum moat_reason; the judge's */
+	uint32_t sample_interval; /* of the rule that sampled it; 0: none */
+	uint8_t parse;            /* enum moat_parse */
+	uint8_t reason;           /* enum moat_reason; the judge's */
 };
 
 /* Sampling of one kind of verdict: one in `interval` on average, at irregular distances. */

@@ -106,6 +106,7 @@ int gate(struct xdp_md *ctx)
 		return XDP_PASS; /* both arrays have these elements */
 	/* the rest is set by the stage that uses it */
 	packet.rule_id = 0;
+	packet.sample_interval = 0;
 	packet.expired = 0;
 	packet.errors = 0;
 	packet.cpu = cpu;
@@ -121,13 +122,20 @@ int gate(struct xdp_md *ctx)
 	gate_count_cells(&packet.headers, cpu, packet.now >> window_shift, control, drop,
 			 &packet.errors);
 	interval = drop ? control->sample_drop : control->sample_pass;
-	if (moat_sample_due(count, drop, interval))
+	/* a rule's sample is the packet's: it isn't counted down for twice */
+	if (packet.sample_interval)
+		interval = packet.sample_interval;
+	else if (!moat_sample_due(count, drop, interval))
+		interval = 0;
+	if (interval)
 		gate_sample_send(ctx, &packet, interval);
 	if (packet.expired | packet.errors) {
 		count->rules_expired += packet.expired;
 		count->helper_errors += packet.errors;
 	}
-	return drop ? XDP_DROP : XDP_PASS;
+	if (drop)
+		return XDP_DROP;
+	return packet.reason == MOAT_REASON_REDIRECT_RULE ? XDP_REDIRECT : XDP_PASS;
 }
 
 SEC("xdp.frags")

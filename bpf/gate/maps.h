@@ -44,7 +44,7 @@ struct gate_cells {
 };
 
 struct gate_hits {
-	__u64 slots[MOAT_RULES_MAX];
+	struct moat_rule_count slots[MOAT_RULES_MAX];
 };
 
 struct gate_shares {
@@ -80,6 +80,14 @@ struct {
 	__type(key, __u32);
 	__type(value, __u32);
 } xsks SEC(".maps");
+
+/* Where rules redirect to: the interfaces of the gate's ports, by port index. */
+struct {
+	__uint(type, BPF_MAP_TYPE_DEVMAP);
+	__uint(max_entries, 64);
+	__type(key, __u32);
+	__type(value, __u32);
+} targets SEC(".maps");
 
 /* The memory of element `index`, whose real size user space set. */
 #define moat_map_element(map, index)                \

@@ -17,9 +17,10 @@ struct gate_packet {
 	__u32 parse;
 	__u32 reason;
 	__u32 rule_id;
-	__u32 tries;   /* rules looked at */
-	__u32 expired; /* of them */
-	__u32 errors;  /* lookups that failed and can't */
+	__u32 sample_interval; /* of the rule that sampled it; 0: none did */
+	__u32 tries;           /* rules looked at */
+	__u32 expired;         /* of them */
+	__u32 errors;          /* lookups that failed and can't */
 	/* of the rules' stage, which sets them */
 	struct moat_classes classes;
 	struct moat_matches matches;

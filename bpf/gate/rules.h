@@ -4,6 +4,7 @@
 #define MOAT_GATE_RULES_H
 
 #include "gate/packet.h"
+#include "lib/sample.h"
 
 MOAT_INLINE enum moat_reason gate_limit(struct gate_packet *packet,
 					const struct moat_rule_entry *entry, __u32 slot)
@@ -25,8 +26,15 @@ MOAT_INLINE enum moat_reason gate_limit(struct gate_packet *packet,
 	return MOAT_REASON_DROP_LIMIT;
 }
 
-/* One matching rule. 1 if it decided. */
-MOAT_INLINE int gate_apply(struct gate_packet *packet, const struct moat_rule_entry *entry)
+/* What isn't done on the common path. */
+MOAT_INLINE int gate_is_rare(const struct moat_rule_entry *entry)
+{
+	return entry->action > MOAT_ACTION_COUNT || (entry->flags & MOAT_RULE_COUNT_ONLY);
+}
+
+/* Counts a packet of a rule that hasn't expired. NULL if it has, or can't be. */
+MOAT_INLINE struct moat_rule_count *gate_rule_hit(struct gate_packet *packet,
+						  const struct moat_rule_entry *entry)
 {
 	struct gate_hits *hit = moat_map_element(hits, packet->cpu);
 	__u32 slot = entry->slot;
@@ -39,16 +47,96 @@ MOAT_INLINE int gate_apply(struct gate_packet *packet, const struct moat_rule_en
 		packet->errors++;
 		return 0;
 	}
-	hit->slots[slot]++;
-	if (entry->action == MOAT_ACTION_COUNT)
+	hit->slots[slot].packets++;
+	hit->slots[slot].bytes += packet->headers.frame_len;
+	return &hit->slots[slot];
+}
+
+/* One matching rule that isn't rare. 1 if it decided. */
+MOAT_INLINE int gate_apply(struct gate_packet *packet, const struct moat_rule_entry *entry)
+{
+	struct moat_rule_count *hit = gate_rule_hit(packet, entry);
+
+	if (!hit || entry->action == MOAT_ACTION_COUNT)
 		return 0;
 	packet->rule_id = entry->id;
 	if (entry->action == MOAT_ACTION_DROP)
 		packet->reason = MOAT_REASON_DROP_RULE;
 	else if (entry->action == MOAT_ACTION_LIMIT)
-		packet->reason = gate_limit(packet, entry, slot);
+		packet->reason = gate_limit(packet, entry, entry->slot);
 	else
 		packet->reason = MOAT_REASON_PASS_RULE;
+	hit->acted += packet->reason >= MOAT_REASON_DROP_DENIED;
+	return 1;
+}
+
+/* 1 if this packet is the one in entry->value. The next is drawn uniformly from interval +- half, so that
+ * no periodic traffic can hide between samples. */
+MOAT_INLINE int gate_rule_sample_due(struct gate_packet *packet, const struct moat_rule_entry *entry)
+{
+	struct moat_gate_counters *count = moat_map_element(port_counters, packet->cpu);
+	struct gate_shares *shares_of = moat_map_element(shares, packet->cpu);
+	__u32 slot = entry->slot, interval = entry->value, half = interval / 2;
+	struct moat_limit_share *share;
+	__u32 left;
+
+	if (!count || !shares_of || slot >= MOAT_RULES_MAX) {
+		packet->errors++;
+		return 0;
+	}
+	share = &shares_of->slots[slot];
+	left = share->owner == entry->id ? share->countdown : 0;
+	share->owner = entry->id;
+	if (left == 0)
+		left = 1 + (((moat_sample_random(count) >> 32) * interval) >> 32);
+	if (left > 1) {
+		share->countdown = left - 1;
+		return 0;
+	}
+	share->countdown = interval - half +
+			   (((moat_sample_random(count) >> 32) * (2ULL * half + 1)) >> 32);
+	return 1;
+}
+
+/* Any matching rule: those that sample, redirect or only count as well. 1 if it decided. */
+MOAT_INLINE int gate_act(struct gate_packet *packet, const struct moat_rule_entry *entry)
+{
+	struct moat_rule_count *hit;
+	__u32 reason, acted;
+
+	if (!gate_is_rare(entry))
+		return gate_apply(packet, entry);
+	hit = gate_rule_hit(packet, entry);
+	if (!hit)
+		return 0;
+	switch (entry->action) {
+	case MOAT_ACTION_DROP:
+		reason = MOAT_REASON_DROP_RULE;
+		break;
+	case MOAT_ACTION_LIMIT:
+		reason = gate_limit(packet, entry, entry->slot);
+		break;
+	case MOAT_ACTION_REDIRECT:
+		reason = bpf_redirect_map(&targets, entry->value, XDP_PASS) == XDP_REDIRECT
+				 ? MOAT_REASON_REDIRECT_RULE
+				 : MOAT_REASON_PASS_NO_TARGET;
+		break;
+	default:
+		reason = MOAT_REASON_PASS_RULE;
+	}
+	acted = reason >= MOAT_REASON_DROP_DENIED;
+	if (entry->action == MOAT_ACTION_SAMPLE)
+		acted = gate_rule_sample_due(packet, entry);
+	hit->acted += acted;
+	if (entry->flags & MOAT_RULE_COUNT_ONLY)
+		return 0;
+	if (entry->action == MOAT_ACTION_SAMPLE) {
+		if (acted)
+			packet->sample_interval = entry->value;
+		return 0;
+	}
+	packet->rule_id = entry->id;
+	packet->reason = reason;
 	return 1;
 }
 
@@ -56,23 +144,25 @@ MOAT_INLINE int gate_apply(struct gate_packet *packet, const struct moat_rule_en
 struct gate_turn {
 	struct gate_packet *packet;
 	const struct moat_rule_tables *table;
-	struct moat_vectors vectors;
 };
 
 /* One turn: a new word, or a rule. 1 ends the loop (bpf_loop's convention). */
 static long gate_take_turn(__u32 number, struct gate_turn *turn)
 {
 	struct gate_packet *packet = turn->packet;
+	const struct moat_rule_entry *entry;
 
 	if (packet->matches.word == 0)
-		return !moat_matches_next_word(&packet->matches, &turn->vectors);
-	if (gate_apply(packet, &turn->table->entries[moat_matches_take(&packet->matches)]))
+		return !moat_matches_next_word(&packet->matches, turn->table, &packet->classes);
+	entry = &turn->table->entries[moat_matches_first(&packet->matches)];
+	moat_matches_drop_first(&packet->matches);
+	if (gate_act(packet, entry))
 		return 1;
 	return ++packet->tries == MOAT_RULE_TRIES;
 }
 
 /*
- * Goes on with the rules where the first one didn't decide. Rare, so it may cost two calls (13 ns each
+ * Goes on with the rules where the first one didn't decide, or is no drop, pass, limit or count. Rare, so it may cost two calls (13 ns each
  * where returns are guarded against speculation): a global function, which the verifier looks at once, by
  * itself, instead of once for each path that leads here, and bpf_loop, likewise for its turns. The return
  * value is not used.
@@ -85,7 +175,7 @@ __attribute__((noinline)) int gate_judge_rest(struct gate_packet *packet)
 		return 0; /* for the verifier */
 	turn.packet = packet;
 	turn.table = moat_map_element(rule_tables, packet->half);
-	if (!turn.table || !moat_vectors_find(&turn.vectors, turn.table, &packet->classes)) {
+	if (!turn.table) {
 		packet->errors++;
 		return 0;
 	}
@@ -97,7 +187,7 @@ __attribute__((noinline)) int gate_judge_rest(struct gate_packet *packet)
 MOAT_INLINE void gate_judge_rules(struct gate_packet *packet, __u32 src_class)
 {
 	const struct moat_rule_tables *table = moat_map_element(rule_tables, packet->half);
-	struct moat_vectors vectors;
+	const struct moat_rule_entry *entry;
 	__u32 dst_class;
 
 	if (!table) {
@@ -110,18 +200,18 @@ MOAT_INLINE void gate_judge_rules(struct gate_packet *packet, __u32 src_class)
 	if (!moat_addresses_match(table, src_class, dst_class))
 		return;
 	moat_classes_find(&packet->classes, table, &packet->headers, src_class, dst_class);
-	if (!moat_vectors_find(&vectors, table, &packet->classes)) {
-		packet->errors++;
-		return;
-	}
-	moat_matches_init(&packet->matches, &vectors);
+	moat_matches_init(&packet->matches, table, &packet->classes);
 	packet->tries = 0;
-	if (!moat_matches_next_word(&packet->matches, &vectors))
+	if (!moat_matches_next_word(&packet->matches, table, &packet->classes))
 		return;
 	if (packet->matches.word != 0) {
-		packet->tries++;
-		if (gate_apply(packet, &table->entries[moat_matches_take(&packet->matches)]))
-			return;
+		entry = &table->entries[moat_matches_first(&packet->matches)];
+		if (!gate_is_rare(entry)) {
+			packet->tries++;
+			moat_matches_drop_first(&packet->matches);
+			if (gate_apply(packet, entry))
+				return;
+		}
 	}
 	if (packet->matches.word | packet->matches.summary)
 		gate_judge_rest(packet);

@@ -9,12 +9,7 @@
 
 /* The packet's class in every dimension. */
 struct moat_classes {
-	__u32 src, dst, proto, flags, sport, dport, len, vlan;
-};
-
-/* Their vectors. */
-struct moat_vectors {
-	const struct moat_bits *src, *dst, *proto, *flags, *sport, *dport, *len, *vlan;
+	__u16 src, dst, proto, flags, sport, dport, len, vlan;
 };
 
 /* What stands of an enumeration: words not yet looked at, bits not yet looked at of one word. */
@@ -42,7 +37,7 @@ MOAT_INLINE void moat_classes_find(struct moat_classes *classes,
 	classes->vlan = rules->vlan_class[h->vlan & (MOAT_VLAN_IDS - 1)];
 }
 
-/* 0 if no rule may match both addresses. Classes out of range are left to moat_vectors_find. */
+/* 0 if no rule may match both addresses. Classes out of range are left to moat_matches_summary. */
 MOAT_INLINE int moat_addresses_match(const struct moat_rule_tables *rules, __u32 src, __u32 dst)
 {
 	if (src >= MOAT_PREFIX_CLASSES || dst >= MOAT_PREFIX_CLASSES)
@@ -50,37 +45,56 @@ MOAT_INLINE int moat_addresses_match(const struct moat_rule_tables *rules, __u32
 	return (rules->src[src].summary & rules->dst[dst].summary) != 0;
 }
 
-/* Finds the vectors. 0 if a class is out of range, which sound tables don't hold. */
-MOAT_INLINE int moat_vectors_find(struct moat_vectors *vectors, const struct moat_rule_tables *rules,
-				  const struct moat_classes *classes)
+/* A class in bounds for the verifier; sound tables hold no other. In a register, for it knows nothing of two
+ * reads from the stack. */
+MOAT_INLINE __u64 moat_class_bound(__u64 class, __u64 bound)
 {
-	if (classes->src >= MOAT_PREFIX_CLASSES || classes->dst >= MOAT_PREFIX_CLASSES ||
-	    classes->proto >= 256 || classes->flags >= MOAT_FLAG_CLASSES ||
-	    classes->sport >= MOAT_RANGE_CLASSES || classes->dport >= MOAT_RANGE_CLASSES ||
-	    classes->len >= MOAT_RANGE_CLASSES || classes->vlan >= MOAT_VLAN_CLASSES)
-		return 0;
-	vectors->src = &rules->src[classes->src];
-	vectors->dst = &rules->dst[classes->dst];
-	vectors->proto = &rules->proto[classes->proto];
-	vectors->flags = &rules->flags[classes->flags];
-	vectors->sport = &rules->sport[classes->sport];
-	vectors->dport = &rules->dport[classes->dport];
-	vectors->len = &rules->len[classes->len];
-	vectors->vlan = &rules->vlan[classes->vlan];
-	return 1;
+	asm volatile("" : "+r"(class));
+	return class < bound ? class : 0;
 }
 
-MOAT_INLINE void moat_matches_init(struct moat_matches *matches, const struct moat_vectors *v)
+/* The rules that all vectors' summaries leave. */
+MOAT_INLINE __u64 moat_matches_summary(const struct moat_rule_tables *rules,
+				       const struct moat_classes *c)
 {
-	matches->summary = v->src->summary & v->dst->summary & v->proto->summary &
-			   v->flags->summary & v->sport->summary & v->dport->summary &
-			   v->len->summary & v->vlan->summary;
+	return rules->src[moat_class_bound(c->src, MOAT_PREFIX_CLASSES)].summary &
+	       rules->dst[moat_class_bound(c->dst, MOAT_PREFIX_CLASSES)].summary &
+	       rules->proto[moat_class_bound(c->proto, 256)].summary &
+	       rules->flags[moat_class_bound(c->flags, MOAT_FLAG_CLASSES)].summary &
+	       rules->sport[moat_class_bound(c->sport, MOAT_RANGE_CLASSES)].summary &
+	       rules->dport[moat_class_bound(c->dport, MOAT_RANGE_CLASSES)].summary &
+	       rules->len[moat_class_bound(c->len, MOAT_RANGE_CLASSES)].summary &
+	       rules->vlan[moat_class_bound(c->vlan, MOAT_VLAN_CLASSES)].summary;
+}
+
+/* The same of one word, below MOAT_RULE_WORDS. The vectors are found anew, one after the other: eight pointers
+ * would take the stack that the callers need. */
+MOAT_INLINE __u64 moat_matches_word(const struct moat_rule_tables *rules,
+				    const struct moat_classes *c, __u64 index)
+{
+	return rules->src[moat_class_bound(c->src, MOAT_PREFIX_CLASSES)].words[index] &
+	       rules->dst[moat_class_bound(c->dst, MOAT_PREFIX_CLASSES)].words[index] &
+	       rules->proto[moat_class_bound(c->proto, 256)].words[index] &
+	       rules->flags[moat_class_bound(c->flags, MOAT_FLAG_CLASSES)].words[index] &
+	       rules->sport[moat_class_bound(c->sport, MOAT_RANGE_CLASSES)].words[index] &
+	       rules->dport[moat_class_bound(c->dport, MOAT_RANGE_CLASSES)].words[index] &
+	       rules->len[moat_class_bound(c->len, MOAT_RANGE_CLASSES)].words[index] &
+	       rules->vlan[moat_class_bound(c->vlan, MOAT_VLAN_CLASSES)].words[index];
+}
+
+MOAT_INLINE void moat_matches_init(struct moat_matches *matches,
+				   const struct moat_rule_tables *rules,
+				   const struct moat_classes *classes)
+{
+	matches->summary = moat_matches_summary(rules, classes);
 	matches->word = 0;
 	matches->word_index = 0;
 }
 
 /* Goes on with the next word that the summary names. 0 if there is none. */
-MOAT_INLINE int moat_matches_next_word(struct moat_matches *matches, const struct moat_vectors *v)
+MOAT_INLINE int moat_matches_next_word(struct moat_matches *matches,
+				       const struct moat_rule_tables *rules,
+				       const struct moat_classes *classes)
 {
 	__u64 index;
 
@@ -91,23 +105,26 @@ MOAT_INLINE int moat_matches_next_word(struct moat_matches *matches, const struc
 	asm volatile("" : "+r"(index));
 	index &= MOAT_RULE_WORDS - 1;
 	matches->summary &= matches->summary - 1;
-	matches->word = v->src->words[index] & v->dst->words[index] & v->proto->words[index] &
-			v->flags->words[index] & v->sport->words[index] & v->dport->words[index] &
-			v->len->words[index] & v->vlan->words[index];
+	matches->word = moat_matches_word(rules, classes, index);
 	matches->word_index = index;
 	return 1;
 }
 
-/* Takes the lowest position out of the current word, which is not 0. */
-MOAT_INLINE __u64 moat_matches_take(struct moat_matches *matches)
+/* The lowest position of the current word, which is not 0. */
+MOAT_INLINE __u64 moat_matches_first(const struct moat_matches *matches)
 {
 	__u64 position = matches->word_index * 64ULL + __builtin_ctzll(matches->word);
 
-	matches->word &= matches->word - 1;
 	/* The compiler makes an OR of the sum and drops the mask that it can prove; verifiers before 6.10
 	 * know nothing of the result of an OR. */
 	asm volatile("" : "+r"(position));
 	return position & (MOAT_RULES_MAX - 1);
+}
+
+/* Takes that position out of the word. */
+MOAT_INLINE void moat_matches_drop_first(struct moat_matches *matches)
+{
+	matches->word &= matches->word - 1;
 }
 
 #endif

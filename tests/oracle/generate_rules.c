@@ -122,6 +122,12 @@ static struct moat_match match(struct moat_generator *generator)
 		match.tcp_mask = (uint8_t)next(generator);
 		match.tcp_flags = (uint8_t)next(generator) & match.tcp_mask;
 	}
+	if (moat_generate_below(generator, 5) == 0) {
+		static const uint16_t masks[] = { 0xfff, 0xfff, 0xff0, 0x001, 0x800, 0x0a5 };
+
+		match.vlan_mask = masks[moat_generate_below(generator, MOAT_ARRAY_SIZE(masks))];
+		match.vlan = (uint16_t)moat_generate_below(generator, 4) & match.vlan_mask;
+	}
 	return match;
 }
 
@@ -131,12 +137,20 @@ static struct moat_rule rule(struct moat_generator *generator, uint64_t now_ns)
 	struct moat_rule rule = moat_rule_default();
 
 	rule.match = match(generator);
-	rule.action = (uint8_t)moat_generate_below(generator, MOAT_ACTION_COUNT + 1);
+	do {
+		rule.action = (uint8_t)moat_generate_below(generator, MOAT_ACTION_COUNT_OF);
+	} while (rule.action == MOAT_ACTION_CHALLENGE);
 	rule.priority = moat_generate_below(generator, 4);
 	if (rule.action == MOAT_ACTION_LIMIT) {
 		rule.rate_pps = rates[moat_generate_below(generator, MOAT_ARRAY_SIZE(rates))];
 		rule.flags = (uint8_t)moat_generate_below(generator, MOAT_RULE_PREFER_KNOWN + 1);
 	}
+	if (rule.action == MOAT_ACTION_SAMPLE)
+		rule.interval = 1 + moat_generate_below(generator, 5);
+	if (rule.action == MOAT_ACTION_REDIRECT)
+		memcpy(rule.target, "nowhere", sizeof("nowhere"));
+	if (rule.action != MOAT_ACTION_COUNT && moat_generate_below(generator, 6) == 0)
+		rule.flags |= MOAT_RULE_COUNT_ONLY;
 	if (moat_generate_below(generator, 4) == 0)
 		rule.expires_ns = now_ns + moat_generate_below(generator, 2000000000);
 	return rule;

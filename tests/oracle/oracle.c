@@ -60,6 +60,10 @@ static bool rule_matches(const struct moat_match *m, const struct moat_headers *
 		return false;
 	if (!range_matches(m->len_min, m->len_max, true, h->l3_len))
 		return false;
+	for (unsigned int bit = 1; bit <= 0x800; bit <<= 1) {
+		if ((m->vlan_mask & bit) && (h->vlan & bit) != (m->vlan & bit))
+			return false;
+	}
 	if (m->tcp_mask == 0)
 		return true;
 	if (later || h->proto != 6)
@@ -179,27 +183,47 @@ static const struct moat_rule *next_match(const struct moat_oracle *oracle,
 	return best;
 }
 
+/* What a rule makes of a packet that it matches; MOAT_REASON_PASS_DEFAULT if it leaves it to the next. */
+static enum moat_reason by_rule(struct moat_oracle *oracle, const struct moat_rule *rule,
+				const struct moat_headers *headers, uint64_t now_ticks)
+{
+	switch (rule->action) {
+	case MOAT_ACTION_DROP:
+		return MOAT_REASON_DROP_RULE;
+	case MOAT_ACTION_PASS:
+		return MOAT_REASON_PASS_RULE;
+	case MOAT_ACTION_REDIRECT:
+		return MOAT_REASON_PASS_NO_TARGET;
+	case MOAT_ACTION_LIMIT:
+		if ((rule->flags & MOAT_RULE_PREFER_KNOWN) && is_known(oracle, &headers->src))
+			return MOAT_REASON_PASS_KNOWN;
+		return within_rate(oracle, rule, headers->l3_len, now_ticks)
+			       ? MOAT_REASON_PASS_LIMIT
+			       : MOAT_REASON_DROP_LIMIT;
+	default:
+		return MOAT_REASON_PASS_DEFAULT;
+	}
+}
+
 static enum moat_reason by_rules(struct moat_oracle *oracle, const struct moat_headers *headers,
 				 uint64_t now_ticks, uint32_t *ret_rule_id)
 {
 	const struct moat_rule *rule = NULL;
 
 	for (int looked_at = 0; looked_at < 32; looked_at++) {
+		enum moat_reason reason;
+
 		rule = next_match(oracle, headers, rule);
 		if (!rule)
 			break;
-		if (is_expired(oracle, rule, now_ticks) || rule->action == MOAT_ACTION_COUNT)
+		if (is_expired(oracle, rule, now_ticks))
+			continue;
+		/* a limit that only counts spends its tokens all the same */
+		reason = by_rule(oracle, rule, headers, now_ticks);
+		if (reason == MOAT_REASON_PASS_DEFAULT || (rule->flags & MOAT_RULE_COUNT_ONLY))
 			continue;
 		*ret_rule_id = rule->id;
-		if (rule->action == MOAT_ACTION_DROP)
-			return MOAT_REASON_DROP_RULE;
-		if (rule->action == MOAT_ACTION_PASS)
-			return MOAT_REASON_PASS_RULE;
-		if ((rule->flags & MOAT_RULE_PREFER_KNOWN) && is_known(oracle, &headers->src))
-			return MOAT_REASON_PASS_KNOWN;
-		return within_rate(oracle, rule, headers->l3_len, now_ticks)
-			       ? MOAT_REASON_PASS_LIMIT
-			       : MOAT_REASON_DROP_LIMIT;
+		return reason;
 	}
 	return MOAT_REASON_PASS_DEFAULT;
 }

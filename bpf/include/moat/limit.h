@@ -69,8 +69,8 @@ struct moat_limit {
 struct moat_limit_share {
 	struct moat_share packets;
 	struct moat_share bytes;
-	__u32 owner; /* whose tokens these are: what a slot's former rule had taken is void */
-	__u32 reserved;
+	__u32 owner;     /* whose tokens these are: what a slot's former rule had taken is void */
+	__u32 countdown; /* rules that sample: packets until the next one, 0: not yet drawn */
 };
 
 /* The time of so many tokens, below 2^53 for what a bucket holds. */

@@ -132,11 +132,21 @@ struct moat_rule_entry {
 	__u8 action;
 	__u8 flags;
 	__u16 reserved;
-	__u32 reserved2;
+	__u32 value; /* sample: the interval; redirect: index of the port, or MOAT_TARGET_NONE */
+};
+#define MOAT_TARGET_NONE 0xffffffffu
+
+/* What a rule has seen on one judge, by slot. */
+struct moat_rule_count {
+	__u64 packets; /* that it was found to match: hits */
+	__u64 acted; /* of them, those that its action dropped, answered, sent elsewhere or sampled; with
+			* count-only those that it would have */
+	__u64 bytes; /* of the frames of `packets`, as far as moat_headers.frame_len counts them */
+	__u64 reserved;
 };
 
-/* Classes: one a distinct prefix and 0 for none; one an elementary port or length interval; one a set of
- * VLANs that no rule tells apart; for ports and flags class 0 is "the packet has none". */
+/* Classes: one a distinct prefix and 0 for none; one an elementary port or length interval; one a VLAN
+ * that a rule names and 0 for the others; for ports and flags class 0 is "the packet has none". */
 #define MOAT_PREFIX_CLASSES (MOAT_RULES_MAX + 1)
 #define MOAT_RANGE_CLASSES (2 * MOAT_RULES_MAX + 2)
 #define MOAT_FLAG_CLASSES 257 /* flags + 1; 0 if not TCP */

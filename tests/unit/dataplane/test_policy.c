@@ -241,13 +241,13 @@ static void test_hits(void)
 				MOAT_REASON_DROP_RULE);
 		moat_judge_quiesce(moat_policy_judge(setup.policy, i % 2));
 	}
-	CU_ASSERT_EQUAL(moat_policy_hits(setup.policy, 0), 10);
-	CU_ASSERT_EQUAL(moat_policy_hits(setup.policy, 1), 10);
-	CU_ASSERT_EQUAL(moat_policy_hits(setup.policy, 2), 0);
+	CU_ASSERT_EQUAL(moat_policy_rule_count(setup.policy, 0).packets, 10);
+	CU_ASSERT_EQUAL(moat_policy_rule_count(setup.policy, 1).packets, 10);
+	CU_ASSERT_EQUAL(moat_policy_rule_count(setup.policy, 2).packets, 0);
 	/* a rebuild keeps them */
 	CU_ASSERT_EQUAL(moat_ruleset_del(setup.set, dropping), 0);
 	commit(&setup);
-	CU_ASSERT_EQUAL(moat_policy_hits(setup.policy, 0), 10);
+	CU_ASSERT_EQUAL(moat_policy_rule_count(setup.policy, 0).packets, 10);
 	CU_ASSERT_EQUAL(moat_ruleset_find(setup.set, counting)->slot, 0);
 	/* the next rule of a slot starts from 0 */
 	for (uint32_t i = 0; i < MOAT_RULES_MAX - 3; i++) {
@@ -258,8 +258,8 @@ static void test_hits(void)
 	}
 	add(&setup, "drop proto gre");
 	commit(&setup);
-	CU_ASSERT_EQUAL(moat_policy_hits(setup.policy, 1), 0);
-	CU_ASSERT_EQUAL(moat_policy_hits(setup.policy, 0), 10);
+	CU_ASSERT_EQUAL(moat_policy_rule_count(setup.policy, 1).packets, 0);
+	CU_ASSERT_EQUAL(moat_policy_rule_count(setup.policy, 0).packets, 10);
 }
 
 static void test_new_refused(void)

@@ -106,9 +106,13 @@ static bool hits_agree(const struct comparison *comparison, const struct moat_ru
 	const struct moat_rule *rules = moat_ruleset_rules(set, &count);
 
 	for (size_t i = 0; i < count; i++) {
-		uint64_t hits = moat_policy_hits(comparison->policy, rules[i].slot);
+		uint64_t hits = moat_policy_rule_count(comparison->policy, rules[i].slot).packets;
 
-		if (rules[i].action != MOAT_ACTION_COUNT && hits != decided[rules[i].slot])
+		/* what goes on with the next rule has hits, and decides nothing */
+		if (rules[i].action == MOAT_ACTION_COUNT || rules[i].action == MOAT_ACTION_SAMPLE ||
+		    (rules[i].flags & MOAT_RULE_COUNT_ONLY))
+			continue;
+		if (hits != decided[rules[i].slot])
 			return false;
 	}
 	return true;

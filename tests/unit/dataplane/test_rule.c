@@ -67,6 +67,17 @@ static void test_round_trip(void)
 		"drop proto sctp dport 0",
 		"drop proto gre priority 0 for 90s comment \"say \\\"no\\\" \\\\ \xc3\xa9\"",
 		"pass dst 0.0.0.0/0 priority 65535",
+		"drop vlan 12",
+		"drop vlan none",
+		"drop vlan 16/0xff0 len 400-",
+		"limit 100Mbit/s proto udp",
+		"limit 12Gbit/s",
+		"limit 2000/s and 8bit/s burst 1048576 prefer-known dst 192.0.2.1",
+		"sample 1/1",
+		"sample 1/2147483648 src 192.0.2.0/24",
+		"redirect to eth1.100@x proto gre",
+		"count-only drop",
+		"count-only limit 5/s burst 7 src 192.0.2.0/24",
 	};
 	char text[MOAT_RULE_TEXT_LEN], again[MOAT_RULE_TEXT_LEN];
 
@@ -89,10 +100,12 @@ static void test_longest_fits(void)
 	char text[MOAT_RULE_TEXT_LEN];
 	char comment[MOAT_RULE_COMMENT_LEN];
 
-	rule = rule_of("limit 4294967295/s prefer-known flags FSRPAUEC/FSRPAUEC len 10000-20000 "
-		       "sport 10000-20000 dport 10000-20000 priority 10000 proto tcp for 36500d "
-		       "src 2001:db8:1111:2222:3333:4444:5555:6600/121 "
-		       "dst 2001:db8:1111:2222:3333:4444:5555:6600/121");
+	rule = rule_of(
+		"count-only limit 4294967295/s and 999999999992bit/s burst 1048576 prefer-known "
+		"vlan 2048/0x800 flags FSRPAUEC/FSRPAUEC len 10000-20000 "
+		"sport 10000-20000 dport 10000-20000 priority 10000 proto tcp for 36500d "
+		"src 2001:db8:1111:2222:3333:4444:5555:6600/121 "
+		"dst 2001:db8:1111:2222:3333:4444:5555:6600/121");
 	memset(comment, '"', sizeof(comment));
 	comment[sizeof(comment) - 1] = '\0';
 	memcpy(rule.comment, comment, sizeof(comment));
@@ -107,7 +120,7 @@ static void test_refused(void)
 	static const struct {
 		const char *text, *why; /* part of the error */
 	} cases[] = {
-		{ "", "column 1: '': no action" },
+		{ "", "column 1: an action is missing" },
 		{ "allow src 1.2.3.4", "column 1: 'allow': no action" },
 		{ "drop", "would cut you off" },
 		{ "drop src any dst 0.0.0.0/0 len 0-", "would cut you off" },
@@ -137,11 +150,37 @@ static void test_refused(void)
 		{ "drop proto tcp comment \"\xff\"", "no UTF-8" },
 		{ "drop proto tcp comment \"a\nb\"", "column 24" },
 		{ "drop proto tcp prefer-known", "only a limit" },
-		{ "limit", "no rate" },
+		{ "limit", "a rate is missing" },
 		{ "limit 0", "no rate" },
 		{ "limit 4294967296/s", "no rate" },
 		{ "limit -1", "no rate" },
 		{ "limit 5/m", "no rate" },
+		{ "limit 5Mbit", "no rate" },
+		{ "limit 4bit/s", "whole bytes" },
+		{ "limit 0kbit/s", "whole bytes" },
+		{ "limit 1001Gbit/s", "up to 1000Gbit/s" },
+		{ "limit 5/s and", "a rate is missing" },
+		{ "limit 5/s and 6/s", "a second rate in packets" },
+		{ "limit 8kbit/s and 1MB/s", "a second rate in bytes" },
+		{ "limit 5/s burst 0", "no burst" },
+		{ "limit 5/s burst 1048577", "no burst" },
+		{ "drop proto udp burst 5", "only a limit" },
+		{ "drop vlan 4096", "no VLAN" },
+		{ "drop vlan 3/2", "outside of the mask" },
+		{ "drop vlan 3/0", "the mask" },
+		{ "drop vlan 3/0x1000", "the mask" },
+		{ "sample", "1/N is missing" },
+		{ "sample 10", "1/N" },
+		{ "sample 1/0", "1/N" },
+		{ "sample 1/2147483649", "1/N" },
+		{ "redirect eth0", "takes \"to\"" },
+		{ "redirect to", "name is missing" },
+		{ "redirect to a/b src 1.1.1.1", "no interface name" },
+		{ "redirect to sixteen-letters- src 1.1.1.1", "no interface name" },
+		{ "redirect to eth0", "would cut you off" },
+		{ "count-only", "an action is missing" },
+		{ "count-only count src 1.1.1.1", "count only counts" },
+		{ "count-only count-only drop src 1.1.1.1", "no action" },
 	};
 
 	for (size_t i = 0; i < MOAT_ARRAY_SIZE(cases); i++) {
