@@ -20,6 +20,7 @@
 #include "lib/parse.h"
 #include "lib/sample.h"
 #include "lib/tunnel.h"
+#include "machine.h"
 
 MOAT_INLINE enum moat_parse gate_parse(struct xdp_md *ctx, struct moat_headers *h, __u32 *ret_frame)
 {
@@ -80,8 +81,7 @@ MOAT_INLINE int gate_is_drop(__u32 reason)
 __attribute__((noinline)) int gate_sample_send(struct xdp_md *ctx, const struct gate_packet *packet,
 					       __u32 interval)
 {
-	struct moat_gate_counters *count = moat_map_element(port_counters,
-							    bpf_get_smp_processor_id());
+	struct moat_gate_counters *count = moat_map_element(port_counters, moat_machine_cpu());
 
 	if (!packet || !count)
 		return 0; /* for the verifier */
@@ -96,7 +96,7 @@ __attribute__((noinline)) int gate_sample_send(struct xdp_md *ctx, const struct 
 SEC("xdp.frags")
 int gate(struct xdp_md *ctx)
 {
-	__u32 cpu = bpf_get_smp_processor_id(), frame, interval;
+	__u32 cpu = moat_machine_cpu(), frame, interval;
 	struct moat_gate_counters *count = moat_map_element(port_counters, cpu);
 	const volatile struct moat_gate_ctl *control = moat_map_element(ctl, 0);
 	struct gate_packet packet;
@@ -112,7 +112,7 @@ int gate(struct xdp_md *ctx)
 	packet.cpu = cpu;
 	packet.half = control->active;
 	packet.hash_seed = control->hash_seed;
-	packet.now = bpf_jiffies64();
+	packet.now = moat_machine_ticks();
 
 	packet.parse = gate_parse(ctx, &packet.headers, &frame);
 	gate_judge(&packet, control);
@@ -141,8 +141,7 @@ int gate(struct xdp_md *ctx)
 SEC("xdp.frags")
 int steer(struct xdp_md *ctx)
 {
-	struct moat_gate_counters *count = moat_map_element(port_counters,
-							    bpf_get_smp_processor_id());
+	struct moat_gate_counters *count = moat_map_element(port_counters, moat_machine_cpu());
 	__u32 action;
 
 	if (!count)
