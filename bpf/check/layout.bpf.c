@@ -9,6 +9,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "moat/cell.h"
+#include "moat/event.h"
 #include "moat/gate.h"
 #include "moat/limit.h"
 #include "moat/packet.h"
@@ -45,5 +46,13 @@ LAYOUT(moat_gate_ctl);
 LAYOUT(moat_gate_counters);
 LAYOUT(moat_gate_port_record);
 LAYOUT(moat_sample);
+LAYOUT(moat_process);
+LAYOUT(moat_task);
+LAYOUT(moat_event);
+LAYOUT(moat_event_task);
+LAYOUT(moat_file);
+LAYOUT(moat_event_exec);
+LAYOUT(moat_event_exit);
+LAYOUT(moat_event_counters);
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -31,7 +31,7 @@ ALLOWED = {
 CONFINED = (
     ('gate.skel.h', ('dataplane/gate_port.c',)),
     ('clock.skel.h', ('dataplane/gate_clock.c',)),
-    ('*.skel.h', ('dataplane/gate_port.c', 'dataplane/gate_clock.c', 'ctl/sidecar/loader.c')),
+    ('*.skel.h', ('dataplane/gate_port.c', 'dataplane/gate_clock.c', 'ctl/sidecar/probes.c')),
     ('xdp/xsk.h', ('dataplane/port_afxdp.c',)),
     ('rte_*.h', ('dataplane/*dpdk*.[ch]',)),
     ('hs.h', ('detect/*hyperscan*.c', 'detect/*_hs.c')),
