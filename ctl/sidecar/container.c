@@ -60,7 +60,7 @@ static bool parse_component(const char *begin, size_t length, struct moat_contai
 			continue;
 		memcpy(ret->id, begin + prefix, ID_DIGITS);
 		ret->id[ID_DIGITS] = '\0';
-		strcpy(ret->runtime, forms[i].runtime);
+		snprintf(ret->runtime, sizeof(ret->runtime), "%s", forms[i].runtime);
 		return true;
 	}
 	return false;
@@ -126,7 +126,7 @@ static int find_mount(char ret_mount[MOAT_CONTAINER_PATH_LEN])
 	while (r != 0 && (entry = getmntent(mounts))) {
 		if (strcmp(entry->mnt_type, "cgroup2") == 0 &&
 		    strlen(entry->mnt_dir) < MOAT_CONTAINER_PATH_LEN) {
-			strcpy(ret_mount, entry->mnt_dir);
+			snprintf(ret_mount, MOAT_CONTAINER_PATH_LEN, "%s", entry->mnt_dir);
 			r = 0;
 		}
 	}
@@ -180,7 +180,7 @@ static void look_up(const struct moat_containers *containers, struct moat_contai
 	if (length < (ssize_t)mount || (size_t)length - mount >= sizeof(ret->path))
 		return;
 	path[length] = '\0';
-	strcpy(ret->path, path[mount] ? path + mount : "/");
+	snprintf(ret->path, sizeof(ret->path), "%s", path[mount] ? path + mount : "/");
 	moat_container_parse(ret->path, ret);
 }
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Records of many rings in one order of time, with every one accounted for. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "ctl/sidecar/merge.h"
@@ -118,18 +117,26 @@ static void test_bound(void)
 	moat_merge_free(merge);
 }
 
+/* xorshift64 (Marsaglia 2003) */
+static uint64_t next_random(uint64_t *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 7;
+	*state ^= *state << 17;
+	return *state;
+}
+
 /* Any interleaving of CPUs within the watermark comes out in order. */
 static void test_random(void)
 {
 	struct seen seen;
 	struct moat_merge *merge = new_merge(&seen, 0);
-	uint64_t times[4] = { 0 }, sequences[4] = { 0 }, now = 0;
+	uint64_t times[4] = { 0 }, sequences[4] = { 0 }, now = 0, random = 1;
 
-	srand(1);
 	for (int i = 0; i < 4000; i++) {
-		int cpu = rand() % 4;
+		unsigned int cpu = next_random(&random) >> 20 & 3;
 
-		now += (uint64_t)rand() % (2 * MS);
+		now += next_random(&random) % (2 * MS);
 		/* a CPU's own order is kept, its ring read up to 40 ms late */
 		times[cpu] = times[cpu] + 40 * MS > now ? times[cpu] + 1 : now - 40 * MS;
 		add(merge, (uint16_t)cpu, ++sequences[cpu], times[cpu]);

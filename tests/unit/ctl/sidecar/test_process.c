@@ -19,9 +19,9 @@ static struct moat_task task_of(uint32_t tgid, uint32_t execs)
 		.ns_tid = tgid,
 		.loginuid = UINT32_MAX,
 		.session = UINT32_MAX,
+		.comm = "task",
 	};
 
-	strcpy(task.comm, "task");
 	return task;
 }
 
@@ -169,12 +169,15 @@ static void test_ocsf(void)
 	const struct moat_ocsf_context context = { .boot_id = "boot", .hostname = "host" };
 	struct moat_processes *table = new_table();
 	struct moat_ocsf_process_event told = { 0 };
-	struct moat_container container = { .runtime = "docker", .path = "/docker/abc" };
+	struct moat_container container = {
+		.runtime = "docker",
+		.path = "/docker/abc",
+		.id = "abc",
+	};
 	struct moat_process parent = task_of(10, 0).self, child = task_of(20, 0).self;
 	struct moat_event_exec exec;
 	json_t *object;
 
-	strcpy(container.id, "abc");
 	make_exec(&exec, 10, "/bin/sh", "sh", 3);
 	moat_processes_update(table, &exec.head);
 	fork_of(table, 10, 20);
