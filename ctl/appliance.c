@@ -33,12 +33,14 @@ uint32_t moat_appliance_modes(const struct moat_config *config)
 		[MOAT_ROLE_GATEWAY] = MOAT_MODE_GATEWAY,
 		[MOAT_ROLE_WIRE] = MOAT_MODE_WIRE,
 		[MOAT_ROLE_MIRROR] = MOAT_MODE_MIRROR,
+		[MOAT_ROLE_CONTAINER] = 0,
 	};
 	uint32_t seen = 0;
 
 	for (size_t i = 0; i < config->port_count; i++)
 		seen |= modes[config->ports[i].role];
-	return seen;
+	/* containers alone: a gate that waits for a port */
+	return seen ? seen : MOAT_MODE_GATEWAY;
 }
 
 struct moat_event_context moat_appliance_context(const struct moat_appliance *appliance)
@@ -373,6 +375,8 @@ static void undo_gate(struct moat_appliance *appliance)
 		return;
 	moat_wire_deinit(&appliance->wire);
 	release_new_ports(appliance);
+	moat_egress_close(appliance->egress);
+	appliance->egress = NULL;
 	moat_gate_close(appliance->gate);
 	appliance->gate = NULL;
 	if (!appliance->had_policy)
@@ -521,6 +525,7 @@ void moat_appliance_free(struct moat_appliance *appliance)
 	moat_top_free(appliance->top);
 	moat_detection_free(appliance->detection);
 	moat_wire_deinit(&appliance->wire);
+	moat_egress_close(appliance->egress);
 	moat_gate_close(appliance->gate);
 	moat_respond_free(appliance->respond);
 	moat_rulebook_free(appliance->rulebook);

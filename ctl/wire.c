@@ -153,7 +153,7 @@ static size_t count_workers(const struct moat_config *config)
 	size_t count = 0;
 
 	for (size_t i = 0; i < config->port_count; i++) {
-		if (config->ports[i].role != MOAT_ROLE_GATEWAY)
+		if (moat_config_port_has_workers(&config->ports[i]))
 			count += moat_wire_queues(config->ports[i].name);
 	}
 	return count;

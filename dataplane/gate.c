@@ -19,6 +19,7 @@
 
 #include "dataplane/base/cleanup.h"
 #include "dataplane/base/clock.h"
+#include "dataplane/egress.h"
 #include "dataplane/gate_internal.h"
 
 #define CELLS_DEFAULT 16384
@@ -274,6 +275,7 @@ int moat_gate_detach(const char *pin_path, struct moat_error *error)
 	}
 	if (ports)
 		closedir(ports);
+	moat_egress_remove(pin_path);
 	if (moat_gate_path(port, "%s/maps", pin_path))
 		moat_gate_remove_dir(port);
 	remove_dirs(pin_path);

@@ -23,9 +23,10 @@
 #define MOAT_PORTS_MAX 64
 
 enum moat_port_role {
-	MOAT_ROLE_GATEWAY = 0, /* the kernel forwards what passes */
-	MOAT_ROLE_WIRE = 1,    /* everything goes to an AF_XDP worker, which judges it */
-	MOAT_ROLE_MIRROR = 2,  /* likewise, and nothing is sent on */
+	MOAT_ROLE_GATEWAY = 0,   /* the kernel forwards what passes */
+	MOAT_ROLE_WIRE = 1,      /* everything goes to an AF_XDP worker, which judges it */
+	MOAT_ROLE_MIRROR = 2,    /* likewise, and nothing is sent on */
+	MOAT_ROLE_CONTAINER = 3, /* the host's side of a container: no gate, see dataplane/egress.h */
 };
 
 struct moat_gate_options {

@@ -10,6 +10,7 @@
 
 #include "moat/cell.h"
 #include "moat/event.h"
+#include "moat/egress.h"
 #include "moat/gate.h"
 #include "moat/limit.h"
 #include "moat/packet.h"
@@ -54,5 +55,9 @@ LAYOUT(moat_file);
 LAYOUT(moat_event_exec);
 LAYOUT(moat_event_exit);
 LAYOUT(moat_event_counters);
+LAYOUT(moat_egress_counters);
+LAYOUT(moat_egress_slot);
+LAYOUT(moat_egress_share);
+LAYOUT(moat_egress_key);
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

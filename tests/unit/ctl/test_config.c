@@ -89,7 +89,7 @@ static void test_places(void)
 	check_refused("prots: []\n", "f:1:1: unknown key \"prots\"");
 	check_refused("ports:\n  - role: wire\n", "f:2:5: \"name\" is missing in ports.0");
 	check_refused("ports:\n  - name: a\n    role: x\n",
-		      "f:3:11: ports.0.role: \"x\" is none of gateway, wire, mirror");
+		      "f:3:11: ports.0.role: \"x\" is none of gateway, wire, mirror, container");
 	check_refused("ports: [{name: a, mode: native}]\n",
 		      "f:1:25: ports.0.mode: \"native\" is none of auto, generic");
 	check_refused("ports: [{name: a}]\nrespond: {mode: Enforce}\n",
@@ -147,6 +147,9 @@ static void test_patterns(void)
 	CU_ASSERT(!config->ports[2].is_pattern);
 	CU_ASSERT(config->ports[2].replace);
 	CU_ASSERT(!config->ports[1].replace);
+	check_refused("ports:\n  - {name: a, egress: {packets: 5}}\n",
+		      "f:2:23: ports.0.egress: only a port with role container has limits on what it "
+		      "sends");
 	check_refused("ports:\n  - {name: \"m*\", role: mirror}\n",
 		      "f:2:12: ports.0.name: \"m*\" is a pattern: a wire or mirror port has a name");
 }
