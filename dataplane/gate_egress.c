@@ -19,10 +19,7 @@
 #include "dataplane/base/cleanup.h"
 #include "dataplane/gate_egress_tc.h"
 #include "dataplane/gate_internal.h"
-
-/* Units that a window has to hold for a CPU's batches to be small beside it; the window grows up to a second
- * for it. */
-#define BUDGET_MIN 1024
+#include "dataplane/rate.h"
 
 enum table {
 	TABLE_SLOTS,
@@ -48,7 +45,7 @@ static uint32_t value_size(enum table table)
 {
 	static const uint32_t sizes[] = { sizeof(struct moat_egress_slot),
 					  sizeof(struct moat_egress_counters),
-					  sizeof(struct moat_egress_share), sizeof(uint32_t) };
+					  sizeof(struct moat_limit_share), sizeof(uint32_t) };
 
 	return sizes[table];
 }
@@ -409,30 +406,26 @@ void moat_egress_remove(const char *pin_path)
 
 /* ---- limits ------------------------------------------------------------------------------------ */
 
-/* Units a window, whose length grows until it holds enough of them. */
-static uint64_t limit_of(const struct moat_egress *egress, uint64_t rate)
-{
-	uint32_t ticks_per_s = egress->gate->clock.ticks_per_s;
-	uint32_t shift = egress->gate->clock.window_shift;
-	uint64_t budget;
+/* What a frame of many packets may owe, beside the 1,024 judges that owe one each. */
+#define GSO_DEBT 6
 
-	if (rate == 0)
-		return 0;
-	while ((rate << shift) / ticks_per_s < BUDGET_MIN && (2u << shift) <= ticks_per_s)
-		shift++;
-	budget = (rate << shift) / ticks_per_s;
-	return moat_egress_limit(budget < 1           ? 1
-				 : budget > INT32_MAX ? INT32_MAX
-						      : (uint32_t)budget,
-				 shift);
+/* No packet sees a part of a rate: it is off while it changes. */
+static void set_rate(struct moat_rate *into, struct moat_rate rate)
+{
+	__atomic_store_n(&into->cost, 0, __ATOMIC_SEQ_CST);
+	into->burst = rate.burst;
+	into->shift = rate.shift;
+	into->lot = rate.lot;
+	into->debt = rate.debt;
+	__atomic_store_n(&into->cost, rate.cost, __ATOMIC_SEQ_CST);
 }
 
 int moat_egress_set_limit(struct moat_egress *egress, const char *name, uint64_t packets,
 			  uint64_t bytes, bool by_operator)
 {
-	uint32_t index = moat_egress_find(egress, name);
+	uint32_t index = moat_egress_find(egress, name), ticks = egress->gate->clock.ticks_per_s;
 	struct moat_egress_slot *slot = &egress->slots[index];
-	uint64_t units = (bytes + MOAT_EGRESS_UNIT - 1) / MOAT_EGRESS_UNIT;
+	struct moat_rate rate;
 
 	if (index == MOAT_EGRESS_SLOTS)
 		return -ENOENT;
@@ -444,8 +437,10 @@ int moat_egress_set_limit(struct moat_egress *egress, const char *name, uint64_t
 		slot->flags |= MOAT_EGRESS_BY_OPERATOR;
 	slot->packets_rate = packets;
 	slot->bytes_rate = bytes;
-	__atomic_store_n(&slot->packets_limit, limit_of(egress, packets), __ATOMIC_RELAXED);
-	__atomic_store_n(&slot->bytes_limit, limit_of(egress, units), __ATOMIC_RELAXED);
+	rate = moat_rate_of_packets(packets, 0, ticks, egress->cpus);
+	rate.debt = (uint8_t)(rate.debt + GSO_DEBT);
+	set_rate(&slot->packets, rate);
+	set_rate(&slot->bytes, moat_rate_of_bytes(bytes, 0, ticks, egress->cpus));
 	return 0;
 }
 

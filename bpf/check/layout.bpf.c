@@ -57,7 +57,6 @@ LAYOUT(moat_event_exit);
 LAYOUT(moat_event_counters);
 LAYOUT(moat_egress_counters);
 LAYOUT(moat_egress_slot);
-LAYOUT(moat_egress_share);
 LAYOUT(moat_egress_key);
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

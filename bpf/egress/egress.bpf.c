@@ -47,7 +47,7 @@ struct {
 	__uint(max_entries, MOAT_EGRESS_SLOTS);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
-	__type(value, struct moat_egress_share);
+	__type(value, struct moat_limit_share);
 } shares SEC(".maps");
 
 struct {
@@ -148,24 +148,24 @@ MOAT_INLINE enum moat_egress_reason egress_cut_reason(const struct moat_egress_s
 	return bpf_map_lookup_elem(&cuts, &key) ? MOAT_EGRESS_DROP_DESTINATION : MOAT_EGRESS_PASS;
 }
 
-MOAT_INLINE int egress_within(struct moat_limit *bucket, struct moat_limit_share *share,
-			      __u64 limit, __u32 amount)
-{
-	__u32 window = bpf_jiffies64() >> ((limit >> 32) & 63);
-
-	return !(__u32)limit || moat_egress_take(bucket, share, window, (__u32)limit, amount);
-}
-
+/* A frame is never split: it passes if anything is left, and what it takes beyond is a debt that its bucket
+ * pays first, so that the rate holds over time however large frames are. */
 MOAT_INLINE enum moat_egress_reason egress_limit_reason(struct moat_egress_slot *slot,
-							struct moat_egress_share *share,
+							struct moat_limit_share *share,
 							__u32 packets, __u64 bytes)
 {
-	if (!egress_within(&slot->packets, &share->packets, *(volatile __u64 *)&slot->packets_limit,
-			   packets))
+	__u64 now = bpf_jiffies64();
+
+	if (slot->packets.cost &&
+	    !moat_share_fill(&slot->buckets.packets, &share->packets, &slot->packets, now, packets))
 		return MOAT_EGRESS_DROP_PACKETS;
-	if (!egress_within(&slot->bytes, &share->bytes, *(volatile __u64 *)&slot->bytes_limit,
-			   (bytes + MOAT_EGRESS_UNIT - 1) / MOAT_EGRESS_UNIT))
+	if (slot->bytes.cost &&
+	    !moat_share_fill(&slot->buckets.bytes, &share->bytes, &slot->bytes, now, bytes))
 		return MOAT_EGRESS_DROP_BYTES;
+	if (slot->packets.cost)
+		moat_share_spend(&slot->buckets.packets, &share->packets, &slot->packets, packets);
+	if (slot->bytes.cost)
+		moat_share_spend(&slot->buckets.bytes, &share->bytes, &slot->bytes, bytes);
 	return MOAT_EGRESS_PASS;
 }
 
@@ -214,7 +214,7 @@ int egress(struct __sk_buff *skb)
 	__u32 slot_key = slot_index, cpu_key = slot_index * cpus + bpf_get_smp_processor_id();
 	struct moat_egress_slot *slot = bpf_map_lookup_elem(&slots, &slot_key);
 	struct moat_egress_counters *count = bpf_map_lookup_elem(&counters, &cpu_key);
-	struct moat_egress_share *share = bpf_map_lookup_elem(&shares, &cpu_key);
+	struct moat_limit_share *share = bpf_map_lookup_elem(&shares, &cpu_key);
 	struct egress_packet packet = {};
 	enum moat_egress_reason reason;
 	__u32 packets;

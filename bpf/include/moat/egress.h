@@ -6,14 +6,12 @@
 #ifndef MOAT_EGRESS_H
 #define MOAT_EGRESS_H
 
+#include "moat/limit.h"
 #include "moat/packet.h"
-#include "moat/rule.h"
 
 #define MOAT_EGRESS_SLOTS 1024
 /* Destinations that containers are cut off from, over all slots. */
 #define MOAT_EGRESS_CUTS 4096
-/* A limit on bytes counts in these, so that its budget is a 32-bit number. */
-#define MOAT_EGRESS_UNIT 64
 
 /* What became of a packet; each is counted under exactly one. */
 enum moat_egress_reason {
@@ -45,13 +43,6 @@ struct moat_egress_counters {
 };
 MOAT_STATIC_ASSERT(sizeof(struct moat_egress_counters) == 144, "mapped by readers");
 
-/* A limit in one word, so that no packet sees half of a change: units a window on the whole box in the lower
- * half (0: no limit), how many bits of the tick count are within a window in the upper. */
-MOAT_INLINE __u64 moat_egress_limit(__u32 budget, __u32 shift)
-{
-	return (__u64)shift << 32 | budget;
-}
-
 enum moat_egress_flag {
 	MOAT_EGRESS_BY_OPERATOR = 1, /* the limits were set at run time: the configuration's don't touch them */
 	MOAT_EGRESS_OUR_QDISC = 2, /* the clsact qdisc was made for us */
@@ -61,19 +52,15 @@ enum moat_egress_flag {
 struct moat_egress_slot {
 	char name[16]; /* empty: the slot is free */
 	__u32 ifindex;
-	__u32 cut;                        /* enum moat_egress_cut */
-	__u64 packets_limit, bytes_limit; /* moat_egress_limit; bytes in MOAT_EGRESS_UNIT */
-	__u64 packets_rate, bytes_rate;   /* as asked for, a second; 0: none */
-	__u32 flags;                      /* enum moat_egress_flag */
-	__u32 priority;                   /* of our filter */
-	struct moat_limit packets, bytes;
+	__u32 cut;                       /* enum moat_egress_cut */
+	struct moat_rate packets, bytes; /* limits on the whole box */
+	__u64 packets_rate, bytes_rate;  /* as asked for, a second; 0: none */
+	struct moat_limit buckets;
+	__u32 flags;    /* enum moat_egress_flag */
+	__u32 priority; /* of our filter */
+	__u64 reserved[7];
 };
-MOAT_STATIC_ASSERT(sizeof(struct moat_egress_slot) == 192, "cache lines: buckets have theirs");
-
-/* A CPU's credits of one slot. */
-struct moat_egress_share {
-	struct moat_limit_share packets, bytes;
-};
+MOAT_STATIC_ASSERT(sizeof(struct moat_egress_slot) == 192, "cache lines: the buckets have theirs");
 
 /* Key of the trie "cuts": prefix length in bits over slot and address. */
 struct moat_egress_key {
@@ -81,48 +68,5 @@ struct moat_egress_key {
 	__u32 slot;
 	struct moat_addr addr;
 };
-
-/*
- * moat_limit_take for what counts as many. A frame is never split: it passes if anything is left, and what it
- * took beyond is charged to the next window, so that the rate holds over time however large frames are.
- */
-MOAT_INLINE int moat_egress_take(struct moat_limit *limit, struct moat_limit_share *share,
-				 __u32 window, __u32 budget, __u32 amount)
-{
-	__u32 batch = moat_limit_batch(budget), granted, debt = 0;
-	__u64 old;
-
-	if (share->window != window) {
-		share->window = window;
-		share->credit = 0;
-		share->empty = 0;
-	}
-	if (share->credit >= amount) {
-		share->credit -= amount;
-		return 1;
-	}
-	if (share->empty)
-		return 0;
-	amount -= share->credit;
-	if (batch < amount)
-		batch = amount;
-	old = *(volatile __u64 *)&limit->granted;
-	if ((__u32)(old >> 32) - window > MOAT_LIMIT_AHEAD) {
-		/* the window before this one, overdrawn: one window of debt at most */
-		if ((__u32)(old >> 32) + 1 == window && (__u32)old > budget)
-			debt = (__u32)old - budget < budget ? (__u32)old - budget : budget;
-		__sync_val_compare_and_swap(&limit->granted, old, (__u64)window << 32 | debt);
-		old = *(volatile __u64 *)&limit->granted;
-	}
-	if ((__u32)old >= budget) {
-		share->empty = (__u32)(old >> 32) == window;
-		return 0;
-	}
-	granted = (__u32)__sync_fetch_and_add(&limit->granted, (__u64)batch);
-	if (granted >= budget)
-		return 0;
-	share->credit = batch - amount;
-	return 1;
-}
 
 #endif
