@@ -45,7 +45,6 @@ struct moat_appliance {
 	uint64_t commits, commits_failed;
 	uint64_t commit_last_ns; /* how long the last one took ... */
 	uint64_t commit_done_ns; /* ... and when it was in force, CLOCK_MONOTONIC */
-	bool worker_lost;        /* said already */
 };
 
 /* Puts the rulebook's draft in force and tells of every change. 0, also without a draft. */

@@ -203,6 +203,13 @@ static int take_port(const struct reader *reader, unsigned int index,
 	port->role = (enum moat_port_role)raw->role;
 	port->generic = raw->mode == 1;
 	port->replace = raw->replace && *raw->replace;
+	port->fail = (enum moat_gate_fail)raw->fail;
+	if (port->role == MOAT_ROLE_WIRE && !raw->fail)
+		port->fail = MOAT_FAIL_OPEN;
+	if (port->role != MOAT_ROLE_WIRE && raw->fail) {
+		snprintf(where, sizeof(where), "ports.%u.fail", index);
+		return bad(reader, where, "only a port with role wire can fail open or closed");
+	}
 	if (raw->peer)
 		snprintf(port->peer, sizeof(port->peer), "%s", raw->peer);
 	config->port_count++;

@@ -31,6 +31,10 @@ static const cyaml_strval_t roles[] = {
 	{ "container", MOAT_ROLE_CONTAINER },
 };
 static const cyaml_strval_t port_modes[] = { { "auto", 0 }, { "generic", 1 } };
+static const cyaml_strval_t port_fails[] = {
+	{ "open", MOAT_FAIL_OPEN },
+	{ "closed", MOAT_FAIL_CLOSED },
+};
 static const cyaml_strval_t respond_modes[] = {
 	{ "observe", MOAT_RESPOND_OBSERVE },
 	{ "enforce", MOAT_RESPOND_ENFORCE },
@@ -60,6 +64,8 @@ static const cyaml_schema_field_t port_fields[] = {
 			 CYAML_ARRAY_LEN(port_modes)),
 	CYAML_FIELD_BOOL_PTR("replace", OPT_PTR, struct moat_raw_port, replace),
 	CYAML_FIELD_MAPPING_PTR("egress", OPT_PTR, struct moat_raw_port, egress, egress_fields),
+	CYAML_FIELD_ENUM("fail", ENUM, struct moat_raw_port, fail, port_fails,
+			 CYAML_ARRAY_LEN(port_fails)),
 	CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t port_entry = {

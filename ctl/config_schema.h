@@ -23,6 +23,7 @@ struct moat_raw_port {
 	int mode; /* 0 auto, 1 generic */
 	bool *replace;
 	struct moat_raw_egress *egress;
+	int fail; /* enum moat_gate_fail; 0: not said */
 };
 
 struct moat_raw_gate {

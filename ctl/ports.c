@@ -23,6 +23,8 @@ struct moat_gate_port_options moat_ports_options(const struct moat_config_port *
 		.role = port->role,
 		.generic = port->generic,
 		.replace = port->replace,
+		.fail = port->fail,
+		.peer = port->peer[0] ? port->peer : NULL,
 	};
 }
 

@@ -16,6 +16,7 @@
 
 #include "dataplane/base/error.h"
 #include "dataplane/parse.h"
+#include "dataplane/pulse.h"
 #include "dataplane/ruleset.h"
 #include "moat/gate.h"
 
@@ -63,6 +64,8 @@ struct moat_gate_port_options {
 	enum moat_port_role role;
 	bool generic; /* ask for generic mode at once */
 	bool replace; /* another XDP program is replaced in one step instead of refused */
+	enum moat_gate_fail fail; /* wire and mirror: what becomes of frames that no worker takes */
+	const char *peer; /* wire: the interface they leave by if it fails open; NULL: see set_peer */
 };
 
 struct moat_gate_port_info {
@@ -130,6 +133,16 @@ int moat_gate_poll(struct moat_gate *gate, int max, moat_gate_sample_fn handler,
 
 /* The XSKMAP of a wire or mirror port, for dataplane/port_afxdp.c; the gate owns it. -ENOENT. */
 int moat_gate_xsks_fd(const struct moat_gate *gate, uint32_t port);
+
+/* Where the worker of a queue of a wire or mirror port writes its pulse: until it does, and once it stops,
+ * the gate takes it for gone. Valid while the port is attached. -ENOENT, or what reading the clock failed
+ * with. */
+int moat_gate_pulse(const struct moat_gate *gate, uint32_t port, uint32_t queue,
+		    struct moat_pulse *ret_pulse);
+
+/* Names the interface that a wire's frames leave by when the gate does its worker's work. To be told again
+ * when that interface is another. -ENOENT: no such wire; -ENODEV: no such interface. */
+int moat_gate_set_peer(struct moat_gate *gate, uint32_t port, const char *peer);
 
 /* For tests and benches: the program of a port, to be run with BPF_PROG_TEST_RUN. -ENOENT. */
 int moat_gate_prog_fd(const struct moat_gate *gate, uint32_t port);

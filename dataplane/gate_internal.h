@@ -81,6 +81,20 @@ void moat_gate_clock_close(struct gate_clock *clock);
 /* Any thread. */
 int moat_gate_clock_read(const struct gate_clock *clock, struct gate_time *ret_time);
 
+/* Of a wire or mirror port (gate_wire.c). */
+struct gate_wire {
+	int pulses_fd;
+	int peer_fd;
+	struct moat_gate_pulses *pulses; /* mapped */
+	enum moat_gate_fail fail;
+	uint32_t peer; /* index of the other port's interface; 0: none yet */
+};
+
+void moat_gate_wire_init(struct gate_wire *wire);
+void moat_gate_wire_deinit(struct gate_wire *wire);
+/* Makes its maps. On failure the caller deinits. */
+int moat_gate_wire_open(struct gate_wire *wire);
+
 /* One port, by index. */
 struct gate_port {
 	bool used;
@@ -90,6 +104,7 @@ struct gate_port {
 	int counters_fd;
 	int xsks_fd;
 	uint8_t *counters; /* mapped, an element a CPU */
+	struct gate_wire wire;
 	struct moat_gate_port_info info;
 };
 

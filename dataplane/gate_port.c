@@ -67,6 +67,7 @@ static void port_init(struct gate_port *port)
 {
 	memset(port, 0, sizeof(*port));
 	port->link_fd = port->prog_fd = port->counters_fd = port->xsks_fd = -1;
+	moat_gate_wire_init(&port->wire);
 }
 
 static void port_deinit(struct gate_port *port, uint32_t cpus)
@@ -78,6 +79,7 @@ static void port_deinit(struct gate_port *port, uint32_t cpus)
 		       moat_gate_map_length(sizeof(struct moat_gate_counters), cpus));
 	for (size_t i = 0; i < MOAT_ARRAY_SIZE(fds); i++)
 		moat_close_cleanup(fds[i]);
+	moat_gate_wire_deinit(&port->wire);
 	port_init(port);
 }
 
@@ -106,7 +108,7 @@ static int port_open_maps(struct moat_gate *gate, struct gate_port *port)
 	if (memory == MAP_FAILED)
 		return -errno;
 	port->counters = memory;
-	return 0;
+	return moat_gate_wire_open(&port->wire);
 }
 
 /* ---- loading ------------------------------------------------------------------------------- */
@@ -118,6 +120,10 @@ static int reuse_maps(struct moat_gate *gate, const struct gate_port *port, stru
 
 	if (r == 0)
 		r = bpf_map__reuse_fd(skeleton->maps.xsks, port->xsks_fd);
+	if (r == 0)
+		r = bpf_map__reuse_fd(skeleton->maps.pulses, port->wire.pulses_fd);
+	if (r == 0)
+		r = bpf_map__reuse_fd(skeleton->maps.wire_peer, port->wire.peer_fd);
 	for (int i = 0; r == 0 && i < GATE_MAP_COUNT; i++) {
 		map = bpf_object__find_map_by_name(skeleton->obj, gate->maps.map[i].name);
 		if (map)
@@ -160,6 +166,9 @@ static int port_load(struct moat_gate *gate, struct gate_port *port, struct moat
 		skeleton->rodata->vxlan_port = gate->tunnels.vxlan_port;
 	if (gate->tunnels.geneve_port)
 		skeleton->rodata->geneve_port = gate->tunnels.geneve_port;
+	skeleton->rodata->wire_fail = port->wire.fail;
+	skeleton->rodata->socket_frame_max = MOAT_GATE_SOCKET_FRAME_MAX;
+	skeleton->rodata->pulse_ticks = MOAT_PULSE_MS * gate->clock.ticks_per_s / 1000;
 	program = steers ? skeleton->progs.steer : skeleton->progs.gate;
 	bpf_program__set_autoload(skeleton->progs.gate, !steers);
 	bpf_program__set_autoload(skeleton->progs.steer, steers);
@@ -356,6 +365,8 @@ int moat_gate_attach(struct moat_gate *gate, const struct moat_gate_port_options
 	port.info.index = index;
 	port.info.role = options->role;
 	port.info.current = true;
+	port.wire.fail = options->fail;
+	port.wire.peer = options->peer ? if_nametoindex(options->peer) : 0;
 	r = port_attach(gate, &port, options, error);
 	if (r < 0) {
 		port_deinit(&port, gate->maps.cpus);

@@ -37,6 +37,8 @@ struct moat_port_counters {
 	uint64_t wakeups;
 };
 
+void moat_port_counters_add(struct moat_port_counters *sum, const struct moat_port_counters *part);
+
 enum moat_port_result {
 	MOAT_PORT_END = 1, /* the source is exhausted (pcap): no packet will come any more */
 };

@@ -49,6 +49,7 @@ struct moat_worker {
 	bool was_busy;          /* ... and whether that had packets */
 	uint64_t stage_ns;      /* profiling: when the last stage ended */
 	int end;                /* 0, or what ended the source */
+	struct moat_port_counters lost_ports; /* what earlier ports counted */
 
 	/* written by the worker's thread between two steps of `epoch`, read by all: odd is in change */
 	_Alignas(64) _Atomic uint32_t epoch;

@@ -5,7 +5,7 @@
  *
  *   gate   judges every packet; what passes goes to the kernel
  *   steer  wire and mirror ports: hands every packet to the AF_XDP worker of its queue, which judges
- *          and counts it in cells of its own
+ *          and counts it in cells of its own; does the worker's work where there is none (gate/steer.h)
  */
 /* Headers of packets are what the wire says: nothing here may depend on how a kernel declares them. */
 #define BPF_NO_PRESERVE_ACCESS_INDEX
@@ -16,6 +16,7 @@
 
 #include "gate/judge.h"
 #include "gate/maps.h"
+#include "gate/steer.h"
 #include "lib/count.h"
 #include "lib/parse.h"
 #include "lib/sample.h"
@@ -93,8 +94,8 @@ __attribute__((noinline)) int gate_sample_send(struct xdp_md *ctx, const struct 
 	return 0;
 }
 
-SEC("xdp.frags")
-int gate(struct xdp_md *ctx)
+/* Judges and counts a frame. What passes goes to the kernel or, of a wire, to the other port. */
+MOAT_INLINE int gate_frame(struct xdp_md *ctx, int is_wire)
 {
 	__u32 cpu = moat_machine_cpu(), frame, interval;
 	struct moat_gate_counters *count = moat_map_element(port_counters, cpu);
@@ -116,6 +117,8 @@ int gate(struct xdp_md *ctx)
 
 	packet.parse = gate_parse(ctx, &packet.headers, &frame);
 	gate_judge(&packet, control);
+	if (is_wire && !gate_is_drop(packet.reason) && packet.reason != MOAT_REASON_REDIRECT_RULE)
+		packet.reason = steer_to_peer();
 	drop = gate_is_drop(packet.reason);
 
 	moat_count_packet(count, packet.reason, frame);
@@ -135,23 +138,35 @@ int gate(struct xdp_md *ctx)
 	}
 	if (drop)
 		return XDP_DROP;
-	return packet.reason == MOAT_REASON_REDIRECT_RULE ? XDP_REDIRECT : XDP_PASS;
+	return is_wire || packet.reason == MOAT_REASON_REDIRECT_RULE ? XDP_REDIRECT : XDP_PASS;
+}
+
+SEC("xdp.frags")
+int gate(struct xdp_md *ctx)
+{
+	return gate_frame(ctx, 0);
 }
 
 SEC("xdp.frags")
 int steer(struct xdp_md *ctx)
 {
 	struct moat_gate_counters *count = moat_map_element(port_counters, moat_machine_cpu());
-	__u32 action;
+	__u32 frame = bpf_xdp_get_buff_len(ctx);
 
 	if (!count)
 		return XDP_PASS;
-	/* XDP_PASS is what it returns if the queue has no socket */
-	action = bpf_redirect_map(&xsks, ctx->rx_queue_index, XDP_PASS);
-	moat_count_packet(
-		count, action == XDP_REDIRECT ? MOAT_REASON_REDIRECT_XSK : MOAT_REASON_PASS_NO_XSK,
-		bpf_xdp_get_buff_len(ctx));
-	return action;
+	if (steer_to_worker(ctx, frame) == XDP_REDIRECT) {
+		moat_count_packet(count, MOAT_REASON_REDIRECT_XSK, frame);
+		return XDP_REDIRECT;
+	}
+	if (wire_fail == MOAT_FAIL_OPEN)
+		return gate_frame(ctx, 1);
+	if (wire_fail == MOAT_FAIL_CLOSED) {
+		moat_count_packet(count, MOAT_REASON_DROP_NO_XSK, frame);
+		return XDP_DROP;
+	}
+	moat_count_packet(count, MOAT_REASON_PASS_NO_XSK, frame);
+	return XDP_PASS;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

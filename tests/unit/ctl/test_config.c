@@ -124,6 +124,8 @@ static void test_ports(void)
 		      "f:2:33: ports.0.peer: \"b\" is no other port with role wire");
 	check_refused("ports:\n  - {name: a, peer: b}\n",
 		      "f:2:21: ports.0.peer: only a port with role wire has a peer");
+	check_refused("ports:\n  - {name: a, fail: closed}\n",
+		      "f:2:21: ports.0.fail: only a port with role wire can fail open or closed");
 	check_refused("ports:\n  - name: a/b\n",
 		      "f:2:11: ports.0.name: \"a/b\" is no interface name");
 }
