@@ -16,6 +16,7 @@
 
 #include "dataplane/base/cleanup.h"
 #include "dataplane/base/clock.h"
+#include "dataplane/cells.h"
 #include "dataplane/gate_internal.h"
 #include "dataplane/parse.h"
 #include "dataplane/policy.h"
@@ -23,6 +24,7 @@
 #include "tests/harness/unit.h"
 #include "tests/oracle/generate.h"
 #include "tests/oracle/oracle.h"
+#include "tests/oracle/oracle_cells.h"
 #include "tests/oracle/replay/clock.h"
 #include "tests/oracle/replay/gate.h"
 
@@ -30,6 +32,7 @@
 #define PACKETS_SLOW 3000
 #define SEED_DEFAULT 20240607
 #define HASH_SEED 0x6d6f6174
+#define CELLS 1024       /* few: hosts compete for them */
 #define FRAMES_MOST 2000 /* with one rule set */
 /* Between two sets: every bucket is full again, every cell idle. */
 #define PAUSE_MS 200000000
@@ -53,7 +56,9 @@ struct world {
 	/* what the gate and the policy have to say; their clocks differ */
 	struct moat_oracle for_gate, for_policy;
 	struct moat_gate_counters expected[REPLAY_CPUS];
-	uint64_t packets, sets, unsampled;
+	struct oracle_cells gate_cells[REPLAY_CPUS], worker_cells;
+	struct moat_cells cells; /* of a worker; one for all */
+	uint64_t packets, sets, expired;
 	uint64_t reasons[MOAT_REASON_COUNT];
 };
 
@@ -120,6 +125,28 @@ static bool equal(const struct answer *a, const struct answer *b)
 		memcmp(&a->headers, &b->headers, sizeof(a->headers)) == 0);
 }
 
+/* The longest windows of 2^n ticks up to 128 ms. */
+static uint32_t window_of(uint64_t ticks, uint32_t ticks_per_s)
+{
+	uint64_t length = 1;
+
+	while (2 * length * 1000 <= 128ULL * ticks_per_s)
+		length *= 2;
+	return (uint32_t)(ticks / length);
+}
+
+static bool is_drop(enum moat_reason reason)
+{
+	return moat_reason_verdict(reason) == MOAT_VERDICT_DROP;
+}
+
+static bool cells_agree(const char *who, const char *difference)
+{
+	if (difference)
+		fprintf(stderr, "%s: %s\n", who, difference);
+	return !difference;
+}
+
 static bool check_policy(struct world *world, uint32_t cpu, const uint8_t *frame, size_t length)
 {
 	struct answer expected = ask_oracle(&world->for_policy, cpu, frame, length, replay_clock.ms);
@@ -132,12 +159,26 @@ static bool check_policy(struct world *world, uint32_t cpu, const uint8_t *frame
 	answer.reason = moat_judge_packet(judge, &answer.headers, answer.parse, replay_clock.ms,
 					  &answer.rule_id);
 	moat_judge_quiesce(judge);
-	return equal(&answer, &expected) || explain(world, frame, length, &answer, &expected);
+	if (!equal(&answer, &expected))
+		return explain(world, frame, length, &answer, &expected);
+	if (answer.headers.family != MOAT_FAMILY_ANY)
+		moat_cells_count(&world->cells, &answer.headers, window_of(replay_clock.ms, 1000),
+				 is_drop(answer.reason));
+	return cells_agree("policy",
+			   oracle_cells_check(&world->worker_cells, &expected.headers,
+					      window_of(replay_clock.ms, 1000),
+					      is_drop(expected.reason), world->cells.head)) ||
+	       explain(world, frame, length, &answer, &expected);
 }
 
 static int xdp_action(enum moat_reason reason)
 {
-	return moat_reason_verdict(reason) == MOAT_VERDICT_DROP ? XDP_DROP : XDP_PASS;
+	static const int actions[] = { [MOAT_VERDICT_PASS] = XDP_PASS,
+				       [MOAT_VERDICT_DROP] = XDP_DROP,
+				       [MOAT_VERDICT_REDIRECT] = XDP_REDIRECT,
+				       [MOAT_VERDICT_TX] = XDP_TX };
+
+	return actions[moat_reason_verdict(reason)];
 }
 
 /* The counters of the packet's CPU after it: one packet more under the expected reason. */
@@ -163,6 +204,7 @@ static bool check_gate(struct world *world, uint32_t cpu, const uint8_t *frame, 
 	const struct moat_sample *sample = &world->gate.sample;
 	struct answer answer = { "gate", sample->reason, sample->rule_id, sample->parse,
 				 sample->headers };
+	struct moat_gate_cells cells;
 
 	world->reasons[expected.reason]++;
 	if (!counters_agree(world, cpu, expected.reason, length) ||
@@ -175,7 +217,14 @@ static bool check_gate(struct world *world, uint32_t cpu, const uint8_t *frame, 
 		fprintf(stderr, "%d samples of one packet\n", world->gate.samples);
 		return false;
 	}
-	return equal(&answer, &expected) || explain(world, frame, length, &answer, &expected);
+	if (!equal(&answer, &expected))
+		return explain(world, frame, length, &answer, &expected);
+	moat_gate_cells(world->gate.fixture.gate, cpu, &cells);
+	return cells_agree("gate", oracle_cells_check(&world->gate_cells[cpu], &expected.headers,
+						      window_of(replay_clock_ticks(),
+								replay_clock.ticks_per_s),
+						      is_drop(expected.reason), cells.head)) ||
+	       explain(world, frame, length, &answer, &expected);
 }
 
 /* ---- one rule set ----------------------------------------------------------------------------- */
@@ -245,6 +294,7 @@ static void begin_set(struct world *world)
 			      replay_clock.ms * MOAT_NS_PER_MS);
 	begin_oracle(world, &world->for_gate, replay_clock_ticks(), replay_clock.ticks_per_s);
 	begin_oracle(world, &world->for_policy, replay_clock.ms, 1000);
+	world->for_gate.settings.port = "lo"; /* which the gate is on */
 	make_known(world);
 	/* a commit leaves out what has expired; the oracle would still count it among the candidates */
 	moat_ruleset_expire(world->set, replay_clock.ms * MOAT_NS_PER_MS);
@@ -266,6 +316,15 @@ static bool count_agrees(const char *who, const struct moat_rule *rule,
 		rule->id, who, (uint64_t)count.packets, (uint64_t)count.acted, (uint64_t)count.bytes,
 		(uint64_t)expected->packets, (uint64_t)expected->acted, (uint64_t)expected->bytes);
 	return false;
+}
+
+static uint64_t expired_matches(const struct world *world)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t cpu = 0; cpu < world->gate.cpus; cpu++)
+		sum += replay_gate_counters(&world->gate, cpu)->rules_expired;
+	return sum;
 }
 
 /* Every count that the packets of a set should have left. */
@@ -295,7 +354,12 @@ static bool end_set(struct world *world)
 		fprintf(stderr, "CPU %u: a reason counted twice, or an error\n", cpu);
 		agree = false;
 	}
-	return agree;
+	world->expired += world->for_gate.expired;
+	if (expired_matches(world) == world->expired)
+		return agree;
+	fprintf(stderr, "gate: %" PRIu64 " matches of expired rules, oracle %" PRIu64 "\n",
+		expired_matches(world), world->expired);
+	return false;
 }
 
 static bool compare_set(struct world *world, uint64_t frames)
@@ -345,6 +409,7 @@ static void open_world(unsigned int shard)
 {
 	static const uint32_t rates[] = { 1000, 250, 100 };
 	uint64_t seed = moat_generator_seed(SEED_DEFAULT);
+	struct moat_gate_ctl *ctl;
 
 	moat_generator_init(&world.generator, seed + shard);
 	printf("shard %u, MOAT_TEST_SEED=%" PRIu64 "\n", shard, seed);
@@ -354,12 +419,19 @@ static void open_world(unsigned int shard)
 							.vxlan_port = 8472,
 							.geneve_port = MOAT_GENEVE_PORT };
 	world.tunnels = (struct moat_tunnels){ .kinds = MOAT_STAGE_TUNNELS, .vxlan_port = 8472 };
-	replay_gate_open(&world.gate, &(struct moat_gate_options){ .cells = 1024,
+	replay_gate_open(&world.gate, &(struct moat_gate_options){ .cells = CELLS,
 								   .nodes = 4096,
 								   .sample_pass = 1,
 								   .sample_drop = 1,
 								   .tunnels = world.tunnels });
-	moat_gate_ctl(world.gate.fixture.gate)->hash_seed = HASH_SEED;
+	ctl = moat_gate_ctl(world.gate.fixture.gate);
+	ctl->hash_seed = HASH_SEED;
+	ctl->hash_begun_v4 = moat_addr_hash_begin(0, HASH_SEED);
+	for (uint32_t cpu = 0; cpu < world.gate.cpus; cpu++)
+		oracle_cells_init(&world.gate_cells[cpu], ORACLE_NEIGHBOURS, CELLS, HASH_SEED);
+	oracle_cells_init(&world.worker_cells, ORACLE_HALVES, CELLS, HASH_SEED);
+	if (moat_cells_init(&world.cells, CELLS, HASH_SEED) < 0)
+		abort();
 	/* as many as a gate thinks that it has, though fewer are seen here */
 	world.settings.judges = moat_gate_cpus(world.gate.fixture.gate);
 	world.set = world.gate.fixture.set;
@@ -378,6 +450,10 @@ int main(int argc, char **argv)
 	open_world(argc > 1 ? (unsigned int)strtoul(argv[1], NULL, 10) : 0);
 	r = moat_test_main("oracle-differential", tests);
 	moat_policy_free(world.policy);
+	moat_cells_deinit(&world.cells);
+	oracle_cells_deinit(&world.worker_cells);
+	for (uint32_t cpu = 0; cpu < world.gate.cpus; cpu++)
+		oracle_cells_deinit(&world.gate_cells[cpu]);
 	replay_gate_close(&world.gate);
 	return r;
 }

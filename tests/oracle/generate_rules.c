@@ -161,7 +161,7 @@ static struct moat_rule rule(struct moat_generator *generator, uint64_t now_ns)
 	if (rule.action == MOAT_ACTION_SAMPLE)
 		rule.interval = 1 + moat_generate_below(generator, 5);
 	if (rule.action == MOAT_ACTION_REDIRECT)
-		memcpy(rule.target, "nowhere", sizeof("nowhere"));
+		strcpy(rule.target, moat_generate_below(generator, 2) ? "nowhere" : "lo");
 	if (rule.action != MOAT_ACTION_COUNT && moat_generate_below(generator, 6) == 0)
 		rule.flags |= MOAT_RULE_COUNT_ONLY;
 	if (moat_generate_below(generator, 4) == 0)

@@ -3,6 +3,7 @@
 #include "tests/oracle/oracle.h"
 
 #include <stdbool.h>
+#include <string.h>
 
 typedef unsigned __int128 u128;
 
@@ -172,7 +173,9 @@ static enum moat_reason by_rule(struct moat_oracle *oracle, const struct moat_ru
 	case MOAT_ACTION_PASS:
 		return MOAT_REASON_PASS_RULE;
 	case MOAT_ACTION_REDIRECT:
-		return MOAT_REASON_PASS_NO_TARGET;
+		return oracle->settings.port && strcmp(oracle->settings.port, rule->target) == 0
+			       ? MOAT_REASON_REDIRECT_RULE
+			       : MOAT_REASON_PASS_NO_TARGET;
 	case MOAT_ACTION_LIMIT:
 		if ((rule->flags & MOAT_RULE_PREFER_KNOWN) && is_known(oracle, &headers->src))
 			return MOAT_REASON_PASS_KNOWN;

@@ -26,7 +26,8 @@ struct moat_oracle_clock {
 struct moat_oracle_settings {
 	uint32_t stages; /* enum moat_stage */
 	uint16_t vxlan_port, geneve_port;
-	uint32_t judges; /* that limits are made for */
+	uint32_t judges;  /* that limits are made for */
+	const char *port; /* the one that rules can redirect to; NULL: none */
 };
 
 /* What a limit rule may still let through. */
