@@ -170,11 +170,16 @@ static int check_options(const struct moat_gate_options *options, struct moat_er
 /* What stands on the maps. */
 static int open_rest(struct moat_gate *gate, struct moat_error *error)
 {
+	int r;
+
 	gate->ring = ring_buffer__new(gate->maps.map[GATE_MAP_SAMPLES].fd, receive_sample, gate,
 				      NULL);
 	if (!gate->ring)
 		return moat_error_set(error, -errno, "mapping the sample ring: %s", strerror(errno));
 	moat_gate_tables_init(gate);
+	r = moat_gate_challenge_open(gate, error);
+	if (r < 0)
+		return r;
 	return moat_gate_ports_restore(gate, error);
 }
 

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "dataplane/base/error.h"
+#include "dataplane/challenge.h"
 #include "dataplane/parse.h"
 #include "dataplane/pulse.h"
 #include "dataplane/ruleset.h"
@@ -125,6 +126,15 @@ uint64_t moat_gate_hash_seed(const struct moat_gate *gate);
 
 /* Sets the sampling intervals; in force with the next packet. */
 void moat_gate_set_sampling(struct moat_gate *gate, uint32_t sample_pass, uint32_t sample_drop);
+
+/* The SYN challenge. Settings are in force with the next packet, but for the form, which programs that
+ * are loaded later have. Keys: see moat_challenge_rotate; kept while nobody changes them. Stats look at the
+ * whole table: milliseconds. */
+void moat_gate_set_challenge(struct moat_gate *gate, const struct moat_challenge_options *options);
+int moat_gate_challenge_rotate(struct moat_gate *gate);
+void moat_gate_challenge_stats(const struct moat_gate *gate, struct moat_challenge_stats *ret_stats);
+/* For tests: keys and settings, mapped. */
+struct moat_challenge_state *moat_gate_challenge(struct moat_gate *gate);
 
 /* Hands up to `max` waiting samples to `handler`, oldest first. Returns how many, or a negative errno.
  * One thread at a time, which needn't be the one that commits. The ring doesn't wake: poll it. */

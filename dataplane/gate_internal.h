@@ -23,6 +23,9 @@ enum gate_map_id {
 	GATE_MAP_HITS, /* one element more than CPUs: the sums that a slot's current rule began with */
 	GATE_MAP_SHARES,
 	GATE_MAP_KNOWN,
+	GATE_MAP_CHALLENGE,
+	GATE_MAP_CHALLENGE_CPU,
+	GATE_MAP_VALIDATED,
 	GATE_MAP_PORTS,
 	GATE_MAP_TARGETS,
 	GATE_MAP_SAMPLES,
@@ -44,6 +47,7 @@ struct gate_maps {
 	uint32_t cpus; /* possible */
 	uint32_t cells;
 	uint32_t nodes;
+	uint32_t validated; /* sets of validated sources: a power of two */
 	bool adopted;
 };
 
@@ -117,6 +121,7 @@ struct moat_gate {
 	struct moat_tables halves[2];
 	uint32_t slot_ids[MOAT_RULES_MAX];     /* which rule holds a slot; 0: none */
 	char slot_targets[MOAT_RULES_MAX][16]; /* where it redirects to */
+	uint32_t challenge_form; /* of programs to be loaded */
 	struct ring_buffer *ring;
 	moat_gate_sample_fn handler; /* of the poll that runs */
 	void *handler_data;
@@ -157,6 +162,9 @@ void moat_gate_hold_drop(const char *directory, const char *name);
 uint32_t moat_gate_port_named(const struct moat_gate *gate, const char *name);
 /* Lets redirecting rules find the ports that are there now: call it when one comes or goes. */
 void moat_gate_targets_update(struct moat_gate *gate);
+
+/* Keys and default settings for maps that are new. */
+int moat_gate_challenge_open(struct moat_gate *gate, struct moat_error *error);
 
 /* Finds what the halves hold after adoption. */
 void moat_gate_tables_init(struct moat_gate *gate);

@@ -62,6 +62,11 @@ static void define(struct gate_maps *maps)
 		[GATE_MAP_SHARES] = { "shares", array,
 				      sizeof(struct moat_limit_share) * MOAT_RULES_MAX, cpus },
 		[GATE_MAP_KNOWN] = { "known", array, sizeof(struct moat_known), 1 },
+		[GATE_MAP_CHALLENGE] = { "challenge", array, sizeof(struct moat_challenge_state), 1 },
+		[GATE_MAP_CHALLENGE_CPU] = { "challenge_cpu", array,
+					     sizeof(struct moat_challenge_cpu), cpus },
+		[GATE_MAP_VALIDATED] = { "validated", array,
+					 sizeof(struct moat_validated) * maps->validated, 1 },
 		[GATE_MAP_PORTS] = { "ports", array, sizeof(struct moat_gate_port_record),
 				     MOAT_PORTS_MAX },
 		[GATE_MAP_TARGETS] = { "targets", BPF_MAP_TYPE_DEVMAP, sizeof(uint32_t),
@@ -208,6 +213,7 @@ static int adopt_all(struct gate_maps *maps, const char *pin_path, struct moat_e
 	int r;
 
 	maps->nodes = pinned_value_size(pin_path, "trie_nodes") / NODE_BYTES;
+	maps->validated = pinned_value_size(pin_path, "validated") / sizeof(struct moat_validated);
 	maps->cells = 0;
 	if (cells > sizeof(struct moat_cell_head))
 		maps->cells = (cells - sizeof(struct moat_cell_head)) / 2 / sizeof(struct moat_cell);
@@ -241,6 +247,7 @@ int moat_gate_maps_open(struct gate_maps *maps, const char *pin_path, uint32_t c
 	maps->cpus = (uint32_t)r;
 	maps->cells = cells;
 	maps->nodes = nodes;
+	maps->validated = MOAT_CHALLENGE_SETS_DEFAULT;
 	define(maps);
 	if (!moat_gate_path(directory, "%s/maps", pin_path) ||
 	    !moat_gate_path(path, "%s/maps/ctl", pin_path))

@@ -161,6 +161,8 @@ static int port_load(struct moat_gate *gate, struct gate_port *port, struct moat
 	skeleton->rodata->cells = gate->maps.cells;
 	skeleton->rodata->cell_pairs = gate->maps.cells - 2;
 	skeleton->rodata->node_count = gate->maps.nodes;
+	skeleton->rodata->challenge_form = gate->challenge_form;
+	skeleton->rodata->validated_mask = gate->maps.validated - 1;
 	skeleton->rodata->tunnel_stages = gate->tunnels.kinds & MOAT_STAGE_TUNNELS;
 	if (gate->tunnels.vxlan_port)
 		skeleton->rodata->vxlan_port = gate->tunnels.vxlan_port;

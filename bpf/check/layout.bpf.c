@@ -11,6 +11,7 @@
 #include "moat/cell.h"
 #include "moat/event.h"
 #include "moat/egress.h"
+#include "moat/challenge.h"
 #include "moat/gate.h"
 #include "moat/limit.h"
 #include "moat/packet.h"
@@ -41,6 +42,12 @@ LAYOUT(moat_rule_tables);
 LAYOUT(moat_limit);
 LAYOUT(moat_limit_share);
 LAYOUT(moat_known);
+LAYOUT(moat_siphash);
+LAYOUT(moat_challenge_key);
+LAYOUT(moat_challenge_state);
+LAYOUT(moat_challenge_counters);
+LAYOUT(moat_challenge_cpu);
+LAYOUT(moat_validated);
 LAYOUT(moat_cell);
 LAYOUT(moat_cell_head);
 LAYOUT(moat_gate_ctl);

@@ -110,6 +110,7 @@ MOAT_INLINE int gate_frame(struct xdp_md *ctx, int is_wire)
 	packet.sample_interval = 0;
 	packet.expired = 0;
 	packet.errors = 0;
+	packet.challenge = MOAT_CHALLENGE_UNASKED;
 	packet.cpu = cpu;
 	packet.half = control->active;
 	packet.hash_seed = control->hash_seed;
@@ -122,8 +123,8 @@ MOAT_INLINE int gate_frame(struct xdp_md *ctx, int is_wire)
 	drop = gate_is_drop(packet.reason);
 
 	moat_count_packet(count, packet.reason, frame);
-	gate_count_cells(&packet.headers, cpu, packet.now >> window_shift, control, drop,
-			 &packet.errors);
+	gate_count_cells(&packet.headers, cpu, packet.now >> window_shift, control,
+			 drop || packet.reason == MOAT_REASON_TX_CHALLENGE, &packet.errors);
 	interval = drop ? control->sample_drop : control->sample_pass;
 	/* a rule's sample is the packet's: it isn't counted down for twice */
 	if (packet.sample_interval)
@@ -138,6 +139,9 @@ MOAT_INLINE int gate_frame(struct xdp_md *ctx, int is_wire)
 	}
 	if (drop)
 		return XDP_DROP;
+	if (packet.reason == MOAT_REASON_TX_CHALLENGE)
+		return gate_challenge_answer(ctx, &packet.headers, packet.cookie) ? XDP_TX
+										  : XDP_DROP;
 	return is_wire || packet.reason == MOAT_REASON_REDIRECT_RULE ? XDP_REDIRECT : XDP_PASS;
 }
 

@@ -12,6 +12,7 @@
 
 #include <bpf/bpf_helpers.h>
 
+#include "moat/challenge.h"
 #include "moat/gate.h"
 
 /* Known to the verifier as numbers, so that masked indices are within bounds for it. */
@@ -20,6 +21,8 @@ const volatile __u32 window_shift = 0;
 const volatile __u32 cells = 2;         /* a table: a power of two */
 const volatile __u32 cell_pairs = 0;    /* mask of the index of a pair of them: cells - 2 */
 const volatile __u32 node_count = 1;    /* of one half */
+const volatile __u32 validated_mask = 0; /* sets - 1 */
+const volatile __u32 challenge_form = MOAT_CHALLENGE_WRONG_ACK;
 const volatile __u32 tunnel_stages = 0; /* which tunnels are looked into: enum moat_stage */
 const volatile __u16 vxlan_port = MOAT_VXLAN_PORT;
 const volatile __u16 geneve_port = MOAT_GENEVE_PORT;
@@ -51,6 +54,11 @@ struct gate_shares {
 	struct moat_limit_share slots[MOAT_RULES_MAX];
 };
 
+/* Likewise the sets of validated sources. */
+struct gate_validated {
+	struct moat_validated sets[1];
+};
+
 MOAT_ARRAY(ctl, struct moat_gate_ctl, 1);
 /* one element a half */
 MOAT_ARRAY(src4_root, struct gate_leaf, 2);
@@ -67,7 +75,11 @@ MOAT_ARRAY(hits, struct gate_hits, 1);
 MOAT_ARRAY(shares, struct gate_shares, 1);
 MOAT_ARRAY(port_counters, struct moat_gate_counters, 1); /* of this port */
 
+MOAT_ARRAY(challenge_cpu, struct moat_challenge_cpu, 1);
+
 MOAT_ARRAY(known, struct moat_known, 1);
+MOAT_ARRAY(challenge, struct moat_challenge_state, 1);
+MOAT_ARRAY(validated, struct gate_validated, 1);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

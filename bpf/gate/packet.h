@@ -21,6 +21,9 @@ struct gate_packet {
 	__u32 tries;           /* rules looked at */
 	__u32 expired;         /* of them */
 	__u32 errors;          /* lookups that failed and can't */
+	__u32 challenge;       /* enum moat_challenge_outcome of who asked */
+	__u32 cookie;          /* of the answer, where one is to be sent */
+	__u32 challenger;      /* position of a rule that is to ask, plus 1 */
 	/* of the rules' stage, which sets them */
 	struct moat_classes classes;
 	struct moat_matches matches;
