@@ -52,6 +52,15 @@ void moat_port_release(struct moat_port *port, const struct moat_packet *burst, 
 		port->ops->release(port, burst, count);
 }
 
+bool moat_port_reply(struct moat_port *port, const uint8_t *data, uint32_t length)
+{
+	if (!port->ops->reply || !port->ops->reply(port, data, length))
+		return false;
+	port->counters.replies.packets++;
+	port->counters.replies.bytes += length;
+	return true;
+}
+
 bool moat_port_wait(struct moat_port *port, int timeout_ms)
 {
 	return port->ops->wait ? port->ops->wait(port, timeout_ms) : true;

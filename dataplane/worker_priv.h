@@ -16,6 +16,7 @@ struct moat_work {
 	uint64_t flow_hash;
 	uint32_t rule_id;
 	uint32_t sample_interval; /* of the rule that sampled it; 0: none */
+	uint32_t cookie;          /* of the answer to be sent, if the verdict is tx */
 	uint8_t parse;            /* enum moat_parse */
 	uint8_t reason;           /* enum moat_reason; the judge's */
 };
