@@ -126,11 +126,11 @@ MOAT_INLINE int gate_challenge(struct gate_packet *packet, __u32 scope)
 	if (!gate_challenge_wants(packet))
 		return 0;
 	result = gate_challenge_judge(&packet->headers, packet->now, packet->cpu, scope);
-	packet->challenge = (__u32)result;
-	packet->cookie = result >> 32;
+	packet->challenge = (__u16)result;
 	switch (packet->challenge) {
 	case MOAT_CHALLENGE_SEND:
 	case MOAT_CHALLENGE_REFUSE:
+		packet->cookie = result >> 32;
 		packet->reason = MOAT_REASON_TX_CHALLENGE;
 		return 1;
 	case MOAT_CHALLENGE_CAPPED:

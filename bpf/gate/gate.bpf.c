@@ -118,7 +118,8 @@ MOAT_INLINE int gate_frame(struct xdp_md *ctx, int is_wire)
 
 	packet.parse = gate_parse(ctx, &packet.headers, &frame);
 	gate_judge(&packet, control);
-	if (is_wire && !gate_is_drop(packet.reason) && packet.reason != MOAT_REASON_REDIRECT_RULE)
+	if (is_wire && !gate_is_drop(packet.reason) && packet.reason != MOAT_REASON_REDIRECT_RULE &&
+	    packet.reason != MOAT_REASON_TX_CHALLENGE)
 		packet.reason = steer_to_peer();
 	drop = gate_is_drop(packet.reason);
 

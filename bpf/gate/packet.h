@@ -14,16 +14,17 @@ struct gate_packet {
 	__u64 hash_seed;
 	__u32 cpu;
 	__u32 half; /* of every table, read once */
-	__u32 parse;
+	__u16 parse;
+	__u16 challenge; /* enum moat_challenge_outcome of who asked */
 	__u32 reason;
 	__u32 rule_id;
 	__u32 sample_interval; /* of the rule that sampled it; 0: none did */
-	__u32 tries;           /* rules looked at */
-	__u32 expired;         /* of them */
-	__u32 errors;          /* lookups that failed and can't */
-	__u32 challenge;       /* enum moat_challenge_outcome of who asked */
-	__u32 cookie;          /* of the answer, where one is to be sent */
-	__u32 challenger;      /* position of a rule that is to ask, plus 1 */
+	union {                /* the stack is short */
+		__u32 tries;   /* rules looked at; */
+		__u32 cookie;  /* behind them, of the answer to be sent */
+	};
+	__u32 expired; /* of them */
+	__u32 errors;  /* lookups that failed and can't */
 	/* of the rules' stage, which sets them */
 	struct moat_classes classes;
 	struct moat_matches matches;

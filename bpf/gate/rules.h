@@ -168,6 +168,7 @@ MOAT_INLINE int gate_act(struct gate_packet *packet, const struct moat_rule_entr
 struct gate_turn {
 	struct gate_packet *packet;
 	const struct moat_rule_tables *table;
+	__u64 challenger; /* position of a rule that is to ask, plus 1 */
 };
 
 /* One turn: a new word, or a rule. 1 ends the loop (bpf_loop's convention). */
@@ -183,7 +184,7 @@ static long gate_take_turn(__u32 number, struct gate_turn *turn)
 	entry = &turn->table->entries[position];
 	moat_matches_drop_first(&packet->matches);
 	if (gate_rule_asks(packet, entry)) {
-		packet->challenger = position + 1;
+		turn->challenger = position + 1;
 		return 1;
 	}
 	if (gate_act(packet, entry))
@@ -210,12 +211,13 @@ __attribute__((noinline)) int gate_judge_rest(struct gate_packet *packet)
 		packet->errors++;
 		return 0;
 	}
-	packet->challenger = 0;
 	bpf_loop(MOAT_RULE_WORDS + MOAT_RULE_TRIES, gate_take_turn, &turn, 0);
-	if (!packet->challenger)
+	if (!turn.challenger)
 		return 0;
 	/* asked from here: the turn's calls are as deep as the stack allows. Once: see moat/challenge.h. */
-	position = packet->challenger - 1;
+	position = turn.challenger - 1;
+	asm volatile("" : "+r"(position)); /* so that the mask stays for the verifier */
+	turn.challenger = 0;
 	if (!gate_rule_ask(packet, &turn.table->entries[position & (MOAT_RULES_MAX - 1)]) &&
 	    ++packet->tries < MOAT_RULE_TRIES)
 		bpf_loop(MOAT_RULE_WORDS + MOAT_RULE_TRIES, gate_take_turn, &turn, 0);
