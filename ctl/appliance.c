@@ -33,12 +33,14 @@ uint32_t moat_appliance_modes(const struct moat_config *config)
 		[MOAT_ROLE_GATEWAY] = MOAT_MODE_GATEWAY,
 		[MOAT_ROLE_WIRE] = MOAT_MODE_WIRE,
 		[MOAT_ROLE_MIRROR] = MOAT_MODE_MIRROR,
+		[MOAT_ROLE_CONTAINER] = 0,
 	};
 	uint32_t seen = 0;
 
 	for (size_t i = 0; i < config->port_count; i++)
 		seen |= modes[config->ports[i].role];
-	return seen;
+	/* containers alone: a gate that waits for a port */
+	return seen ? seen : MOAT_MODE_GATEWAY;
 }
 
 struct moat_event_context moat_appliance_context(const struct moat_appliance *appliance)
@@ -52,10 +54,9 @@ struct moat_event_context moat_appliance_context(const struct moat_appliance *ap
 struct moat_rule_count moat_appliance_rule_count(const struct moat_appliance *appliance,
 						 const struct moat_rule *rule)
 {
-	struct moat_rule_count sum = { 0 }, workers = { 0 };
+	struct moat_rule_count sum = moat_gate_rule_count(appliance->gate, rule->slot);
+	struct moat_rule_count workers = { 0 };
 
-	if (moat_appliance_has_gateway(appliance->config))
-		sum = moat_gate_rule_count(appliance->gate, rule->slot);
 	if (appliance->wire.policy)
 		workers = moat_policy_rule_count(appliance->wire.policy, rule->slot);
 	sum.packets += workers.packets;
@@ -86,10 +87,9 @@ static int commit(void *userdata, const struct moat_ruleset *set, struct moat_er
 {
 	struct moat_appliance *appliance = userdata;
 	uint64_t begin_ns = moat_clock_monotonic_ns();
-	int r = 0;
+	/* the gate judges for the workers of a wire when they don't */
+	int r = moat_gate_commit(appliance->gate, set, error);
 
-	if (moat_appliance_has_gateway(appliance->config))
-		r = moat_gate_commit(appliance->gate, set, error);
 	if (r == 0 && appliance->wire.policy)
 		r = moat_policy_commit(appliance->wire.policy, set, error);
 	if (r == MOAT_TABLES_NO_NODES)
@@ -269,19 +269,6 @@ static int on_findings(sd_event_source *source, int fd, uint32_t events, void *u
 
 /* ---- once a second ------------------------------------------------------------------------------- */
 
-static void check_workers(struct moat_appliance *appliance)
-{
-	for (size_t i = 0; i < appliance->wire.worker_count && !appliance->worker_lost; i++) {
-		int error = 0;
-
-		if (!moat_worker_is_done(appliance->wire.workers[i], &error))
-			continue;
-		appliance->worker_lost = true;
-		moat_log(MOAT_LOG_ERROR, "the worker of queue %u lost its port (%s): restart moatd",
-			 appliance->wire.places[i].queue, strerror(-error));
-	}
-}
-
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct moat_appliance *appliance = userdata;
@@ -291,7 +278,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 	moat_rulebook_expire(appliance->rulebook, moat_clock_monotonic_ns());
 	put_or_log(appliance, &mono_ns);
 	tell_changes(appliance, mono_ns);
-	check_workers(appliance);
+	moat_wire_tick(&appliance->wire);
 	moat_ports_tick(appliance);
 	sd_event_source_set_time(source, usec + TICK_US);
 	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
@@ -373,6 +360,8 @@ static void undo_gate(struct moat_appliance *appliance)
 		return;
 	moat_wire_deinit(&appliance->wire);
 	release_new_ports(appliance);
+	moat_egress_close(appliance->egress);
+	appliance->egress = NULL;
 	moat_gate_close(appliance->gate);
 	appliance->gate = NULL;
 	if (!appliance->had_policy)
@@ -521,6 +510,7 @@ void moat_appliance_free(struct moat_appliance *appliance)
 	moat_top_free(appliance->top);
 	moat_detection_free(appliance->detection);
 	moat_wire_deinit(&appliance->wire);
+	moat_egress_close(appliance->egress);
 	moat_gate_close(appliance->gate);
 	moat_respond_free(appliance->respond);
 	moat_rulebook_free(appliance->rulebook);

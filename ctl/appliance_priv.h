@@ -17,6 +17,7 @@
 #include "ctl/sink.h"
 #include "ctl/top.h"
 #include "ctl/wire.h"
+#include "dataplane/egress.h"
 
 /* Events that `moat events` shows without -f. */
 #define MOAT_EVENTS_KEPT 256
@@ -26,7 +27,8 @@ struct moat_appliance {
 	struct moat_config *config;
 	int lock_fd;
 	struct moat_gate *gate;
-	bool had_policy; /* an adopted gate that judged already */
+	struct moat_egress *egress; /* NULL: no port is a container's */
+	bool had_policy;            /* an adopted gate that judged already */
 	struct moat_ports ports;
 	struct moat_wire wire;
 	struct moat_rulebook *rulebook;
@@ -43,7 +45,6 @@ struct moat_appliance {
 	uint64_t commits, commits_failed;
 	uint64_t commit_last_ns; /* how long the last one took ... */
 	uint64_t commit_done_ns; /* ... and when it was in force, CLOCK_MONOTONIC */
-	bool worker_lost;        /* said already */
 };
 
 /* Puts the rulebook's draft in force and tells of every change. 0, also without a draft. */
@@ -66,6 +67,12 @@ struct moat_rule_count moat_appliance_rule_count(const struct moat_appliance *ap
 /* The method handler of the control socket (methods.c). */
 int moat_appliance_call(void *userdata, struct moat_control_call *call, json_t **ret_result,
 			struct moat_error *error);
+
+/* The methods egress.list, limit, cut and release (egress.c). */
+int moat_appliance_egress(struct moat_appliance *appliance, struct moat_control_call *call,
+			  json_t **ret_result, struct moat_error *error);
+/* What containers sent in all, for `moat status`; NULL without containers or memory. */
+json_t *moat_appliance_egress_status(const struct moat_appliance *appliance);
 
 /* All that `moat status` shows (report.c). NULL without memory. */
 json_t *moat_appliance_status(struct moat_appliance *appliance);

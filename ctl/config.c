@@ -17,6 +17,7 @@
 #include "dataplane/base/addr.h"
 #include "dataplane/base/cleanup.h"
 #include "dataplane/base/clock.h"
+#include "dataplane/egress.h"
 
 #define WHERE_LEN 128
 /* Passes that respond.allow becomes share the rule table with everything else. */
@@ -159,11 +160,35 @@ static int check_port_exists(const struct reader *reader, const char *where, con
 	return bad(reader, where, "there is no interface \"%s\" (see: ip link)", name);
 }
 
+/* What a container may send. */
+static int take_egress(const struct reader *reader, unsigned int index,
+		       const struct moat_raw_port *raw, struct moat_config_port *port)
+{
+	char where[WHERE_LEN];
+
+	if (!raw->egress)
+		return 0;
+	snprintf(where, sizeof(where), "ports.%u.egress", index);
+	if (port->role != MOAT_ROLE_CONTAINER)
+		return bad(reader, where,
+			   "only a port with role container has limits on what it sends");
+	if (raw->egress->packets)
+		port->egress_packets = *raw->egress->packets;
+	if (raw->egress->bytes)
+		port->egress_bytes = *raw->egress->bytes;
+	if (port->egress_bytes <= MOAT_EGRESS_RATE_MAX)
+		return 0;
+	snprintf(where, sizeof(where), "ports.%u.egress.bytes", index);
+	return bad(reader, where, "%llu is above %llu", (unsigned long long)port->egress_bytes,
+		   MOAT_EGRESS_RATE_MAX);
+}
+
 static int take_port(const struct reader *reader, unsigned int index,
 		     const struct moat_raw_port *raw, struct moat_config *config)
 {
 	struct moat_config_port *port = &config->ports[config->port_count];
 	char where[WHERE_LEN];
+	int r;
 
 	snprintf(where, sizeof(where), "ports.%u.name", index);
 	if (strpbrk(raw->name, "/ \t\n:") || strcmp(raw->name, ".") == 0 ||
@@ -178,14 +203,29 @@ static int take_port(const struct reader *reader, unsigned int index,
 	port->role = (enum moat_port_role)raw->role;
 	port->generic = raw->mode == 1;
 	port->replace = raw->replace && *raw->replace;
+	port->fail = (enum moat_gate_fail)raw->fail;
+	if (port->role == MOAT_ROLE_WIRE && !raw->fail)
+		port->fail = MOAT_FAIL_OPEN;
+	if (port->role != MOAT_ROLE_WIRE && raw->fail) {
+		snprintf(where, sizeof(where), "ports.%u.fail", index);
+		return bad(reader, where, "only a port with role wire can fail open or closed");
+	}
 	if (raw->peer)
 		snprintf(port->peer, sizeof(port->peer), "%s", raw->peer);
 	config->port_count++;
 	/* sockets and workers are made at the start, for interfaces that are there */
-	if (port->is_pattern && (port->role == MOAT_ROLE_WIRE || port->role == MOAT_ROLE_MIRROR))
+	if (port->is_pattern && moat_config_port_has_workers(port))
 		return bad(reader, where, "\"%s\" is a pattern: a wire or mirror port has a name",
 			   raw->name);
-	return port->is_pattern ? 0 : check_port_exists(reader, where, raw->name);
+	r = take_egress(reader, index, raw, port);
+	if (r < 0 || port->is_pattern)
+		return r;
+	return check_port_exists(reader, where, raw->name);
+}
+
+bool moat_config_port_has_workers(const struct moat_config_port *port)
+{
+	return port->role == MOAT_ROLE_WIRE || port->role == MOAT_ROLE_MIRROR;
 }
 
 const struct moat_config_port *moat_config_port_of(const struct moat_config *config,
@@ -238,10 +278,17 @@ static int check_peer(const struct reader *reader, unsigned int index,
 static int check_one_kind(const struct reader *reader, unsigned int index,
 			  const struct moat_config *config)
 {
-	bool has_gateway = config->ports[0].role == MOAT_ROLE_GATEWAY;
+	const enum moat_port_role role = config->ports[index].role;
 	char where[WHERE_LEN];
+	bool mixed = false;
 
-	if ((config->ports[index].role == MOAT_ROLE_GATEWAY) == has_gateway)
+	for (unsigned int i = 0; i < index; i++) {
+		enum moat_port_role other = config->ports[i].role;
+
+		mixed |= other != MOAT_ROLE_CONTAINER &&
+			 (other == MOAT_ROLE_GATEWAY) != (role == MOAT_ROLE_GATEWAY);
+	}
+	if (!mixed || role == MOAT_ROLE_CONTAINER)
 		return 0;
 	snprintf(where, sizeof(where), "ports.%u.role", index);
 	return bad(reader, where,

@@ -28,7 +28,10 @@ struct moat_config_port {
 	enum moat_port_role role;
 	char peer[16]; /* wire: the port on the other side; empty else */
 	bool generic;
-	bool replace; /* another XDP program is replaced, not left alone */
+	uint64_t egress_packets,
+		egress_bytes; /* container: each may send so much a second; 0: no limit */
+	bool replace;         /* another XDP program is replaced, not left alone */
+	enum moat_gate_fail fail; /* wire: frames that no worker takes */
 };
 
 struct moat_config_prefixes {
@@ -73,6 +76,9 @@ int moat_config_parse(const char *path, const char *text, size_t length, unsigne
 /* The port that an interface is: the one of its name, else the first whose pattern it matches, else NULL. */
 const struct moat_config_port *moat_config_port_of(const struct moat_config *config,
 						   const char *interface);
+
+/* Wire and mirror ports: sockets and workers are made for them at the start. */
+bool moat_config_port_has_workers(const struct moat_config_port *port);
 
 /* What an empty file means, without a port. 0 or -ENOMEM. */
 int moat_config_default(struct moat_config **ret_config);

@@ -28,8 +28,13 @@ static const cyaml_strval_t roles[] = {
 	{ "gateway", MOAT_ROLE_GATEWAY },
 	{ "wire", MOAT_ROLE_WIRE },
 	{ "mirror", MOAT_ROLE_MIRROR },
+	{ "container", MOAT_ROLE_CONTAINER },
 };
 static const cyaml_strval_t port_modes[] = { { "auto", 0 }, { "generic", 1 } };
+static const cyaml_strval_t port_fails[] = {
+	{ "open", MOAT_FAIL_OPEN },
+	{ "closed", MOAT_FAIL_CLOSED },
+};
 static const cyaml_strval_t respond_modes[] = {
 	{ "observe", MOAT_RESPOND_OBSERVE },
 	{ "enforce", MOAT_RESPOND_ENFORCE },
@@ -45,6 +50,12 @@ static const cyaml_schema_value_t string_entry = {
 	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, 4095),
 };
 
+static const cyaml_schema_field_t egress_fields[] = {
+	CYAML_FIELD_UINT_PTR("packets", OPT_PTR, struct moat_raw_egress, packets),
+	CYAML_FIELD_UINT_PTR("bytes", OPT_PTR, struct moat_raw_egress, bytes),
+	CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t port_fields[] = {
 	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct moat_raw_port, name, 1, 15),
 	CYAML_FIELD_ENUM("role", ENUM, struct moat_raw_port, role, roles, CYAML_ARRAY_LEN(roles)),
@@ -52,6 +63,9 @@ static const cyaml_schema_field_t port_fields[] = {
 	CYAML_FIELD_ENUM("mode", ENUM, struct moat_raw_port, mode, port_modes,
 			 CYAML_ARRAY_LEN(port_modes)),
 	CYAML_FIELD_BOOL_PTR("replace", OPT_PTR, struct moat_raw_port, replace),
+	CYAML_FIELD_MAPPING_PTR("egress", OPT_PTR, struct moat_raw_port, egress, egress_fields),
+	CYAML_FIELD_ENUM("fail", ENUM, struct moat_raw_port, fail, port_fails,
+			 CYAML_ARRAY_LEN(port_fails)),
 	CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t port_entry = {

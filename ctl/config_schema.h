@@ -11,12 +11,19 @@
 #include "ctl/config_marks.h"
 #include "dataplane/base/error.h"
 
+struct moat_raw_egress {
+	uint32_t *packets;
+	uint64_t *bytes;
+};
+
 struct moat_raw_port {
 	char *name;
 	int role;
 	char *peer;
 	int mode; /* 0 auto, 1 generic */
 	bool *replace;
+	struct moat_raw_egress *egress;
+	int fail; /* enum moat_gate_fail; 0: not said */
 };
 
 struct moat_raw_gate {

@@ -408,11 +408,20 @@ static const struct {
 	const char *name;
 	method_fn run;
 } methods[] = {
-	{ "status", do_status },         { "top", do_top },
-	{ "events", do_events },         { "findings", do_findings },
-	{ "explain", do_explain },       { "rules.list", do_rules_list },
-	{ "rules.add", do_rules_add },   { "rules.del", do_rules_del },
-	{ "rules.load", do_rules_load }, { "reload", do_reload },
+	{ "status", do_status },
+	{ "top", do_top },
+	{ "events", do_events },
+	{ "findings", do_findings },
+	{ "explain", do_explain },
+	{ "rules.list", do_rules_list },
+	{ "rules.add", do_rules_add },
+	{ "rules.del", do_rules_del },
+	{ "rules.load", do_rules_load },
+	{ "reload", do_reload },
+	{ "egress.list", moat_appliance_egress },
+	{ "egress.limit", moat_appliance_egress },
+	{ "egress.cut", moat_appliance_egress },
+	{ "egress.release", moat_appliance_egress },
 };
 
 int moat_appliance_call(void *userdata, struct moat_control_call *call, json_t **ret_result,

@@ -21,6 +21,10 @@ static const char usage[] =
 	"  rules add RULE         drop src 192.0.2.0/24 for 10m; allow PREFIX; deny PREFIX\n"
 	"  rules del ID           likewise: allow PREFIX; deny PREFIX\n"
 	"  rules load [FILE]      all of a file, or nothing\n"
+	"  egress list            what containers send, and their limits\n"
+	"  egress limit NAME …    packets N, bytes N: a second at most; off: no limit\n"
+	"  egress cut NAME [TO…]  nothing passes any more, or nothing to these prefixes\n"
+	"  egress release NAME    ends its cuts\n"
 	"  replay FILE…           run captures through detection\n"
 	"  reload                 apply the configuration file, all or nothing\n"
 	"  doctor                 what this machine can do, and what moat uses instead\n"
@@ -66,12 +70,19 @@ static const struct {
 	int (*run)(const struct moat_cmd *cmd, struct moat_error *error);
 	int max_args; /* -1: the command looks itself */
 } commands[] = {
-	{ "status", moat_cmd_status, 0 },     { "top", moat_cmd_top, 0 },
-	{ "findings", moat_cmd_findings, 0 }, { "explain", moat_cmd_explain, -1 },
-	{ "events", moat_cmd_events, 0 },     { "rules", moat_cmd_rules, -1 },
-	{ "replay", moat_cmd_replay, -1 },    { "reload", moat_cmd_reload, 0 },
-	{ "doctor", moat_cmd_doctor, 0 },     { "gate", moat_cmd_gate, -1 },
-	{ "version", show_version, 0 },       { "help", show_help, 0 },
+	{ "status", moat_cmd_status, 0 },
+	{ "top", moat_cmd_top, 0 },
+	{ "findings", moat_cmd_findings, 0 },
+	{ "explain", moat_cmd_explain, -1 },
+	{ "events", moat_cmd_events, 0 },
+	{ "rules", moat_cmd_rules, -1 },
+	{ "replay", moat_cmd_replay, -1 },
+	{ "reload", moat_cmd_reload, 0 },
+	{ "doctor", moat_cmd_doctor, 0 },
+	{ "egress", moat_cmd_egress, -1 },
+	{ "gate", moat_cmd_gate, -1 },
+	{ "version", show_version, 0 },
+	{ "help", show_help, 0 },
 };
 
 static int wrong(const char *what, const char *word)

@@ -122,7 +122,7 @@ static int set_up(const char *path, sd_event *loop, struct moat_appliance **ret_
 		return r;
 	moat_log_set_level(config->log_level);
 	for (size_t i = 0; i < config->port_count; i++)
-		needs_sockets |= config->ports[i].role != MOAT_ROLE_GATEWAY;
+		needs_sockets |= moat_config_port_has_workers(&config->ports[i]);
 	r = moat_privilege_check(needs_sockets, error);
 	if (r < 0)
 		return r;

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #include "ctl/appliance_priv.h"
 #include "dataplane/base/cleanup.h"
@@ -22,6 +23,8 @@ struct moat_gate_port_options moat_ports_options(const struct moat_config_port *
 		.role = port->role,
 		.generic = port->generic,
 		.replace = port->replace,
+		.fail = port->fail,
+		.peer = port->peer[0] ? port->peer : NULL,
 	};
 }
 
@@ -92,6 +95,34 @@ static void forget_refusal(struct moat_ports *ports, int ifindex)
 
 /* ---- attaching and letting go ------------------------------------------------------------------ */
 
+static const char *container_name(const struct moat_appliance *appliance, uint32_t slot,
+				  struct moat_egress_info *ret_info)
+{
+	return moat_egress_info(appliance->egress, slot, ret_info) ? ret_info->name : NULL;
+}
+
+/* Of each container its limits, which the configuration may have changed. */
+static int attach_container(struct moat_appliance *appliance, const struct moat_config_port *port,
+			    const struct moat_link *link, struct moat_error *error)
+{
+	uint32_t slot = moat_egress_find(appliance->egress, link->name);
+	struct moat_egress_info info;
+	bool is_new = !container_name(appliance, slot, &info) || info.ifindex != link->ifindex ||
+		      !info.current;
+	int r = is_new ? moat_egress_attach(appliance->egress, link->name, error) : 0;
+
+	if (r < 0)
+		return r;
+	moat_egress_set_limit(appliance->egress, link->name, port->egress_packets,
+			      port->egress_bytes, false);
+	if (!is_new)
+		return 0;
+	appliance->ports.attached++;
+	forget_refusal(&appliance->ports, link->ifindex);
+	moat_log(MOAT_LOG_INFO, "port %s: a container's%s", link->name, r ? ", adopted" : "");
+	return 0;
+}
+
 static int attach_one(struct moat_appliance *appliance, const struct moat_config_port *port,
 		      const struct moat_link *link, struct moat_error *error)
 {
@@ -100,6 +131,8 @@ static int attach_one(struct moat_appliance *appliance, const struct moat_config
 	struct moat_gate_port_info info;
 	int r;
 
+	if (port->role == MOAT_ROLE_CONTAINER)
+		return attach_container(appliance, port, link, error);
 	if (attached && attached->current && is_alike(attached, &options, link->ifindex))
 		return 0;
 	r = moat_gate_attach(appliance->gate, &options, &info, error);
@@ -128,6 +161,22 @@ static int check_names(const struct moat_appliance *appliance, const struct moat
 	return 0;
 }
 
+/* With the first container, or what is left of earlier ones to be let go. */
+static int open_egress(struct moat_appliance *appliance, const struct moat_config *config,
+		       struct moat_error *error)
+{
+	char path[4096];
+	bool wanted;
+
+	snprintf(path, sizeof(path), "%s/egress", config->pin_dir);
+	wanted = access(path, F_OK) == 0;
+	for (size_t i = 0; i < config->port_count; i++)
+		wanted |= config->ports[i].role == MOAT_ROLE_CONTAINER;
+	return wanted && !appliance->egress
+		       ? moat_egress_open(appliance->gate, &appliance->egress, error)
+		       : 0;
+}
+
 int moat_ports_attach(struct moat_appliance *appliance, const struct moat_config *config,
 		      struct moat_error *error)
 {
@@ -139,6 +188,8 @@ int moat_ports_attach(struct moat_appliance *appliance, const struct moat_config
 		return moat_error_set(error, r, "watching the interfaces: %s", strerror(-r));
 	appliance->ports.has_news |= r > 0;
 	r = check_names(appliance, config, error);
+	if (r == 0)
+		r = open_egress(appliance, config, error);
 	if (r < 0)
 		return r;
 	links = moat_links_all(appliance->ports.links, &count);
@@ -156,6 +207,25 @@ int moat_ports_attach(struct moat_appliance *appliance, const struct moat_config
 	return 0;
 }
 
+static bool is_wanted(const struct moat_config *wanted, const char *name, bool container)
+{
+	const struct moat_config_port *port = moat_config_port_of(wanted, name);
+
+	return port && (port->role == MOAT_ROLE_CONTAINER) == container;
+}
+
+static void release_containers(struct moat_appliance *appliance, const struct moat_config *wanted)
+{
+	struct moat_egress_info info;
+
+	for (uint32_t i = 0; appliance->egress && i < MOAT_EGRESS_SLOTS; i++) {
+		if (!container_name(appliance, i, &info) || is_wanted(wanted, info.name, true))
+			continue;
+		moat_egress_release(appliance->egress, info.name);
+		moat_log(MOAT_LOG_INFO, "port %s: its filter is off", info.name);
+	}
+}
+
 void moat_ports_release(struct moat_appliance *appliance, const struct moat_config *wanted)
 {
 	struct moat_gate_port_info ports[MOAT_PORTS_MAX];
@@ -164,11 +234,12 @@ void moat_ports_release(struct moat_appliance *appliance, const struct moat_conf
 
 	memcpy(ports, attached, count * sizeof(ports[0])); /* a release changes the list */
 	for (size_t i = 0; i < count; i++) {
-		if (moat_config_port_of(wanted, ports[i].name))
+		if (is_wanted(wanted, ports[i].name, false))
 			continue;
 		if (moat_gate_release(appliance->gate, ports[i].name, NULL) == 0)
 			moat_log(MOAT_LOG_INFO, "port %s: the gate is off", ports[i].name);
 	}
+	release_containers(appliance, wanted);
 }
 
 /* ---- what comes and goes ----------------------------------------------------------------------- */
@@ -196,6 +267,28 @@ static void let_go(struct moat_appliance *appliance, const struct moat_gate_port
 		       (json_int_t)counters.in.packets, "dropped", (json_int_t)dropped));
 }
 
+static void let_go_containers(struct moat_appliance *appliance)
+{
+	struct moat_egress_info info;
+
+	for (uint32_t i = 0; appliance->egress && i < MOAT_EGRESS_SLOTS; i++) {
+		const struct moat_link *link;
+
+		if (!container_name(appliance, i, &info))
+			continue;
+		link = moat_links_find(appliance->ports.links, info.name);
+		if (link && link->ifindex == info.ifindex)
+			continue;
+		moat_egress_release(appliance->egress, info.name);
+		appliance->ports.vanished++;
+		moat_log(MOAT_LOG_INFO, "port %s: its container is gone; it sent %llu packets",
+			 info.name, (unsigned long long)info.counters.in.packets);
+		tell(appliance, "port_gone",
+		     json_pack("{s:s,s:I}", "port", info.name, "packets",
+			       (json_int_t)info.counters.in.packets));
+	}
+}
+
 /* Gateway ports whose interface is not the one they were attached to. A wire's end is its worker's matter,
  * which says it. */
 static void let_go_vanished(struct moat_appliance *appliance)
@@ -213,6 +306,7 @@ static void let_go_vanished(struct moat_appliance *appliance)
 		    (!link || link->ifindex != ports[i].ifindex))
 			let_go(appliance, &ports[i]);
 	}
+	let_go_containers(appliance);
 	for (size_t i = appliance->ports.waiting_count; i-- > 0;) {
 		const struct moat_ports_waiting *waiting = &appliance->ports.waiting[i];
 		const struct moat_link *link = moat_links_find(appliance->ports.links,
@@ -234,7 +328,7 @@ static void attach_appeared(struct moat_appliance *appliance)
 		uint64_t before = appliance->ports.attached;
 		struct moat_error error = { .text = "" };
 
-		if (!port || port->role != MOAT_ROLE_GATEWAY)
+		if (!port || moat_config_port_has_workers(port))
 			continue;
 		if (attach_one(appliance, port, &links[i], &error) < 0)
 			note_refusal(&appliance->ports, &links[i], error.text);

@@ -17,6 +17,11 @@ static const unsigned int needed[] = { CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON };
 static const unsigned int kept[] = { CAP_BPF,      CAP_NET_ADMIN, CAP_PERFMON,     CAP_NET_RAW,
 				     CAP_IPC_LOCK, CAP_CHOWN,     CAP_DAC_OVERRIDE };
 
+/* Probes; reading below /proc of others' processes; opening cgroups by number; and files in directories that
+ * aren't root's. */
+static const unsigned int kept_host[] = { CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH,
+					  CAP_DAC_OVERRIDE };
+
 static void append(char *text, size_t size, const char *name)
 {
 	size_t length = strlen(text);
@@ -52,18 +57,28 @@ void moat_privilege_raise_limits(void)
 	(void)setrlimit(RLIMIT_MEMLOCK, &unlimited);
 }
 
-int moat_privilege_drop(struct moat_error *error)
+static int keep(const unsigned int *capabilities, size_t count, struct moat_error *error)
 {
 	int r;
 
 	capng_clear(CAPNG_SELECT_BOTH);
-	for (size_t i = 0; i < MOAT_ARRAY_SIZE(kept); i++)
+	for (size_t i = 0; i < count; i++)
 		capng_update(CAPNG_ADD,
 			     (capng_type_t)(CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET),
-			     kept[i]);
+			     capabilities[i]);
 	/* The bounding set needs CAP_SETPCAP, which a restricted root may lack: then the rest must do. */
 	r = capng_apply(CAPNG_SELECT_BOTH);
 	if (r < 0)
 		r = capng_apply(CAPNG_SELECT_CAPS);
 	return r < 0 ? moat_error_set(error, -EPERM, "capabilities can't be dropped") : 0;
+}
+
+int moat_privilege_drop(struct moat_error *error)
+{
+	return keep(kept, MOAT_ARRAY_SIZE(kept), error);
+}
+
+int moat_privilege_drop_host(struct moat_error *error)
+{
+	return keep(kept_host, MOAT_ARRAY_SIZE(kept_host), error);
 }

@@ -17,4 +17,7 @@ void moat_privilege_raise_limits(void);
  * Capabilities are a thread's own: to be called before the first is made. */
 int moat_privilege_drop(struct moat_error *error);
 
+/* Likewise what moat-sidecar needs: probes, and reading of any process' and cgroup's names. */
+int moat_privilege_drop_host(struct moat_error *error);
+
 #endif

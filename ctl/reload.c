@@ -28,13 +28,13 @@ static bool same_wires(const struct moat_config *before, const struct moat_confi
 
 		if (old ? old->role != new->role || old->generic != new->generic ||
 				    strcmp(old->peer, new->peer) != 0
-			: new->role != MOAT_ROLE_GATEWAY)
+			: moat_config_port_has_workers(new))
 			return false;
 	}
 	for (size_t i = 0; i < before->port_count; i++) {
 		const struct moat_config_port *old = &before->ports[i];
 
-		if (old->role != MOAT_ROLE_GATEWAY && !port_named(after, old->name))
+		if (moat_config_port_has_workers(old) && !port_named(after, old->name))
 			return false;
 	}
 	return true;

@@ -75,6 +75,8 @@ static const char *role_name(enum moat_port_role role)
 		return "wire";
 	case MOAT_ROLE_MIRROR:
 		return "mirror";
+	case MOAT_ROLE_CONTAINER:
+		return "container";
 	default:
 		return "gateway";
 	}
@@ -332,6 +334,8 @@ json_t *moat_appliance_status(struct moat_appliance *appliance)
 		return NULL;
 	json_object_set_new(status, "ports", ports_of(appliance));
 	json_object_set_new(status, "interfaces", moat_ports_status(appliance));
+	if (appliance->egress)
+		json_object_set_new(status, "egress", moat_appliance_egress_status(appliance));
 	json_object_set_new(status, "workers", workers_of(appliance));
 	json_object_set_new(status, "cells", cells_of(appliance));
 	json_object_set_new(status, "detect", detect_of(appliance));

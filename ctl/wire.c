@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Sockets are opened in pairs for a wire, so that the two sides share memory and move descriptors. */
+/*
+ * Sockets are opened in pairs for a wire, so that the two sides share memory and move descriptors. While a
+ * lane is lost its workers stand still; where an interface of it is left, the gate does their work.
+ */
 #include "ctl/wire.h"
 
 #include <errno.h>
@@ -13,7 +16,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "ctl/ports.h"
 #include "dataplane/base/cleanup.h"
+#include "dataplane/base/log.h"
 
 /* Asked of the driver, since /sys may show another network namespace. */
 uint32_t moat_wire_queues(const char *interface)
@@ -41,11 +46,15 @@ static const struct moat_gate_port_info *port_named(struct moat_gate *gate, cons
 	return NULL;
 }
 
-static int open_port(struct moat_gate *gate, const char *name, uint32_t queue,
+/* ---- lanes ------------------------------------------------------------------------------------ */
+
+static int open_port(struct moat_gate *gate, const char *name, uint32_t queue, bool alone,
 		     struct moat_port *peer, struct moat_port **ret_port, struct moat_error *error)
 {
 	const struct moat_gate_port_info *info = port_named(gate, name);
-	struct moat_port_afxdp_options options = { .interface = name, .queue = queue, .peer = peer };
+	struct moat_port_afxdp_options options = {
+		.interface = name, .queue = queue, .alone = alone, .peer = peer
+	};
 
 	if (!info)
 		return moat_error_set(error, -ENODEV, "port %s: the gate isn't attached", name);
@@ -55,137 +64,176 @@ static int open_port(struct moat_gate *gate, const char *name, uint32_t queue,
 	return moat_port_afxdp_open(&options, ret_port, error);
 }
 
+/* Both sides or none; the second stays NULL of a mirror. */
+static int lane_open(struct moat_wire *wire, const struct moat_wire_lane *lane,
+		     struct moat_port *ret_ports[2], struct moat_error *error)
+{
+	moat_cleanup(moat_port_close_cleanup) struct moat_port *left = NULL;
+	struct moat_port *right = NULL;
+	bool alone = !lane->ports[1];
+	int r = open_port(wire->gate, lane->ports[0]->name, lane->queue, alone, NULL, &left, error);
+
+	if (r == 0 && !alone)
+		r = open_port(wire->gate, lane->ports[1]->name, lane->queue, false, left, &right,
+			      error);
+	if (r < 0)
+		return r;
+	ret_ports[0] = moat_take_ptr(left);
+	ret_ports[1] = right;
+	return 0;
+}
+
 /* Takes `port` over, also on failure. */
-static int add_worker(struct moat_wire *wire, struct moat_gate *gate,
-		      const struct moat_config *config, const char *name, uint32_t queue,
-		      struct moat_port *port, struct moat_port *peer, struct moat_error *error)
+static int add_worker(struct moat_wire *wire, const struct moat_config *config,
+		      const struct moat_wire_lane *lane, unsigned int side, struct moat_port *port,
+		      struct moat_port *peer, struct moat_error *error)
 {
 	size_t n = wire->worker_count;
 	struct moat_worker_options options = {
 		.port = port,
 		.peer = peer,
 		.judge = moat_policy_judge(wire->policy, (uint32_t)n),
-		.port_index = port_named(gate, name)->index,
+		.port_index = port_named(wire->gate, lane->ports[side]->name)->index,
 		.cpu = (int)(n % (size_t)sysconf(_SC_NPROCESSORS_ONLN)),
 		.cells = config->gate_cells,
-		.hash_seed = moat_gate_hash_seed(gate),
+		.hash_seed = moat_gate_hash_seed(wire->gate),
 		.sample_pass = config->sample_pass,
 		.sample_drop = config->sample_drop,
 		.tunnels = config->tunnels,
 	};
-	int r = moat_worker_new(&options, &wire->workers[n], error);
+	int r = moat_gate_pulse(wire->gate, options.port_index, lane->queue, &options.pulse);
 
+	if (r < 0)
+		moat_error_set(error, r, "port %s: its queue %u in the gate: %s", port->name,
+			       lane->queue, strerror(-r));
+	else
+		r = moat_worker_new(&options, &wire->workers[n], error);
 	if (r < 0) {
 		moat_port_close(port);
 		return r;
 	}
 	wire->places[n].port = options.port_index;
-	wire->places[n].queue = queue;
+	wire->places[n].queue = lane->queue;
 	wire->places[n].zerocopy = moat_port_afxdp_is_zerocopy(port);
 	wire->worker_count++;
 	return 0;
 }
 
-static int add_mirror(struct moat_wire *wire, struct moat_gate *gate,
-		      const struct moat_config *config, const struct moat_config_port *port,
-		      struct moat_error *error)
+static int add_lane(struct moat_wire *wire, const struct moat_config *config,
+		    const struct moat_config_port *port, const struct moat_config_port *peer,
+		    uint32_t queue, struct moat_error *error)
 {
-	for (uint32_t queue = 0; queue < moat_wire_queues(port->name); queue++) {
-		struct moat_port *opened = NULL;
-		int r = open_port(gate, port->name, queue, NULL, &opened, error);
+	struct moat_wire_lane *lane = &wire->lanes[wire->lane_count];
+	struct moat_port *ports[2] = { NULL, NULL };
+	int r;
 
-		if (r == 0)
-			r = add_worker(wire, gate, config, port->name, queue, opened, NULL, error);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-static int add_pair(struct moat_wire *wire, struct moat_gate *gate, const struct moat_config *config,
-		    const struct moat_config_port *port, uint32_t queue, struct moat_error *error)
-{
-	struct moat_port *left = NULL, *right = NULL;
-	int r = open_port(gate, port->name, queue, NULL, &left, error);
-
+	*lane = (struct moat_wire_lane){ .ports = { port, peer },
+					 .workers = { wire->worker_count, wire->worker_count + 1 },
+					 .queue = queue };
+	r = lane_open(wire, lane, ports, error);
 	if (r < 0)
 		return r;
-	r = open_port(gate, port->peer, queue, left, &right, error);
+	wire->lane_count++;
+	r = add_worker(wire, config, lane, 0, ports[0], ports[1], error);
+	if (!peer)
+		return r;
 	if (r < 0) {
-		moat_port_close(left);
+		moat_port_close(ports[1]);
 		return r;
 	}
-	r = add_worker(wire, gate, config, port->name, queue, left, right, error);
-	if (r < 0) {
-		moat_port_close(right);
-		return r;
-	}
-	return add_worker(wire, gate, config, port->peer, queue, right, left, error);
+	return add_worker(wire, config, lane, 1, ports[1], ports[0], error);
 }
 
-/* Both sides of a wire come as ports; the one that is named first opens them. */
-static int add_wire(struct moat_wire *wire, struct moat_gate *gate, const struct moat_config *config,
+/* ---- set-up ----------------------------------------------------------------------------------- */
+
+static struct moat_config_port *wanted_port(const struct moat_wire *wire, const char *name)
+{
+	for (size_t i = 0; i < wire->port_count; i++) {
+		if (strcmp(wire->ports[i].name, name) == 0)
+			return &wire->ports[i];
+	}
+	return NULL;
+}
+
+/* Tells the gate of each side where the other is. */
+static int set_peers(struct moat_wire *wire, const struct moat_config_port *port,
+		     struct moat_error *error)
+{
+	const struct moat_gate_port_info *info = port_named(wire->gate, port->name);
+	int r = info ? moat_gate_set_peer(wire->gate, info->index, port->peer) : -ENODEV;
+
+	return r < 0 ? moat_error_set(error, r, "wire %s - %s: the way past moat: %s", port->name,
+				      port->peer, strerror(-r))
+		     : 0;
+}
+
+static int add_port(struct moat_wire *wire, const struct moat_config *config,
 		    const struct moat_config_port *port, struct moat_error *error)
 {
+	const struct moat_config_port *peer = NULL;
 	uint32_t queues = moat_wire_queues(port->name);
+	int r = 0;
 
-	if (moat_wire_queues(port->peer) != queues)
-		return moat_error_set(
-			error, -EINVAL,
-			"wire %s - %s: %u and %u receive queues, but a wire needs as many on either "
-			"side (ethtool -L sets them)",
-			port->name, port->peer, queues, moat_wire_queues(port->peer));
-	for (const struct moat_config_port *other = config->ports; other < port; other++) {
-		if (strcmp(other->name, port->peer) == 0)
-			return 0;
-	}
-	for (uint32_t queue = 0; queue < queues; queue++) {
-		int r = add_pair(wire, gate, config, port, queue, error);
-
-		if (r < 0)
+	if (port->role == MOAT_ROLE_WIRE) {
+		peer = wanted_port(wire, port->peer);
+		r = peer ? set_peers(wire, port, error) : -ENODEV;
+		/* the one that is named first opens both */
+		if (r < 0 || peer < port)
 			return r;
+		if (moat_wire_queues(peer->name) != queues)
+			return moat_error_set(
+				error, -EINVAL,
+				"wire %s - %s: %u and %u receive queues, but a wire needs as many on "
+				"either side (ethtool -L sets them)",
+				port->name, peer->name, queues, moat_wire_queues(peer->name));
 	}
-	return 0;
+	for (uint32_t queue = 0; r == 0 && queue < queues; queue++)
+		r = add_lane(wire, config, port, peer, queue, error);
+	return r;
 }
 
-static size_t count_workers(const struct moat_config *config)
+static size_t count_workers(const struct moat_wire *wire)
 {
 	size_t count = 0;
 
-	for (size_t i = 0; i < config->port_count; i++) {
-		if (config->ports[i].role != MOAT_ROLE_GATEWAY)
-			count += moat_wire_queues(config->ports[i].name);
-	}
+	for (size_t i = 0; i < wire->port_count; i++)
+		count += moat_wire_queues(wire->ports[i].name);
 	return count;
+}
+
+static int allocate(struct moat_wire *wire, const struct moat_config *config)
+{
+	size_t count;
+
+	wire->ports = calloc(config->port_count, sizeof(*wire->ports));
+	if (!wire->ports)
+		return -ENOMEM;
+	for (size_t i = 0; i < config->port_count; i++) {
+		if (moat_config_port_has_workers(&config->ports[i]))
+			wire->ports[wire->port_count++] = config->ports[i];
+	}
+	count = count_workers(wire);
+	if (count == 0)
+		return 0;
+	wire->workers = calloc(count, sizeof(*wire->workers));
+	wire->places = calloc(count, sizeof(*wire->places));
+	wire->lanes = calloc(count, sizeof(*wire->lanes));
+	if (!wire->workers || !wire->places || !wire->lanes)
+		return -ENOMEM;
+	return moat_policy_new((uint32_t)count, moat_gate_hash_seed(wire->gate), &wire->policy);
 }
 
 int moat_wire_init(struct moat_wire *wire, struct moat_gate *gate, const struct moat_config *config,
 		   struct moat_error *error)
 {
-	size_t count = count_workers(config);
-	int r = 0;
+	int r;
 
-	*wire = (struct moat_wire){ 0 };
-	if (count == 0)
-		return 0;
-	wire->workers = calloc(count, sizeof(*wire->workers));
-	wire->places = calloc(count, sizeof(*wire->places));
-	if (!wire->workers || !wire->places)
-		r = -ENOMEM;
-	if (r == 0)
-		r = moat_policy_new((uint32_t)count, moat_gate_hash_seed(gate), &wire->policy);
-	if (r < 0) {
-		moat_wire_deinit(wire);
-		return moat_error_set(error, r, "workers: %s", strerror(-r));
-	}
-	for (size_t i = 0; r == 0 && i < config->port_count; i++) {
-		const struct moat_config_port *port = &config->ports[i];
-
-		if (port->role == MOAT_ROLE_MIRROR)
-			r = add_mirror(wire, gate, config, port, error);
-		else if (port->role == MOAT_ROLE_WIRE)
-			r = add_wire(wire, gate, config, port, error);
-	}
+	*wire = (struct moat_wire){ .gate = gate };
+	r = allocate(wire, config);
+	if (r < 0)
+		moat_error_set(error, r, "workers: %s", strerror(-r));
+	for (size_t i = 0; r == 0 && i < wire->port_count; i++)
+		r = add_port(wire, config, &wire->ports[i], error);
 	if (r < 0)
 		moat_wire_deinit(wire);
 	return r;
@@ -208,7 +256,115 @@ void moat_wire_deinit(struct moat_wire *wire)
 	for (size_t i = wire->worker_count; i-- > 0;)
 		moat_worker_free(wire->workers[i]);
 	moat_policy_free(wire->policy);
+	free(wire->lanes);
 	free(wire->workers);
 	free(wire->places);
+	free(wire->ports);
 	*wire = (struct moat_wire){ 0 };
+}
+
+/* ---- loss and recovery ------------------------------------------------------------------------ */
+
+static unsigned int lane_sides(const struct moat_wire_lane *lane)
+{
+	return lane->ports[1] ? 2 : 1;
+}
+
+/* Takes the ports out. */
+static void lane_close(struct moat_wire *wire, struct moat_wire_lane *lane)
+{
+	unsigned int sides = lane_sides(lane);
+
+	for (unsigned int i = 0; i < sides; i++)
+		moat_worker_stop(wire->workers[lane->workers[i]]);
+	for (unsigned int i = 0; i < sides; i++) {
+		moat_worker_set_port(wire->workers[lane->workers[i]], NULL, NULL);
+		wire->places[lane->workers[i]].lost = true;
+	}
+	lane->lost = true;
+}
+
+/* Of a lane one of whose workers has ended. */
+static void lane_lose(struct moat_wire *wire, struct moat_wire_lane *lane, const char *name,
+		      int error)
+{
+	moat_log(MOAT_LOG_ERROR, "port %s, queue %u: lost (%s)%s", name, lane->queue,
+		 strerror(-error),
+		 lane->ports[1] ? ": the gate does the work of the wire's workers until it is back"
+				: "");
+	lane_close(wire, lane);
+}
+
+static void lane_check(struct moat_wire *wire, struct moat_wire_lane *lane)
+{
+	int error = 0;
+
+	for (unsigned int i = 0; i < lane_sides(lane) && !lane->lost; i++) {
+		if (moat_worker_is_done(wire->workers[lane->workers[i]], &error))
+			lane_lose(wire, lane, lane->ports[i]->name, error);
+	}
+}
+
+/* Puts the gate on an interface that came back as another one. */
+static int reattach(struct moat_wire *wire, const struct moat_config_port *port,
+		    struct moat_error *error)
+{
+	const struct moat_gate_port_info *info = port_named(wire->gate, port->name);
+	struct moat_gate_port_options options = moat_ports_options(port, port->name);
+	struct moat_gate_port_info new_info;
+	unsigned int ifindex = if_nametoindex(port->name);
+
+	if (ifindex == 0)
+		return -ENODEV;
+	if (info && info->ifindex == (int)ifindex)
+		return 0;
+	return moat_gate_attach(wire->gate, &options, &new_info, error);
+}
+
+static int lane_recover(struct moat_wire *wire, struct moat_wire_lane *lane,
+			struct moat_error *error)
+{
+	struct moat_port *ports[2] = { NULL, NULL };
+	unsigned int sides = lane_sides(lane);
+	int r = 0;
+
+	for (unsigned int i = 0; r == 0 && i < sides; i++)
+		r = reattach(wire, lane->ports[i], error);
+	for (unsigned int i = 0; r == 0 && sides == 2 && i < sides; i++)
+		r = set_peers(wire, lane->ports[i], error);
+	if (r == 0)
+		r = lane_open(wire, lane, ports, error);
+	if (r < 0)
+		return r;
+	for (unsigned int i = 0; i < sides; i++) {
+		struct moat_worker *worker = wire->workers[lane->workers[i]];
+		uint32_t index = port_named(wire->gate, lane->ports[i]->name)->index;
+		struct moat_pulse pulse = { .beat = NULL };
+
+		moat_gate_pulse(wire->gate, index, lane->queue, &pulse);
+		moat_worker_set_port(worker, ports[i], ports[1 - i]);
+		moat_worker_set_pulse(worker, &pulse);
+		wire->places[lane->workers[i]].lost = false;
+	}
+	lane->lost = false;
+	for (unsigned int i = 0; r == 0 && i < sides; i++)
+		r = moat_worker_start(wire->workers[lane->workers[i]], error);
+	if (r < 0)
+		lane_close(wire, lane);
+	return r;
+}
+
+void moat_wire_tick(struct moat_wire *wire)
+{
+	for (size_t i = 0; i < wire->lane_count; i++) {
+		struct moat_wire_lane *lane = &wire->lanes[i];
+		struct moat_error error = { .text = "" };
+
+		lane_check(wire, lane);
+		if (!lane->lost || lane_recover(wire, lane, &error) < 0)
+			continue;
+		wire->recovered++;
+		moat_log(MOAT_LOG_INFO, "port %s, queue %u: back", lane->ports[0]->name,
+			 lane->queue);
+	}
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The workers of wire and mirror ports: one a receive queue, each with an AF_XDP socket. */
+/* The workers of wire and mirror ports: one a receive queue, each with an AF_XDP socket. A lane is what
+ * opens, is lost and comes back together: a queue of a mirror, or the same queue of a wire's two ports. */
 #ifndef MOAT_CTL_WIRE_H
 #define MOAT_CTL_WIRE_H
 
@@ -11,7 +12,17 @@
 #include "dataplane/policy.h"
 #include "dataplane/worker.h"
 
+struct moat_wire_lane {
+	const struct moat_config_port *ports[2]; /* the second NULL: a mirror */
+	size_t workers[2];                       /* indices */
+	uint32_t queue;
+	bool lost;
+};
+
 struct moat_wire {
+	struct moat_gate *gate;
+	struct moat_config_port *ports; /* of our own: the configuration may be loaded anew */
+	size_t port_count;
 	struct moat_policy *policy;
 	struct moat_worker **workers;
 	size_t worker_count;
@@ -19,7 +30,11 @@ struct moat_wire {
 		uint32_t port; /* index */
 		uint32_t queue;
 		bool zerocopy;
+		bool lost;
 	} *places; /* of each worker */
+	struct moat_wire_lane *lanes;
+	size_t lane_count;
+	uint64_t recovered; /* lanes */
 };
 
 /* Receive queues of an interface, at least 1. */
@@ -31,6 +46,9 @@ int moat_wire_init(struct moat_wire *wire, struct moat_gate *gate, const struct 
 		   struct moat_error *error);
 /* Starts all workers. A failure leaves some running: deinit stops them. */
 int moat_wire_start(struct moat_wire *wire, struct moat_error *error);
+/* Notices lanes that lost a port and says so; brings them back once their interfaces are there. Call once
+ * a second. */
+void moat_wire_tick(struct moat_wire *wire);
 /* Stops all, then closes. A zeroed wire is a valid argument. */
 void moat_wire_deinit(struct moat_wire *wire);
 

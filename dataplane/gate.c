@@ -19,6 +19,7 @@
 
 #include "dataplane/base/cleanup.h"
 #include "dataplane/base/clock.h"
+#include "dataplane/egress.h"
 #include "dataplane/gate_internal.h"
 
 #define CELLS_DEFAULT 16384
@@ -169,11 +170,16 @@ static int check_options(const struct moat_gate_options *options, struct moat_er
 /* What stands on the maps. */
 static int open_rest(struct moat_gate *gate, struct moat_error *error)
 {
+	int r;
+
 	gate->ring = ring_buffer__new(gate->maps.map[GATE_MAP_SAMPLES].fd, receive_sample, gate,
 				      NULL);
 	if (!gate->ring)
 		return moat_error_set(error, -errno, "mapping the sample ring: %s", strerror(errno));
 	moat_gate_tables_init(gate);
+	r = moat_gate_challenge_open(gate, error);
+	if (r < 0)
+		return r;
 	return moat_gate_ports_restore(gate, error);
 }
 
@@ -274,6 +280,7 @@ int moat_gate_detach(const char *pin_path, struct moat_error *error)
 	}
 	if (ports)
 		closedir(ports);
+	moat_egress_remove(pin_path);
 	if (moat_gate_path(port, "%s/maps", pin_path))
 		moat_gate_remove_dir(port);
 	remove_dirs(pin_path);

@@ -15,7 +15,9 @@
 #include <stdint.h>
 
 #include "dataplane/base/error.h"
+#include "dataplane/challenge.h"
 #include "dataplane/parse.h"
+#include "dataplane/pulse.h"
 #include "dataplane/ruleset.h"
 #include "moat/gate.h"
 
@@ -23,9 +25,10 @@
 #define MOAT_PORTS_MAX 64
 
 enum moat_port_role {
-	MOAT_ROLE_GATEWAY = 0, /* the kernel forwards what passes */
-	MOAT_ROLE_WIRE = 1,    /* everything goes to an AF_XDP worker, which judges it */
-	MOAT_ROLE_MIRROR = 2,  /* likewise, and nothing is sent on */
+	MOAT_ROLE_GATEWAY = 0,   /* the kernel forwards what passes */
+	MOAT_ROLE_WIRE = 1,      /* everything goes to an AF_XDP worker, which judges it */
+	MOAT_ROLE_MIRROR = 2,    /* likewise, and nothing is sent on */
+	MOAT_ROLE_CONTAINER = 3, /* the host's side of a container: no gate, see dataplane/egress.h */
 };
 
 struct moat_gate_options {
@@ -62,6 +65,8 @@ struct moat_gate_port_options {
 	enum moat_port_role role;
 	bool generic; /* ask for generic mode at once */
 	bool replace; /* another XDP program is replaced in one step instead of refused */
+	enum moat_gate_fail fail; /* wire and mirror: what becomes of frames that no worker takes */
+	const char *peer; /* wire: the interface they leave by if it fails open; NULL: see set_peer */
 };
 
 struct moat_gate_port_info {
@@ -122,6 +127,15 @@ uint64_t moat_gate_hash_seed(const struct moat_gate *gate);
 /* Sets the sampling intervals; in force with the next packet. */
 void moat_gate_set_sampling(struct moat_gate *gate, uint32_t sample_pass, uint32_t sample_drop);
 
+/* The SYN challenge. Settings are in force with the next packet, but for the form, which programs that
+ * are loaded later have. Keys: see moat_challenge_rotate; kept while nobody changes them. Stats look at the
+ * whole table: milliseconds. */
+void moat_gate_set_challenge(struct moat_gate *gate, const struct moat_challenge_options *options);
+int moat_gate_challenge_rotate(struct moat_gate *gate);
+void moat_gate_challenge_stats(const struct moat_gate *gate, struct moat_challenge_stats *ret_stats);
+/* For tests: keys and settings, mapped. */
+struct moat_challenge_state *moat_gate_challenge(struct moat_gate *gate);
+
 /* Hands up to `max` waiting samples to `handler`, oldest first. Returns how many, or a negative errno.
  * One thread at a time, which needn't be the one that commits. The ring doesn't wake: poll it. */
 typedef void (*moat_gate_sample_fn)(void *userdata, const struct moat_sample *sample);
@@ -129,6 +143,16 @@ int moat_gate_poll(struct moat_gate *gate, int max, moat_gate_sample_fn handler,
 
 /* The XSKMAP of a wire or mirror port, for dataplane/port_afxdp.c; the gate owns it. -ENOENT. */
 int moat_gate_xsks_fd(const struct moat_gate *gate, uint32_t port);
+
+/* Where the worker of a queue of a wire or mirror port writes its pulse: until it does, and once it stops,
+ * the gate takes it for gone. Valid while the port is attached. -ENOENT, or what reading the clock failed
+ * with. */
+int moat_gate_pulse(const struct moat_gate *gate, uint32_t port, uint32_t queue,
+		    struct moat_pulse *ret_pulse);
+
+/* Names the interface that a wire's frames leave by when the gate does its worker's work. To be told again
+ * when that interface is another. -ENOENT: no such wire; -ENODEV: no such interface. */
+int moat_gate_set_peer(struct moat_gate *gate, uint32_t port, const char *peer);
 
 /* For tests and benches: the program of a port, to be run with BPF_PROG_TEST_RUN. -ENOENT. */
 int moat_gate_prog_fd(const struct moat_gate *gate, uint32_t port);

@@ -23,6 +23,9 @@ enum gate_map_id {
 	GATE_MAP_HITS, /* one element more than CPUs: the sums that a slot's current rule began with */
 	GATE_MAP_SHARES,
 	GATE_MAP_KNOWN,
+	GATE_MAP_CHALLENGE,
+	GATE_MAP_CHALLENGE_CPU,
+	GATE_MAP_VALIDATED,
 	GATE_MAP_PORTS,
 	GATE_MAP_TARGETS,
 	GATE_MAP_SAMPLES,
@@ -35,7 +38,6 @@ struct gate_map {
 	uint32_t type;
 	uint32_t value_size;
 	uint32_t max_entries;
-	bool direct; /* the gate reaches it by address: one value that holds all elements */
 	int fd;
 	uint8_t *memory;
 };
@@ -45,6 +47,7 @@ struct gate_maps {
 	uint32_t cpus; /* possible */
 	uint32_t cells;
 	uint32_t nodes;
+	uint32_t validated; /* sets of validated sources: a power of two */
 	bool adopted;
 };
 
@@ -55,9 +58,6 @@ int moat_gate_maps_open(struct gate_maps *maps, const char *pin_path, uint32_t c
 void moat_gate_maps_close(struct gate_maps *maps);
 /* Closes the maps and removes their pins. */
 void moat_gate_maps_remove(struct gate_maps *maps, const char *pin_path);
-/* Has the section of the gate's programs loaded as XDP programs that reach direct maps by address: to be
- * called before the object is opened. 0 or a negative errno. */
-int moat_gate_direct_init(void);
 /* Element `index`, mapped. */
 void *moat_gate_maps_element(const struct gate_maps *maps, enum gate_map_id id, uint32_t index);
 /* One array map of `entries` values, mmapable; its descriptor, or a negative errno. */
@@ -85,6 +85,20 @@ void moat_gate_clock_close(struct gate_clock *clock);
 /* Any thread. */
 int moat_gate_clock_read(const struct gate_clock *clock, struct gate_time *ret_time);
 
+/* Of a wire or mirror port (gate_wire.c). */
+struct gate_wire {
+	int pulses_fd;
+	int peer_fd;
+	struct moat_gate_pulses *pulses; /* mapped */
+	enum moat_gate_fail fail;
+	uint32_t peer; /* index of the other port's interface; 0: none yet */
+};
+
+void moat_gate_wire_init(struct gate_wire *wire);
+void moat_gate_wire_deinit(struct gate_wire *wire);
+/* Makes its maps. On failure the caller deinits. */
+int moat_gate_wire_open(struct gate_wire *wire);
+
 /* One port, by index. */
 struct gate_port {
 	bool used;
@@ -94,6 +108,7 @@ struct gate_port {
 	int counters_fd;
 	int xsks_fd;
 	uint8_t *counters; /* mapped, an element a CPU */
+	struct gate_wire wire;
 	struct moat_gate_port_info info;
 };
 
@@ -106,6 +121,7 @@ struct moat_gate {
 	struct moat_tables halves[2];
 	uint32_t slot_ids[MOAT_RULES_MAX];     /* which rule holds a slot; 0: none */
 	char slot_targets[MOAT_RULES_MAX][16]; /* where it redirects to */
+	uint32_t challenge_form; /* of programs to be loaded */
 	struct ring_buffer *ring;
 	moat_gate_sample_fn handler; /* of the poll that runs */
 	void *handler_data;
@@ -146,6 +162,9 @@ void moat_gate_hold_drop(const char *directory, const char *name);
 uint32_t moat_gate_port_named(const struct moat_gate *gate, const char *name);
 /* Lets redirecting rules find the ports that are there now: call it when one comes or goes. */
 void moat_gate_targets_update(struct moat_gate *gate);
+
+/* Keys and default settings for maps that are new. */
+int moat_gate_challenge_open(struct moat_gate *gate, struct moat_error *error);
 
 /* Finds what the halves hold after adoption. */
 void moat_gate_tables_init(struct moat_gate *gate);

@@ -67,6 +67,7 @@ static void port_init(struct gate_port *port)
 {
 	memset(port, 0, sizeof(*port));
 	port->link_fd = port->prog_fd = port->counters_fd = port->xsks_fd = -1;
+	moat_gate_wire_init(&port->wire);
 }
 
 static void port_deinit(struct gate_port *port, uint32_t cpus)
@@ -78,17 +79,8 @@ static void port_deinit(struct gate_port *port, uint32_t cpus)
 		       moat_gate_map_length(sizeof(struct moat_gate_counters), cpus));
 	for (size_t i = 0; i < MOAT_ARRAY_SIZE(fds); i++)
 		moat_close_cleanup(fds[i]);
+	moat_gate_wire_deinit(&port->wire);
 	port_init(port);
-}
-
-/* Counters of CPUs, a power of two: a mask bounds the index. */
-static uint32_t counters_of(const struct moat_gate *gate)
-{
-	uint32_t count = 1;
-
-	while (count < gate->maps.cpus)
-		count *= 2;
-	return count;
 }
 
 /* The port's counters and sockets: those that are pinned, so that counts go on and sockets stay, or
@@ -100,9 +92,9 @@ static int port_open_maps(struct moat_gate *gate, struct gate_port *port)
 
 	port->counters_fd = moat_gate_port_pinned(gate, name, "counters");
 	if (port->counters_fd == -ENOENT)
-		port->counters_fd = moat_gate_map_create(
-			"port_counters", BPF_MAP_TYPE_ARRAY,
-			sizeof(struct moat_gate_counters) * counters_of(gate), 1);
+		port->counters_fd = moat_gate_map_create("port_counters", BPF_MAP_TYPE_ARRAY,
+							 sizeof(struct moat_gate_counters),
+							 gate->maps.cpus);
 	if (port->counters_fd < 0)
 		return port->counters_fd;
 	port->xsks_fd = moat_gate_port_pinned(gate, name, "xsks");
@@ -116,7 +108,7 @@ static int port_open_maps(struct moat_gate *gate, struct gate_port *port)
 	if (memory == MAP_FAILED)
 		return -errno;
 	port->counters = memory;
-	return 0;
+	return moat_gate_wire_open(&port->wire);
 }
 
 /* ---- loading ------------------------------------------------------------------------------- */
@@ -128,6 +120,10 @@ static int reuse_maps(struct moat_gate *gate, const struct gate_port *port, stru
 
 	if (r == 0)
 		r = bpf_map__reuse_fd(skeleton->maps.xsks, port->xsks_fd);
+	if (r == 0)
+		r = bpf_map__reuse_fd(skeleton->maps.pulses, port->wire.pulses_fd);
+	if (r == 0)
+		r = bpf_map__reuse_fd(skeleton->maps.wire_peer, port->wire.peer_fd);
 	for (int i = 0; r == 0 && i < GATE_MAP_COUNT; i++) {
 		map = bpf_object__find_map_by_name(skeleton->obj, gate->maps.map[i].name);
 		if (map)
@@ -151,28 +147,30 @@ static const char *last_line(char *log)
 /* Loads the program of the port's role; its descriptor in port->prog_fd. */
 static int port_load(struct moat_gate *gate, struct gate_port *port, struct moat_error *error)
 {
-	moat_cleanup(skeleton_cleanup) struct gate *skeleton = NULL;
+	moat_cleanup(skeleton_cleanup) struct gate *skeleton = gate__open();
 	bool steers = port->info.role != MOAT_ROLE_GATEWAY;
 	struct bpf_program *program;
 	moat_auto_free char *log = calloc(1, LOG_BYTES);
-	int r = moat_gate_direct_init();
+	int r;
 
-	if (r == 0)
-		skeleton = gate__open();
 	if (!skeleton || !log)
-		return moat_error_set(error, r < 0 ? r : -errno, "reading the gate's object: %s",
-				      strerror(r < 0 ? -r : errno));
+		return moat_error_set(error, -errno, "reading the gate's object: %s",
+				      strerror(errno));
 	skeleton->rodata->port_index = port->info.index;
 	skeleton->rodata->window_shift = gate->clock.window_shift;
 	skeleton->rodata->cells = gate->maps.cells;
 	skeleton->rodata->cell_pairs = gate->maps.cells - 2;
 	skeleton->rodata->node_count = gate->maps.nodes;
-	skeleton->rodata->cpu_mask = counters_of(gate) - 1;
+	skeleton->rodata->challenge_form = gate->challenge_form;
+	skeleton->rodata->validated_mask = gate->maps.validated - 1;
 	skeleton->rodata->tunnel_stages = gate->tunnels.kinds & MOAT_STAGE_TUNNELS;
 	if (gate->tunnels.vxlan_port)
 		skeleton->rodata->vxlan_port = gate->tunnels.vxlan_port;
 	if (gate->tunnels.geneve_port)
 		skeleton->rodata->geneve_port = gate->tunnels.geneve_port;
+	skeleton->rodata->wire_fail = port->wire.fail;
+	skeleton->rodata->socket_frame_max = MOAT_GATE_SOCKET_FRAME_MAX;
+	skeleton->rodata->pulse_ticks = MOAT_PULSE_MS * gate->clock.ticks_per_s / 1000;
 	program = steers ? skeleton->progs.steer : skeleton->progs.gate;
 	bpf_program__set_autoload(skeleton->progs.gate, !steers);
 	bpf_program__set_autoload(skeleton->progs.steer, steers);
@@ -369,6 +367,8 @@ int moat_gate_attach(struct moat_gate *gate, const struct moat_gate_port_options
 	port.info.index = index;
 	port.info.role = options->role;
 	port.info.current = true;
+	port.wire.fail = options->fail;
+	port.wire.peer = options->peer ? if_nametoindex(options->peer) : 0;
 	r = port_attach(gate, &port, options, error);
 	if (r < 0) {
 		port_deinit(&port, gate->maps.cpus);

@@ -7,6 +7,7 @@
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -94,7 +95,7 @@ static int on_attribute(const struct nlattr *attribute, void *data)
 	case IFLA_IFNAME:
 		if (mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) < 0)
 			return MNL_CB_ERROR;
-		strncpy(link->name, mnl_attr_get_str(attribute), sizeof(link->name) - 1);
+		snprintf(link->name, sizeof(link->name), "%s", mnl_attr_get_str(attribute));
 		break;
 	case IFLA_MTU:
 		if (mnl_attr_validate(attribute, MNL_TYPE_U32) < 0)

@@ -27,6 +27,8 @@
 #define SRC4_BYTES (sizeof(uint32_t) << MOAT_LPM_SRC4_BITS)
 #define ROOT_BYTES (sizeof(uint32_t) << MOAT_LPM_ROOT_BITS)
 
+#define VALIDATED_BYTES (MOAT_CHALLENGE_SETS_DEFAULT * sizeof(struct moat_validated))
+
 static void *map(size_t size)
 {
 	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
@@ -81,6 +83,7 @@ void moat_policy_free(struct moat_policy *policy)
 		return;
 	half_deinit(&policy->halves[0]);
 	half_deinit(&policy->halves[1]);
+	unmap(policy->validated, VALIDATED_BYTES);
 	free(policy->known);
 	free(policy->judges);
 	free(policy);
@@ -100,7 +103,10 @@ static void *zeroed_lines(size_t size)
 
 int moat_policy_new(uint32_t judges, uint64_t hash_seed, struct moat_policy **ret_policy)
 {
+	const struct moat_challenge_options challenge = moat_challenge_default();
 	moat_cleanup(policy_free_cleanup) struct moat_policy *policy = NULL;
+
+	int r;
 
 	if (judges == 0 || judges > JUDGES_MAX)
 		return -EINVAL;
@@ -113,15 +119,20 @@ int moat_policy_new(uint32_t judges, uint64_t hash_seed, struct moat_policy **re
 	policy->hash_seed = hash_seed;
 	policy->known = zeroed_lines(sizeof(*policy->known));
 	policy->judges = zeroed_lines(judges * sizeof(*policy->judges));
-	if (!policy->known || !policy->judges)
+	policy->validated = map(VALIDATED_BYTES);
+	if (!policy->known || !policy->judges || !policy->validated)
 		return -ENOMEM;
+	/* slots begin at 0, with a clock that may be a capture's */
+	r = moat_challenge_init(&policy->challenge, 0);
+	if (r < 0)
+		return r;
+	moat_policy_set_challenge(policy, &challenge);
 	for (uint32_t i = 0; i < judges; i++) {
 		policy->judges[i].policy = policy;
 		policy->judges[i].random = (hash_seed + i) | 1; /* never 0 */
 	}
 	for (size_t i = 0; i < MOAT_ARRAY_SIZE(policy->halves); i++) {
-		int r = half_init(&policy->halves[i]);
-
+		r = half_init(&policy->halves[i]);
 		if (r < 0)
 			return r;
 	}

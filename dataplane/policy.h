@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "dataplane/base/error.h"
+#include "dataplane/challenge.h"
 #include "dataplane/ruleset.h"
 #include "moat/rule.h"
 
@@ -28,6 +29,16 @@ void moat_policy_free(struct moat_policy *policy);
  * one burst of every judge in use. One thread at a time. */
 int moat_policy_commit(struct moat_policy *policy, const struct moat_ruleset *set,
 		       struct moat_error *error);
+
+/* The SYN challenge, as of moat_gate_set_challenge: settings (the form too is in force with the next
+ * packet), keys (at `now_ms` of the judges' clock; call it where nobody else does) and numbers. */
+void moat_policy_set_challenge(struct moat_policy *policy,
+			       const struct moat_challenge_options *options);
+int moat_policy_challenge_rotate(struct moat_policy *policy, uint64_t now_ms);
+void moat_policy_challenge_stats(const struct moat_policy *policy, uint64_t now_ms,
+				 struct moat_challenge_stats *ret_stats);
+/* For tests: keys and settings. */
+struct moat_challenge_state *moat_policy_challenge(struct moat_policy *policy);
 
 /* The filter of known sources, for the owner to write. Readers tolerate changes in place. */
 struct moat_known *moat_policy_known(struct moat_policy *policy);
@@ -48,6 +59,13 @@ void moat_judge_quiesce(struct moat_judge *judge);
  * are in (a replay's rules and judges both go by the capture's time); the same for all judges. Returns its reason; *ret_rule_id is the deciding rule's id or 0. No allocation, no lock. */
 enum moat_reason moat_judge_packet(struct moat_judge *judge, const struct moat_headers *headers,
 				   enum moat_parse parse, uint64_t now_ms, uint32_t *ret_rule_id);
+
+/* Of a packet that was judged MOAT_REASON_TX_CHALLENGE, until the next is: what moat_challenge_answer
+ * wants. */
+uint32_t moat_judge_cookie(const struct moat_judge *judge);
+/* The form of challenges: where it is MOAT_CHALLENGE_RESET, moat_challenge_read_ack has to see the packets
+ * before the judge does. */
+uint32_t moat_judge_challenge_form(const struct moat_judge *judge);
 
 /* The interval of the rule that sampled the packet judged last; 0 if none did. */
 uint32_t moat_judge_sampled(const struct moat_judge *judge);

@@ -23,6 +23,9 @@ struct moat_judge {
 	uint32_t sample_interval; /* of the rule that sampled the last packet, 0: none did */
 	uint64_t random;          /* of the distances between samples, xorshift64 */
 	struct moat_limit_share shares[MOAT_RULES_MAX];
+	uint32_t challenge; /* enum moat_challenge_outcome of who asked this packet */
+	uint32_t cookie;    /* of the packet that was challenged last */
+	struct moat_challenge_cpu challenges;
 };
 
 struct moat_policy {
@@ -33,6 +36,9 @@ struct moat_policy {
 	struct moat_known *known;
 	struct moat_judge *judges;
 	struct moat_tables halves[2];
+	struct moat_validated *validated; /* MOAT_CHALLENGE_SETS_DEFAULT sets */
+	_Atomic uint32_t challenge_form;
+	_Alignas(64) struct moat_challenge_state challenge;
 	/* written by judges: a cache line each */
 	_Alignas(64) struct moat_limit limits[MOAT_RULES_MAX]; /* by slot */
 	/* written by commits */
@@ -40,6 +46,10 @@ struct moat_policy {
 	uint32_t slot_ids[MOAT_RULES_MAX];                 /* the rule that had the slot last */
 	struct moat_slot_count slot_bases[MOAT_RULES_MAX]; /* what the slot had before that rule */
 };
+
+/* Challenges on behalf of a scope. True if that decided; else the packet goes on. */
+bool moat_judge_challenge(struct moat_judge *judge, const struct moat_headers *headers,
+			  uint64_t now_ms, uint32_t scope, enum moat_reason *ret_reason);
 
 /* Stage 6: what the rules of a half say of a packet; MOAT_REASON_PASS_DEFAULT and *ret_rule_id untouched if
  * none decides. */

@@ -72,9 +72,19 @@ static enum moat_reason act(struct moat_judge *judge, const struct moat_rule_ent
 		*ret_acted = sample_is_due(judge, entry);
 		return MOAT_REASON_PASS_DEFAULT;
 	case MOAT_ACTION_COUNT:
-	case MOAT_ACTION_CHALLENGE:
 		*ret_acted = false;
 		return MOAT_REASON_PASS_DEFAULT;
+	case MOAT_ACTION_CHALLENGE:
+		reason = MOAT_REASON_PASS_DEFAULT;
+		if (entry->flags & MOAT_RULE_COUNT_ONLY) {
+			/* what would have been asked */
+			*ret_acted = moat_challenge_part(headers, MOAT_CHALLENGE_WRONG_ACK) ==
+				     MOAT_CHALLENGE_SYN;
+			return reason;
+		}
+		moat_judge_challenge(judge, headers, now_ms, MOAT_CHALLENGE_SCOPE_RULE | entry->id,
+				     &reason);
+		break;
 	default:
 		reason = MOAT_REASON_PASS_RULE;
 	}

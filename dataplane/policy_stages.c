@@ -22,6 +22,7 @@ enum moat_reason moat_judge_packet(struct moat_judge *judge, const struct moat_h
 	uint32_t active, leaf;
 
 	*ret_rule_id = 0;
+	judge->challenge = MOAT_CHALLENGE_UNASKED;
 	judge->sample_interval = 0;
 	if (reason != MOAT_REASON_PASS_DEFAULT)
 		return reason;

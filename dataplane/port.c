@@ -10,6 +10,19 @@ static void count_burst(struct moat_counter *counter, const struct moat_packet *
 		counter->bytes += burst[i].length;
 }
 
+void moat_port_counters_add(struct moat_port_counters *sum, const struct moat_port_counters *part)
+{
+	sum->received.packets += part->received.packets;
+	sum->received.bytes += part->received.bytes;
+	sum->sent.packets += part->sent.packets;
+	sum->sent.bytes += part->sent.bytes;
+	sum->rx_ring_full += part->rx_ring_full;
+	sum->rx_no_buffer += part->rx_no_buffer;
+	sum->rx_invalid += part->rx_invalid;
+	sum->tx_ring_full += part->tx_ring_full;
+	sum->wakeups += part->wakeups;
+}
+
 int moat_port_rx(struct moat_port *port, struct moat_packet *ret_burst, unsigned int max)
 {
 	int count = port->ops->rx(port, ret_burst, max);
@@ -37,6 +50,15 @@ void moat_port_release(struct moat_port *port, const struct moat_packet *burst, 
 {
 	if (port->ops->release)
 		port->ops->release(port, burst, count);
+}
+
+bool moat_port_reply(struct moat_port *port, const uint8_t *data, uint32_t length)
+{
+	if (!port->ops->reply || !port->ops->reply(port, data, length))
+		return false;
+	port->counters.replies.packets++;
+	port->counters.replies.bytes += length;
+	return true;
 }
 
 bool moat_port_wait(struct moat_port *port, int timeout_ms)

@@ -35,7 +35,10 @@ struct moat_port_counters {
 	uint64_t rx_invalid;
 	uint64_t tx_ring_full; /* refused by the peer's ring: dropped, counted by the worker too */
 	uint64_t wakeups;
+	struct moat_counter replies; /* frames sent by reply, by the receiving thread; not in `sent` */
 };
+
+void moat_port_counters_add(struct moat_port_counters *sum, const struct moat_port_counters *part);
 
 enum moat_port_result {
 	MOAT_PORT_END = 1, /* the source is exhausted (pcap): no packet will come any more */
@@ -62,6 +65,10 @@ struct moat_port_ops {
 	unsigned int (*tx)(struct moat_port *port, struct moat_port *from,
 			   const struct moat_packet *burst, unsigned int count);
 
+	/* Sends a copy of a frame out of the port, by the thread that receives from it: the answer to
+	 * what came in, few and short. False if it couldn't. Null: the port can't. */
+	bool (*reply)(struct moat_port *port, const uint8_t *data, uint32_t length);
+
 	/* Waits until a packet may be there or `timeout_ms` has passed; false on timeout. Null: never waits. */
 	bool (*wait)(struct moat_port *port, int timeout_ms);
 
@@ -81,6 +88,7 @@ int moat_port_rx(struct moat_port *port, struct moat_packet *ret_burst, unsigned
 unsigned int moat_port_tx(struct moat_port *port, struct moat_port *from,
 			  const struct moat_packet *burst, unsigned int count);
 void moat_port_release(struct moat_port *port, const struct moat_packet *burst, unsigned int count);
+bool moat_port_reply(struct moat_port *port, const uint8_t *data, uint32_t length);
 bool moat_port_wait(struct moat_port *port, int timeout_ms);
 void moat_port_close(struct moat_port *port);
 void moat_port_close_cleanup(struct moat_port **port);

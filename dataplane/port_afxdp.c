@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <linux/if_xdp.h>
 #include <net/if.h>
+#include <netpacket/packet.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -58,6 +59,7 @@ struct port_afxdp {
 	struct xsk_ring_prod fill;
 	struct port_afxdp *sends_on; /* the port that holds frames of ours in its TX ring */
 	int lost;                    /* errno */
+	int reply_fd;
 
 	/* the sending worker's */
 	_Alignas(64) struct xsk_ring_prod tx;
@@ -89,6 +91,8 @@ static void afxdp_close(struct moat_port *port)
 		xsk_socket__delete(p->socket);
 	if (p->xsks_fd >= 0)
 		close(p->xsks_fd);
+	if (p->reply_fd >= 0)
+		close(p->reply_fd);
 	umem_put(p->umem);
 	free(p);
 }
@@ -266,6 +270,31 @@ static void afxdp_release(struct moat_port *port, const struct moat_packet *burs
 	fill_add((struct port_afxdp *)port, addresses, count);
 }
 
+/* The TX ring is the peer's worker's, so answers, which are few, go through a packet socket: a system
+ * call each. Without the right to one there are no answers. */
+static void reply_open(struct port_afxdp *p, const char *interface)
+{
+	const struct sockaddr_ll address = {
+		.sll_family = AF_PACKET,
+		.sll_ifindex = (int)if_nametoindex(interface),
+	};
+
+	/* protocol 0: it receives nothing */
+	p->reply_fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (p->reply_fd >= 0 &&
+	    bind(p->reply_fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
+		close(p->reply_fd);
+		p->reply_fd = -1;
+	}
+}
+
+static bool afxdp_reply(struct moat_port *port, const uint8_t *data, uint32_t length)
+{
+	const struct port_afxdp *p = (const struct port_afxdp *)port;
+
+	return p->reply_fd >= 0 && send(p->reply_fd, data, length, 0) == (ssize_t)length;
+}
+
 static const struct moat_port_ops afxdp_ops;
 
 static unsigned int afxdp_tx(struct moat_port *port, struct moat_port *from_port,
@@ -375,6 +404,7 @@ static const struct moat_port_ops afxdp_ops = {
 	.rx = afxdp_rx,
 	.release = afxdp_release,
 	.tx = afxdp_tx,
+	.reply = afxdp_reply,
 	.wait = afxdp_wait,
 	.refresh = afxdp_refresh,
 };
@@ -423,6 +453,7 @@ int moat_port_afxdp_open(const struct moat_port_afxdp_options *options, struct m
 	p->frames = options->frames ? options->frames : FRAMES_DEFAULT;
 	p->busy_poll = options->busy_poll;
 	p->fd = -1;
+	p->reply_fd = -1;
 	p->xsks_fd = fcntl(options->xsks_fd, F_DUPFD_CLOEXEC, 0);
 	if (p->xsks_fd < 0)
 		return moat_error_set(error, -errno, "%s: the gate's socket map: %s", port->name,
@@ -438,6 +469,7 @@ int moat_port_afxdp_open(const struct moat_port_afxdp_options *options, struct m
 	r = socket_set_up(p, error);
 	if (r < 0)
 		return r;
+	reply_open(p, options->interface);
 	*ret_port = moat_take_ptr(port);
 	return 0;
 }

@@ -108,11 +108,23 @@ static unsigned int dummy_tx(struct moat_port *port, struct moat_port *from,
 	return sent;
 }
 
+static bool dummy_reply(struct moat_port *port, const uint8_t *data, uint32_t length)
+{
+	struct port_dummy *dummy = (struct port_dummy *)port;
+	const struct moat_packet packet = { .data = (uint8_t *)data, .captured = length };
+
+	if (!dummy_keep(dummy, &packet))
+		return false;
+	dummy->sent++;
+	return true;
+}
+
 static const struct moat_port_ops dummy_ops = {
 	.name = "dummy",
 	.close = dummy_close,
 	.rx = dummy_rx,
 	.tx = dummy_tx,
+	.reply = dummy_reply,
 };
 
 int moat_port_dummy_open(const struct moat_port_dummy_options *options, struct moat_port **ret_port,

@@ -553,8 +553,6 @@ int moat_rule_check(const struct moat_rule *rule, struct moat_error *error)
 		return moat_error_set(error, -EINVAL, "only tcp has flags");
 	if (rule->action == MOAT_ACTION_COUNT && (rule->flags & MOAT_RULE_COUNT_ONLY))
 		return moat_error_set(error, -EINVAL, "count only counts: leave out count-only");
-	if (rule->action == MOAT_ACTION_CHALLENGE)
-		return moat_error_set(error, -ENOTSUP, "this gate has no challenge built in");
 	if (rule->action == MOAT_ACTION_CHALLENGE &&
 	    (match->tcp_mask || match->len_min > 0 || match->len_max < UINT16_MAX ||
 	     (match->proto && match->proto != 6)))

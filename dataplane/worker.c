@@ -106,6 +106,34 @@ void moat_worker_free(struct moat_worker *worker)
 	free(worker);
 }
 
+void moat_worker_set_port(struct moat_worker *worker, struct moat_port *port, struct moat_port *peer)
+{
+	if (worker->port) {
+		struct moat_port_counters last = worker->port->counters;
+
+		/* what a device that is still there would say is lost with it otherwise */
+		if (worker->port->ops->refresh)
+			worker->port->ops->refresh(worker->port, &last);
+		moat_port_counters_add(&worker->lost_ports, &last);
+		moat_port_close(worker->port);
+	}
+	worker->port = port;
+	worker->options.port = port;
+	worker->options.peer = peer;
+	worker->burst_next = worker->burst_count = 0;
+	worker->end = 0;
+	worker->clock_ns = moat_clock_monotonic_ns();
+	worker->was_busy = false;
+	atomic_store(&worker->done, false);
+	atomic_store(&worker->error, 0);
+	worker->counters.port = worker->lost_ports;
+}
+
+void moat_worker_set_pulse(struct moat_worker *worker, const struct moat_pulse *pulse)
+{
+	worker->options.pulse = *pulse;
+}
+
 /* ---- time --------------------------------------------------------------------------------- */
 
 static uint64_t now_get(const struct moat_worker *worker)
@@ -179,7 +207,8 @@ static void end_change(struct moat_worker *worker)
 {
 	uint32_t epoch = atomic_load_explicit(&worker->epoch, memory_order_relaxed);
 
-	worker->counters.port = worker->port->counters;
+	worker->counters.port = worker->lost_ports;
+	moat_port_counters_add(&worker->counters.port, &worker->port->counters);
 	moat_flow_table_counters(worker->flows, &worker->counters.flow);
 	atomic_store_explicit(&worker->epoch, epoch + 1, memory_order_release);
 }
@@ -195,6 +224,7 @@ static void account_time(struct moat_worker *worker)
 		worker->counters.idle_ns += now - worker->clock_ns;
 	worker->clock_ns = now;
 	worker->stage_ns = now;
+	moat_pulse_write(&worker->options.pulse, now);
 	worker->was_busy = false;
 }
 
@@ -302,12 +332,18 @@ void moat_worker_counters(const struct moat_worker *worker,
 			break;
 		sched_yield();
 	}
-	/* the sending half is the peer's worker's: as of now, not of our last step */
-	ret_counters->port.sent = worker->port->counters.sent;
-	ret_counters->port.tx_ring_full = worker->port->counters.tx_ring_full;
 	ret_counters->samples_lost = moat_ring_lost(&worker->samples);
 	ret_counters->flows_lost = moat_ring_lost(&worker->flow_ring);
 	ret_counters->contents_lost = moat_ring_lost(&worker->contents);
+	if (!worker->port)
+		return;
+	/* the sending half is the peer's worker's: as of now, not of our last step */
+	ret_counters->port.sent.packets = worker->lost_ports.sent.packets +
+					  worker->port->counters.sent.packets;
+	ret_counters->port.sent.bytes = worker->lost_ports.sent.bytes +
+					worker->port->counters.sent.bytes;
+	ret_counters->port.tx_ring_full = worker->lost_ports.tx_ring_full +
+					  worker->port->counters.tx_ring_full;
 	if (worker->port->ops->refresh)
 		worker->port->ops->refresh(worker->port, &ret_counters->port);
 }

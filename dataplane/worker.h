@@ -23,6 +23,7 @@
 #include "dataplane/parse.h"
 #include "dataplane/policy.h"
 #include "dataplane/port.h"
+#include "dataplane/pulse.h"
 #include "moat/gate.h"
 
 /* What a worker does with a burst, one after the other. */
@@ -51,6 +52,7 @@ struct moat_worker_options {
 	struct moat_tunnels tunnels; /* looked into */
 	uint32_t flow_ring;          /* records of flows that may wait for detection; 0: none */
 	uint32_t content_ring;       /* with it: beginnings of payloads */
+	struct moat_pulse pulse;     /* written once a step, for the gate */
 	bool profile; /* account time to stages: reads the clock six times more a burst */
 };
 
@@ -77,6 +79,15 @@ int moat_worker_new(const struct moat_worker_options *options, struct moat_worke
 		    struct moat_error *error);
 /* Stops the thread if it runs, closes the port. */
 void moat_worker_free(struct moat_worker *worker);
+
+/* Gives a worker that doesn't run another port in place of a lost one, which is closed; counters go on, and
+ * it can be started again. `port` is owned by the worker from here on. NULL: none for now; the worker can't
+ * be started then. */
+void moat_worker_set_port(struct moat_worker *worker, struct moat_port *port,
+			  struct moat_port *peer);
+
+/* Likewise of where it writes its pulse. */
+void moat_worker_set_pulse(struct moat_worker *worker, const struct moat_pulse *pulse);
 
 /* Runs in a thread of its own until moat_worker_stop, the end of its source, or loss of its port. */
 int moat_worker_start(struct moat_worker *worker, struct moat_error *error);

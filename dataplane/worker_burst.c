@@ -12,6 +12,7 @@
 #include "dataplane/worker_priv.h"
 
 #define PREFETCH_FRAMES 4
+#define ANSWER_MAX 128 /* an answer has up to 82 bytes */
 
 static void stage_parse(struct moat_worker *worker, const struct moat_packet *burst,
 			unsigned int count)
@@ -40,18 +41,24 @@ static enum moat_reason reason_without_policy(enum moat_parse parse)
 	return parse == MOAT_PARSE_OK ? MOAT_REASON_PASS_NO_TABLE : moat_parse_reason(parse);
 }
 
-static void stage_judge(struct moat_worker *worker, unsigned int count, uint64_t now_ms)
+static void stage_judge(struct moat_worker *worker, const struct moat_packet *burst,
+			unsigned int count, uint64_t now_ms)
 {
 	struct moat_judge *judge = worker->options.judge;
+	uint32_t form = judge ? moat_judge_challenge_form(judge) : MOAT_CHALLENGE_WRONG_ACK;
 
 	for (unsigned int i = 0; i < count; i++) {
 		struct moat_work *work = &worker->work[i];
 
+		if (form == MOAT_CHALLENGE_RESET)
+			moat_challenge_read_ack(burst[i].data, burst[i].captured, &work->headers);
 		work->rule_id = 0;
 		work->reason = (uint8_t)(judge ? moat_judge_packet(judge, &work->headers, work->parse,
 								   now_ms, &work->rule_id)
 					       : reason_without_policy(work->parse));
 		work->sample_interval = judge ? moat_judge_sampled(judge) : 0;
+		if (work->reason == MOAT_REASON_TX_CHALLENGE)
+			work->cookie = moat_judge_cookie(judge);
 		if (work->headers.family != MOAT_FAMILY_ANY)
 			moat_cells_prefetch(&worker->cells, &work->hash);
 		if (work->parse == MOAT_PARSE_OK)
@@ -64,13 +71,19 @@ static bool is_drop(const struct moat_work *work)
 	return moat_reason_verdict(work->reason) == MOAT_VERDICT_DROP;
 }
 
+/* Neither dropped nor answered. */
+static bool goes_on(const struct moat_work *work)
+{
+	return !is_drop(work) && moat_reason_verdict(work->reason) != MOAT_VERDICT_TX;
+}
+
 static void stage_flow(struct moat_worker *worker, const struct moat_packet *burst,
 		       unsigned int count)
 {
 	for (unsigned int i = 0; i < count; i++) {
 		struct moat_work *work = &worker->work[i];
 
-		if (work->parse == MOAT_PARSE_OK && !is_drop(work) &&
+		if (work->parse == MOAT_PARSE_OK && goes_on(work) &&
 		    work->headers.fragment != MOAT_FRAGMENT_LATER)
 			moat_flow_add(worker->flows, &work->headers, work->flow_hash,
 				      burst[i].time_ns / MOAT_NS_PER_MS);
@@ -84,7 +97,7 @@ static void stage_tell(struct moat_worker *worker, const struct moat_packet *bur
 	for (unsigned int i = 0; i < count; i++) {
 		struct moat_work *work = &worker->work[i];
 
-		if (work->parse == MOAT_PARSE_OK && !is_drop(work) &&
+		if (work->parse == MOAT_PARSE_OK && goes_on(work) &&
 		    work->headers.fragment != MOAT_FRAGMENT_LATER)
 			moat_worker_tell(worker, &burst[i], &work->headers);
 	}
@@ -97,7 +110,7 @@ static void stage_cells(struct moat_worker *worker, unsigned int count, uint32_t
 
 		if (work->headers.family != MOAT_FAMILY_ANY)
 			moat_cells_count_hashed(&worker->cells, &work->headers, &work->hash, window,
-						is_drop(work));
+						!goes_on(work));
 	}
 }
 
@@ -161,6 +174,22 @@ static void count_reason(struct moat_worker *worker, uint32_t reason,
 	worker->counters.reasons[reason].bytes += packet->length;
 }
 
+/* Answers a packet out of the port that it came from. Returns the reason to count. */
+static uint32_t answer(struct moat_worker *worker, const struct moat_packet *packet,
+		       const struct moat_work *work)
+{
+	uint8_t frame[ANSWER_MAX];
+	size_t length = packet->captured < sizeof(frame) ? packet->captured : sizeof(frame);
+
+	memcpy(frame, packet->data, length);
+	length = moat_challenge_answer(frame, length, &work->headers,
+				       moat_judge_challenge_form(worker->options.judge),
+				       work->cookie);
+	if (length == 0 || !moat_port_reply(worker->port, frame, (uint32_t)length))
+		return MOAT_REASON_DROP_NO_PEER;
+	return work->reason;
+}
+
 /* Sends what passes to the peer and gives the rest back; each packet gets its one counter here. */
 static void stage_out(struct moat_worker *worker, const struct moat_packet *burst,
 		      unsigned int count)
@@ -170,15 +199,17 @@ static void stage_out(struct moat_worker *worker, const struct moat_packet *burs
 	unsigned int out_count = 0, back_count = 0, sent;
 
 	for (unsigned int i = 0; i < count; i++) {
-		bool drop = is_drop(&worker->work[i]);
+		const struct moat_work *work = &worker->work[i];
+		uint32_t reason = is_drop(work) ? work->reason : MOAT_REASON_CONSUMED;
 
-		if (!drop && worker->options.peer) {
-			out_reasons[out_count] = worker->work[i].reason;
+		if (goes_on(work) && worker->options.peer) {
+			out_reasons[out_count] = work->reason;
 			out[out_count++] = burst[i];
 			continue;
 		}
-		count_reason(worker, drop ? worker->work[i].reason : MOAT_REASON_CONSUMED,
-			     &burst[i]);
+		if (worker->options.peer && !is_drop(work))
+			reason = answer(worker, &burst[i], work);
+		count_reason(worker, reason, &burst[i]);
 		back[back_count++] = burst[i];
 	}
 	if (back_count)
@@ -195,7 +226,7 @@ void moat_worker_burst(struct moat_worker *worker, const struct moat_packet *bur
 {
 	stage_parse(worker, burst, count);
 	moat_worker_end_stage(worker, MOAT_WORKER_PARSE);
-	stage_judge(worker, count, burst[count - 1].time_ns / MOAT_NS_PER_MS);
+	stage_judge(worker, burst, count, burst[count - 1].time_ns / MOAT_NS_PER_MS);
 	moat_worker_end_stage(worker, MOAT_WORKER_JUDGE);
 	stage_flow(worker, burst, count);
 	if (worker->flow_ring.slots)

@@ -16,6 +16,7 @@ struct moat_work {
 	uint64_t flow_hash;
 	uint32_t rule_id;
 	uint32_t sample_interval; /* of the rule that sampled it; 0: none */
+	uint32_t cookie;          /* of the answer to be sent, if the verdict is tx */
 	uint8_t parse;            /* enum moat_parse */
 	uint8_t reason;           /* enum moat_reason; the judge's */
 };
@@ -49,6 +50,7 @@ struct moat_worker {
 	bool was_busy;          /* ... and whether that had packets */
 	uint64_t stage_ns;      /* profiling: when the last stage ended */
 	int end;                /* 0, or what ended the source */
+	struct moat_port_counters lost_ports; /* what earlier ports counted */
 
 	/* written by the worker's thread between two steps of `epoch`, read by all: odd is in change */
 	_Alignas(64) _Atomic uint32_t epoch;

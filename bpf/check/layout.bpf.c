@@ -9,6 +9,9 @@
 #include <bpf/bpf_helpers.h>
 
 #include "moat/cell.h"
+#include "moat/event.h"
+#include "moat/egress.h"
+#include "moat/challenge.h"
 #include "moat/gate.h"
 #include "moat/limit.h"
 #include "moat/packet.h"
@@ -39,11 +42,28 @@ LAYOUT(moat_rule_tables);
 LAYOUT(moat_limit);
 LAYOUT(moat_limit_share);
 LAYOUT(moat_known);
+LAYOUT(moat_siphash);
+LAYOUT(moat_challenge_key);
+LAYOUT(moat_challenge_state);
+LAYOUT(moat_challenge_counters);
+LAYOUT(moat_challenge_cpu);
+LAYOUT(moat_validated);
 LAYOUT(moat_cell);
 LAYOUT(moat_cell_head);
 LAYOUT(moat_gate_ctl);
 LAYOUT(moat_gate_counters);
 LAYOUT(moat_gate_port_record);
 LAYOUT(moat_sample);
+LAYOUT(moat_process);
+LAYOUT(moat_task);
+LAYOUT(moat_event);
+LAYOUT(moat_event_task);
+LAYOUT(moat_file);
+LAYOUT(moat_event_exec);
+LAYOUT(moat_event_exit);
+LAYOUT(moat_event_counters);
+LAYOUT(moat_egress_counters);
+LAYOUT(moat_egress_slot);
+LAYOUT(moat_egress_key);
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

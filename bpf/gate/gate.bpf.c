@@ -5,7 +5,7 @@
  *
  *   gate   judges every packet; what passes goes to the kernel
  *   steer  wire and mirror ports: hands every packet to the AF_XDP worker of its queue, which judges
- *          and counts it in cells of its own
+ *          and counts it in cells of its own; does the worker's work where there is none (gate/steer.h)
  */
 /* Headers of packets are what the wire says: nothing here may depend on how a kernel declares them. */
 #define BPF_NO_PRESERVE_ACCESS_INDEX
@@ -15,11 +15,13 @@
 #include <bpf/bpf_helpers.h>
 
 #include "gate/judge.h"
-#include "gate/listed.h"
 #include "gate/maps.h"
+#include "gate/steer.h"
+#include "lib/count.h"
 #include "lib/parse.h"
 #include "lib/sample.h"
 #include "lib/tunnel.h"
+#include "machine.h"
 
 MOAT_INLINE enum moat_parse gate_parse(struct xdp_md *ctx, struct moat_headers *h, __u32 *ret_frame)
 {
@@ -41,6 +43,34 @@ MOAT_INLINE enum moat_parse gate_parse(struct xdp_md *ctx, struct moat_headers *
 	return parse;
 }
 
+/* Every IP packet, judged or not, in the cells of both its ends. */
+MOAT_INLINE void gate_count_cells(const struct moat_headers *h, __u32 cpu, __u32 window,
+				  const volatile struct moat_gate_ctl *control, int drop,
+				  __u32 *errors)
+{
+	struct gate_cells *table = moat_map_element(window_cells, cpu);
+	__u64 src = control->hash_begun_v4, dst = src;
+	struct moat_cell_gain gain;
+
+	if (h->family == MOAT_FAMILY_ANY)
+		return;
+	if (!table) {
+		++*errors;
+		return;
+	}
+	if (h->family != MOAT_FAMILY_V4) {
+		src = moat_addr_hash_begin(h->src.quads[0], control->hash_seed);
+		dst = moat_addr_hash_begin(h->dst.quads[0], control->hash_seed);
+	}
+	src = moat_addr_hash_end(src, h->src.quads[1]);
+	dst = moat_addr_hash_end(dst, h->dst.quads[1]);
+	table->head.packets++;
+	moat_cell_gain_of(&gain, h, window, drop);
+	moat_count_cell(&table->head.to, &table->cells[dst & cell_pairs], &h->dst, &gain, src >> 24);
+	moat_count_cell(&table->head.from, &table->cells[cells + (src & cell_pairs)], &h->src,
+			&gain, moat_service_hash(dst, h->dport));
+}
+
 /* moat_reason_verdict of the reasons that this program gives. */
 MOAT_INLINE int gate_is_drop(__u32 reason)
 {
@@ -52,9 +82,9 @@ MOAT_INLINE int gate_is_drop(__u32 reason)
 __attribute__((noinline)) int gate_sample_send(struct xdp_md *ctx, const struct gate_packet *packet,
 					       __u32 interval)
 {
-	struct moat_gate_counters *count = gate_counters(bpf_get_smp_processor_id());
+	struct moat_gate_counters *count = moat_map_element(port_counters, moat_machine_cpu());
 
-	if (!packet)
+	if (!packet || !count)
 		return 0; /* for the verifier */
 	if (moat_sample_send(&samples, ctx, &packet->headers, packet->parse, packet->reason,
 			     packet->rule_id, port_index, interval))
@@ -64,34 +94,38 @@ __attribute__((noinline)) int gate_sample_send(struct xdp_md *ctx, const struct 
 	return 0;
 }
 
-SEC("moat_gate")
-int gate(struct xdp_md *ctx)
+/* Judges and counts a frame. What passes goes to the kernel or, of a wire, to the other port. */
+MOAT_INLINE int gate_frame(struct xdp_md *ctx, int is_wire)
 {
-	__u32 cpu = bpf_get_smp_processor_id(), frame, interval;
-	struct moat_gate_counters *count = gate_counters(cpu);
-	const volatile struct moat_gate_ctl *control = gate_ctl();
+	__u32 cpu = moat_machine_cpu(), frame, interval;
+	struct moat_gate_counters *count = moat_map_element(port_counters, cpu);
+	const volatile struct moat_gate_ctl *control = moat_map_element(ctl, 0);
 	struct gate_packet packet;
 	int drop;
 
-	if (gate_drop_listed(ctx, cpu, count, control))
-		return XDP_DROP;
+	if (!control || !count)
+		return XDP_PASS; /* both arrays have these elements */
 	/* the rest is set by the stage that uses it */
 	packet.rule_id = 0;
 	packet.sample_interval = 0;
 	packet.expired = 0;
 	packet.errors = 0;
+	packet.challenge = MOAT_CHALLENGE_UNASKED;
 	packet.cpu = cpu;
 	packet.half = control->active;
 	packet.hash_seed = control->hash_seed;
-	packet.now = bpf_jiffies64();
+	packet.now = moat_machine_ticks();
 
 	packet.parse = gate_parse(ctx, &packet.headers, &frame);
 	gate_judge(&packet, control);
+	if (is_wire && !gate_is_drop(packet.reason) && packet.reason != MOAT_REASON_REDIRECT_RULE &&
+	    packet.reason != MOAT_REASON_TX_CHALLENGE)
+		packet.reason = steer_to_peer();
 	drop = gate_is_drop(packet.reason);
 
 	moat_count_packet(count, packet.reason, frame);
-	gate_count_cells(&packet.headers, cpu, packet.now >> window_shift, control, drop,
-			 &packet.errors);
+	gate_count_cells(&packet.headers, cpu, packet.now >> window_shift, control,
+			 drop || packet.reason == MOAT_REASON_TX_CHALLENGE, &packet.errors);
 	interval = drop ? control->sample_drop : control->sample_pass;
 	/* a rule's sample is the packet's: it isn't counted down for twice */
 	if (packet.sample_interval)
@@ -106,21 +140,38 @@ int gate(struct xdp_md *ctx)
 	}
 	if (drop)
 		return XDP_DROP;
-	return packet.reason == MOAT_REASON_REDIRECT_RULE ? XDP_REDIRECT : XDP_PASS;
+	if (packet.reason == MOAT_REASON_TX_CHALLENGE)
+		return gate_challenge_answer(ctx, &packet.headers, packet.cookie) ? XDP_TX
+										  : XDP_DROP;
+	return is_wire || packet.reason == MOAT_REASON_REDIRECT_RULE ? XDP_REDIRECT : XDP_PASS;
 }
 
-SEC("moat_gate")
+SEC("xdp.frags")
+int gate(struct xdp_md *ctx)
+{
+	return gate_frame(ctx, 0);
+}
+
+SEC("xdp.frags")
 int steer(struct xdp_md *ctx)
 {
-	struct moat_gate_counters *count = gate_counters(bpf_get_smp_processor_id());
-	__u32 action;
+	struct moat_gate_counters *count = moat_map_element(port_counters, moat_machine_cpu());
+	__u32 frame = bpf_xdp_get_buff_len(ctx);
 
-	/* XDP_PASS is what it returns if the queue has no socket */
-	action = bpf_redirect_map(&xsks, ctx->rx_queue_index, XDP_PASS);
-	moat_count_packet(
-		count, action == XDP_REDIRECT ? MOAT_REASON_REDIRECT_XSK : MOAT_REASON_PASS_NO_XSK,
-		bpf_xdp_get_buff_len(ctx));
-	return action;
+	if (!count)
+		return XDP_PASS;
+	if (steer_to_worker(ctx, frame) == XDP_REDIRECT) {
+		moat_count_packet(count, MOAT_REASON_REDIRECT_XSK, frame);
+		return XDP_REDIRECT;
+	}
+	if (wire_fail == MOAT_FAIL_OPEN)
+		return gate_frame(ctx, 1);
+	if (wire_fail == MOAT_FAIL_CLOSED) {
+		moat_count_packet(count, MOAT_REASON_DROP_NO_XSK, frame);
+		return XDP_DROP;
+	}
+	moat_count_packet(count, MOAT_REASON_PASS_NO_XSK, frame);
+	return XDP_PASS;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -3,6 +3,7 @@
 #ifndef MOAT_GATE_RULES_H
 #define MOAT_GATE_RULES_H
 
+#include "gate/challenge.h"
 #include "gate/packet.h"
 #include "lib/sample.h"
 
@@ -70,17 +71,36 @@ MOAT_INLINE int gate_apply(struct gate_packet *packet, const struct moat_rule_en
 	return 1;
 }
 
+/* 1 if a rule challenges and the packet is still to be asked. */
+MOAT_INLINE int gate_rule_asks(const struct gate_packet *packet, const struct moat_rule_entry *entry)
+{
+	return entry->action == MOAT_ACTION_CHALLENGE && !(entry->flags & MOAT_RULE_COUNT_ONLY) &&
+	       gate_challenge_wants(packet);
+}
+
+/* A matching rule that asks. 1 if that decided. */
+MOAT_INLINE int gate_rule_ask(struct gate_packet *packet, const struct moat_rule_entry *entry)
+{
+	struct moat_rule_count *hit = gate_rule_hit(packet, entry);
+
+	if (!hit || !gate_challenge(packet, MOAT_CHALLENGE_SCOPE_RULE | entry->id))
+		return 0;
+	hit->acted++;
+	packet->rule_id = entry->id;
+	return 1;
+}
+
 /* 1 if this packet is the one in entry->value. The next is drawn uniformly from interval +- half, so that
  * no periodic traffic can hide between samples. */
 MOAT_INLINE int gate_rule_sample_due(struct gate_packet *packet, const struct moat_rule_entry *entry)
 {
-	struct moat_gate_counters *count = gate_counters(packet->cpu);
+	struct moat_gate_counters *count = moat_map_element(port_counters, packet->cpu);
 	struct gate_shares *shares_of = moat_map_element(shares, packet->cpu);
 	__u32 slot = entry->slot, interval = entry->value, half = interval / 2;
 	struct moat_limit_share *share;
 	__u32 left;
 
-	if (!shares_of || slot >= MOAT_RULES_MAX) {
+	if (!count || !shares_of || slot >= MOAT_RULES_MAX) {
 		packet->errors++;
 		return 0;
 	}
@@ -127,8 +147,12 @@ MOAT_INLINE int gate_act(struct gate_packet *packet, const struct moat_rule_entr
 	acted = reason >= MOAT_REASON_DROP_DENIED;
 	if (entry->action == MOAT_ACTION_SAMPLE)
 		acted = gate_rule_sample_due(packet, entry);
+	/* this one was asked, has no part, or is only to be counted as one that would have been asked */
+	if (entry->action == MOAT_ACTION_CHALLENGE)
+		acted = (entry->flags & MOAT_RULE_COUNT_ONLY) &&
+			moat_challenge_part(&packet->headers, challenge_form) == MOAT_CHALLENGE_SYN;
 	hit->acted += acted;
-	if (entry->flags & MOAT_RULE_COUNT_ONLY)
+	if ((entry->flags & MOAT_RULE_COUNT_ONLY) || entry->action == MOAT_ACTION_CHALLENGE)
 		return 0;
 	if (entry->action == MOAT_ACTION_SAMPLE) {
 		if (acted)
@@ -144,6 +168,7 @@ MOAT_INLINE int gate_act(struct gate_packet *packet, const struct moat_rule_entr
 struct gate_turn {
 	struct gate_packet *packet;
 	const struct moat_rule_tables *table;
+	__u64 challenger; /* position of a rule that is to ask, plus 1 */
 };
 
 /* One turn: a new word, or a rule. 1 ends the loop (bpf_loop's convention). */
@@ -151,11 +176,17 @@ static long gate_take_turn(__u32 number, struct gate_turn *turn)
 {
 	struct gate_packet *packet = turn->packet;
 	const struct moat_rule_entry *entry;
+	__u64 position;
 
 	if (packet->matches.word == 0)
 		return !moat_matches_next_word(&packet->matches, turn->table, &packet->classes);
-	entry = &turn->table->entries[moat_matches_first(&packet->matches)];
+	position = moat_matches_first(&packet->matches);
+	entry = &turn->table->entries[position];
 	moat_matches_drop_first(&packet->matches);
+	if (gate_rule_asks(packet, entry)) {
+		turn->challenger = position + 1;
+		return 1;
+	}
 	if (gate_act(packet, entry))
 		return 1;
 	return ++packet->tries == MOAT_RULE_TRIES;
@@ -170,22 +201,40 @@ static long gate_take_turn(__u32 number, struct gate_turn *turn)
 __attribute__((noinline)) int gate_judge_rest(struct gate_packet *packet)
 {
 	struct gate_turn turn = {};
+	__u64 position;
 
 	if (!packet)
 		return 0; /* for the verifier */
 	turn.packet = packet;
-	turn.table = gate_rule_table(packet->half);
+	turn.table = moat_map_element(rule_tables, packet->half);
+	if (!turn.table) {
+		packet->errors++;
+		return 0;
+	}
 	bpf_loop(MOAT_RULE_WORDS + MOAT_RULE_TRIES, gate_take_turn, &turn, 0);
+	if (!turn.challenger)
+		return 0;
+	/* asked from here: the turn's calls are as deep as the stack allows. Once: see moat/challenge.h. */
+	position = turn.challenger - 1;
+	asm volatile("" : "+r"(position)); /* so that the mask stays for the verifier */
+	turn.challenger = 0;
+	if (!gate_rule_ask(packet, &turn.table->entries[position & (MOAT_RULES_MAX - 1)]) &&
+	    ++packet->tries < MOAT_RULE_TRIES)
+		bpf_loop(MOAT_RULE_WORDS + MOAT_RULE_TRIES, gate_take_turn, &turn, 0);
 	return 0;
 }
 
 /* Judges by rules: mostly none is left after the summaries, or the first one decides. */
 MOAT_INLINE void gate_judge_rules(struct gate_packet *packet, __u32 src_class)
 {
-	const struct moat_rule_tables *table = gate_rule_table(packet->half);
+	const struct moat_rule_tables *table = moat_map_element(rule_tables, packet->half);
 	const struct moat_rule_entry *entry;
 	__u32 dst_class;
 
+	if (!table) {
+		packet->errors++;
+		return;
+	}
 	dst_class = gate_lookup_dst(&packet->headers.dst, packet->half, &packet->errors) &
 		    MOAT_LPM_CLASS;
 	/* most rules name an address, so most packets need no more than this */
@@ -198,7 +247,12 @@ MOAT_INLINE void gate_judge_rules(struct gate_packet *packet, __u32 src_class)
 		return;
 	if (packet->matches.word != 0) {
 		entry = &table->entries[moat_matches_first(&packet->matches)];
-		if (!gate_is_rare(entry)) {
+		if (gate_rule_asks(packet, entry)) {
+			packet->tries++;
+			moat_matches_drop_first(&packet->matches);
+			if (gate_rule_ask(packet, entry))
+				return;
+		} else if (!gate_is_rare(entry)) {
 			packet->tries++;
 			moat_matches_drop_first(&packet->matches);
 			if (gate_apply(packet, entry))

@@ -31,8 +31,9 @@ MOAT_INLINE struct moat_cell *moat_cell_find(struct moat_cell_misses *misses, st
 		cell = &pair[1];
 	else
 		return (void *)0;
+	if (cell->epoch) /* a free one forgets nothing */
+		misses->takeovers++;
 	moat_cell_take(cell, addr);
-	misses->takeovers++;
 	return cell;
 }
 

@@ -30,8 +30,9 @@ ALLOWED = {
 # (header, the files outside tests/ and bench/ that may see it)
 CONFINED = (
     ('gate.skel.h', ('dataplane/gate_port.c',)),
+    ('egress.skel.h', ('dataplane/gate_egress.c',)),
     ('clock.skel.h', ('dataplane/gate_clock.c',)),
-    ('*.skel.h', ('dataplane/gate_port.c', 'dataplane/gate_clock.c', 'ctl/sidecar/loader.c')),
+    ('*.skel.h', ('dataplane/gate_port.c', 'dataplane/gate_egress.c', 'dataplane/gate_clock.c', 'ctl/sidecar/probes.c')),
     ('xdp/xsk.h', ('dataplane/port_afxdp.c',)),
     ('rte_*.h', ('dataplane/*dpdk*.[ch]',)),
     ('hs.h', ('detect/*hyperscan*.c', 'detect/*_hs.c')),

@@ -31,6 +31,7 @@ struct side {
 	int map_fd;
 	int prog_fd;
 	struct moat_gate_port_info gate_info;
+	struct moat_pulse pulse;
 	struct moat_port *port;
 	struct moat_worker *worker;
 	uint64_t samples;
@@ -78,6 +79,8 @@ static int gate_attach(const char *pin, struct side *sides, int count, struct mo
 		r = moat_gate_attach(*ret_gate, &port, &sides[i].gate_info, &error);
 		if (r == 0)
 			sides[i].map_fd = moat_gate_xsks_fd(*ret_gate, sides[i].gate_info.index);
+		if (r == 0)
+			r = moat_gate_pulse(*ret_gate, sides[i].gate_info.index, 0, &sides[i].pulse);
 	}
 	if (r != 0)
 		fprintf(stderr, "%s\n", error.text);
@@ -145,6 +148,7 @@ static int side_start(struct side *side, struct moat_port *peer, struct moat_jud
 		.cpu = -1,
 		.hash_seed = 1,
 		.sample_pass = 1,
+		.pulse = side->pulse,
 	};
 	struct moat_error error = { 0 };
 

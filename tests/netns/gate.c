@@ -7,6 +7,7 @@
  *                               both drop UDP to port 9 in turns), "counters", "release"
  *   gate detach PIN             removes the gate
  *   gate foreign IF             attaches a program named "stranger"
+ *   gate filter IF              adds a traffic-control filter "neighbour" for what comes in, priority 1
  *   gate send IF SECONDS        sends UDP to port 9 until then; prints how many
  */
 #include <arpa/inet.h>
@@ -154,6 +155,23 @@ static int foreign(const char *interface)
 	return fd < 0 || bpf_xdp_attach((int)if_nametoindex(interface), fd, 0, NULL) < 0;
 }
 
+static int filter(const char *interface)
+{
+	const struct bpf_insn instructions[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = -1 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)if_nametoindex(interface),
+		    .attach_point = BPF_TC_INGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = 1, .priority = 1);
+	int r;
+
+	opts.prog_fd = bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "neighbour", "GPL", instructions, 2,
+				     NULL);
+	r = bpf_tc_hook_create(&hook);
+	return opts.prog_fd < 0 || (r < 0 && r != -EEXIST) || bpf_tc_attach(&hook, &opts) < 0;
+}
+
 static int detach(const char *pin_path)
 {
 	return answer(moat_gate_detach(pin_path, &error)) < 0;
@@ -196,6 +214,8 @@ int main(int argc, char **argv)
 		return detach(argv[2]);
 	if (argc == 3 && strcmp(argv[1], "foreign") == 0)
 		return foreign(argv[2]);
+	if (argc == 3 && strcmp(argv[1], "filter") == 0)
+		return filter(argv[2]);
 	if (argc == 4 && strcmp(argv[1], "send") == 0)
 		return send_frames(argv[2], strtod(argv[3], NULL));
 	fprintf(stderr, "usage: gate own PIN IF [generic] | detach PIN | send IF SECONDS\n");

@@ -191,11 +191,16 @@ static void put_datagram(struct writer *writer, const struct moat_plan *plan)
 	patch_udp(writer, plan, transport, ip + length);
 }
 
-static void put_ethernet(struct writer *writer, bool v4)
+static void put_ethernet(struct writer *writer, bool v4, uint16_t vlan)
 {
 	unsigned int tags = one_in(writer, 6) ? below(writer, 4) : 0;
 
 	put_random(writer, 12);
+	if (vlan) {
+		put16(writer, one_in(writer, 2) ? 0x8100 : 0x88a8);
+		put16(writer, vlan | below(writer, 16) << 12);
+		tags = one_in(writer, 10) ? tags : 0;
+	}
 	for (; tags > 0; tags--) {
 		put16(writer, one_in(writer, 2) ? 0x8100 : 0x88a8);
 		put16(writer, below(writer, 65536));
@@ -277,7 +282,7 @@ static void put_tunnel(struct writer *writer, struct moat_plan *outer, enum moat
 		put_random(writer, 7);
 	}
 	if (ethernet)
-		put_ethernet(writer, inner.v4);
+		put_ethernet(writer, inner.v4, inner.vlan);
 	put_datagram(writer, &inner);
 	patch_ip(writer, outer, ip, nearly(writer, writer->at - ip, 12));
 	if (outer->proto == 17)
@@ -313,7 +318,7 @@ size_t moat_generate_frame(struct moat_generator *generator,
 	struct writer writer = { generator, settings, set, bytes, 0 };
 	size_t end;
 
-	put_ethernet(&writer, plan.v4);
+	put_ethernet(&writer, plan.v4, plan.vlan);
 	if (one_in(&writer, 4))
 		put_tunnel(&writer, &plan, MOAT_TUNNEL_GRE + below(&writer, 4));
 	else

@@ -120,6 +120,11 @@ struct moat_plan moat_generate_plan(struct moat_generator *generator, const stru
 	plan.v4 = family ? family == MOAT_FAMILY_V4 : one_in(generator, 2);
 	pick_addr(generator, &aim->src, plan.v4, plan.src);
 	pick_addr(generator, &aim->dst, plan.v4, plan.dst);
+	if (aim->vlan_mask && !one_in(generator, 8))
+		plan.vlan = (uint16_t)((aim->vlan & aim->vlan_mask) |
+				       (moat_generate_below(generator, 4096) & ~aim->vlan_mask));
+	if (aim->vlan_mask && one_in(generator, 8))
+		plan.vlan ^= (uint16_t)(1U << moat_generate_below(generator, 12));
 	plan.proto = pick_proto(generator, aim);
 	plan.sport = pick_in_range(generator, aim->sport_min, aim->sport_max);
 	plan.dport = pick_in_range(generator, aim->dport_min, aim->dport_max);

@@ -11,6 +11,7 @@
 struct moat_plan {
 	bool v4;
 	uint8_t src[16], dst[16]; /* v4: the first four bytes */
+	uint16_t vlan;            /* 0: none, most of the time */
 	uint8_t proto;
 	uint16_t sport, dport;
 	uint8_t tcp_flags;

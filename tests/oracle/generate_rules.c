@@ -131,9 +131,24 @@ static struct moat_match match(struct moat_generator *generator)
 	return match;
 }
 
-static struct moat_rule rule(struct moat_generator *generator, uint64_t now_ns)
+/* Packets, bytes or both; the burst given or not. */
+static void make_limit(struct moat_generator *generator, struct moat_rule *rule)
 {
 	static const uint32_t rates[] = { 1, 7, 50, 495, 3000, 100000 };
+	unsigned int which = 1 + moat_generate_below(generator, 3);
+
+	if (which & 1)
+		rule->rate_pps = rates[moat_generate_below(generator, MOAT_ARRAY_SIZE(rates))];
+	if (which & 2)
+		rule->rate_bps = 300ULL *
+				 rates[moat_generate_below(generator, MOAT_ARRAY_SIZE(rates))];
+	if (moat_generate_below(generator, 2))
+		rule->burst = 1 + moat_generate_below(generator, 40);
+	rule->flags = (uint8_t)moat_generate_below(generator, MOAT_RULE_PREFER_KNOWN + 1);
+}
+
+static struct moat_rule rule(struct moat_generator *generator, uint64_t now_ns)
+{
 	struct moat_rule rule = moat_rule_default();
 
 	rule.match = match(generator);
@@ -141,14 +156,12 @@ static struct moat_rule rule(struct moat_generator *generator, uint64_t now_ns)
 		rule.action = (uint8_t)moat_generate_below(generator, MOAT_ACTION_COUNT_OF);
 	} while (rule.action == MOAT_ACTION_CHALLENGE);
 	rule.priority = moat_generate_below(generator, 4);
-	if (rule.action == MOAT_ACTION_LIMIT) {
-		rule.rate_pps = rates[moat_generate_below(generator, MOAT_ARRAY_SIZE(rates))];
-		rule.flags = (uint8_t)moat_generate_below(generator, MOAT_RULE_PREFER_KNOWN + 1);
-	}
+	if (rule.action == MOAT_ACTION_LIMIT)
+		make_limit(generator, &rule);
 	if (rule.action == MOAT_ACTION_SAMPLE)
 		rule.interval = 1 + moat_generate_below(generator, 5);
 	if (rule.action == MOAT_ACTION_REDIRECT)
-		memcpy(rule.target, "nowhere", sizeof("nowhere"));
+		strcpy(rule.target, moat_generate_below(generator, 2) ? "nowhere" : "lo");
 	if (rule.action != MOAT_ACTION_COUNT && moat_generate_below(generator, 6) == 0)
 		rule.flags |= MOAT_RULE_COUNT_ONLY;
 	if (moat_generate_below(generator, 4) == 0)

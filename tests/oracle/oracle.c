@@ -3,6 +3,7 @@
 #include "tests/oracle/oracle.h"
 
 #include <stdbool.h>
+#include <string.h>
 
 typedef unsigned __int128 u128;
 
@@ -100,52 +101,31 @@ static bool is_expired(const struct moat_oracle *oracle, const struct moat_rule 
 	return elapsed >= (u128)(rule->expires_ns - oracle->clock.ns) * oracle->clock.ticks_per_s;
 }
 
-/* The bucket's depth where none is given is 1/16 s of the rate; at least what two ticks bring and at most
- * what 2^24 ticks bring, in whole tokens, the former rounded up. */
-static __int128 depth_of(uint64_t rate, uint64_t burst, uint32_t ticks_per_s)
-{
-	u128 least = ((u128)2 * rate + ticks_per_s - 1) / ticks_per_s, depth = burst;
-	u128 most = ((u128)rate << 24) / ticks_per_s;
-
-	if (burst == 0)
-		depth = rate / 16;
-	if (depth > most)
-		depth = most;
-	if (depth < least)
-		depth = least;
-	return (__int128)(depth ? depth : 1) * ticks_per_s;
-}
-
-static void fill(__int128 *level, uint64_t rate, __int128 depth, uint64_t elapsed)
-{
-	*level += (__int128)rate * elapsed;
-	if (*level > depth)
-		*level = depth;
-}
-
 /* A token bucket for packets, one for bytes: each lets a packet through that finds a whole token. */
 static bool within_rate(struct moat_oracle *oracle, const struct moat_rule *rule, uint32_t length,
 			uint64_t now_ticks)
 {
-	const __int128 token = oracle->clock.ticks_per_s;
-	__int128 packets = depth_of(rule->rate_pps, rule->burst, oracle->clock.ticks_per_s);
-	__int128 bytes = depth_of(rule->rate_bps, (uint64_t)rule->burst * 1500,
-				  oracle->clock.ticks_per_s);
+	const struct oracle_rate packets = { rule->rate_pps, rule->burst, ORACLE_LOT_PACKETS };
+	const struct oracle_rate bytes = { rule->rate_bps, (uint64_t)rule->burst * 1500,
+					   ORACLE_LOT_BYTES };
+	const struct oracle_clock clock = { oracle->clock.ticks_per_s, oracle->settings.judges };
+	uint32_t judge = oracle->judge;
 	struct moat_oracle_bucket *bucket = oracle->buckets;
 
 	while (bucket < oracle->buckets + oracle->bucket_count && bucket->id != rule->id)
 		bucket++;
 	if (bucket == oracle->buckets + oracle->bucket_count) {
-		*bucket = (struct moat_oracle_bucket){ rule->id, now_ticks, packets, bytes };
+		*bucket = (struct moat_oracle_bucket){ .id = rule->id };
 		oracle->bucket_count++;
 	}
-	fill(&bucket->packets, rule->rate_pps, packets, now_ticks - bucket->ticks);
-	fill(&bucket->bytes, rule->rate_bps, bytes, now_ticks - bucket->ticks);
-	bucket->ticks = now_ticks;
-	if ((rule->rate_pps && bucket->packets < token) || (rule->rate_bps && bucket->bytes < token))
+	if (packets.per_s &&
+	    !oracle_tokens_fill(&bucket->packets, &clock, &packets, judge, 1, now_ticks))
 		return false;
-	bucket->packets -= token;
-	bucket->bytes -= length * token;
+	if (bytes.per_s &&
+	    !oracle_tokens_fill(&bucket->bytes, &clock, &bytes, judge, length, now_ticks))
+		return false;
+	oracle_tokens_spend(&bucket->packets, &clock, &packets, judge, packets.per_s ? 1 : 0);
+	oracle_tokens_spend(&bucket->bytes, &clock, &bytes, judge, bytes.per_s ? length : 0);
 	return true;
 }
 
@@ -193,7 +173,9 @@ static enum moat_reason by_rule(struct moat_oracle *oracle, const struct moat_ru
 	case MOAT_ACTION_PASS:
 		return MOAT_REASON_PASS_RULE;
 	case MOAT_ACTION_REDIRECT:
-		return MOAT_REASON_PASS_NO_TARGET;
+		return oracle->settings.port && strcmp(oracle->settings.port, rule->target) == 0
+			       ? MOAT_REASON_REDIRECT_RULE
+			       : MOAT_REASON_PASS_NO_TARGET;
 	case MOAT_ACTION_LIMIT:
 		if ((rule->flags & MOAT_RULE_PREFER_KNOWN) && is_known(oracle, &headers->src))
 			return MOAT_REASON_PASS_KNOWN;
@@ -209,17 +191,26 @@ static enum moat_reason by_rules(struct moat_oracle *oracle, const struct moat_h
 				 uint64_t now_ticks, uint32_t *ret_rule_id)
 {
 	const struct moat_rule *rule = NULL;
+	size_t count;
 
 	for (int looked_at = 0; looked_at < 32; looked_at++) {
+		struct moat_rule_count *hits;
 		enum moat_reason reason;
 
 		rule = next_match(oracle, headers, rule);
 		if (!rule)
 			break;
-		if (is_expired(oracle, rule, now_ticks))
+		if (is_expired(oracle, rule, now_ticks)) {
+			oracle->expired++;
 			continue;
+		}
 		/* a limit that only counts spends its tokens all the same */
 		reason = by_rule(oracle, rule, headers, now_ticks);
+		hits = &oracle->counts[rule - moat_ruleset_rules(oracle->set, &count)];
+		hits->packets++;
+		hits->bytes += headers->frame_len;
+		hits->acted += reason != MOAT_REASON_PASS_DEFAULT &&
+			       moat_reason_verdict(reason) != MOAT_VERDICT_PASS;
 		if (reason == MOAT_REASON_PASS_DEFAULT || (rule->flags & MOAT_RULE_COUNT_ONLY))
 			continue;
 		*ret_rule_id = rule->id;

@@ -13,6 +13,7 @@
 #include "dataplane/ruleset.h"
 #include "moat/packet.h"
 #include "moat/stage.h"
+#include "tests/oracle/oracle_limit.h"
 
 /* How the judge under test tells time: `ticks` at `ns` of the clock that rules expire by. */
 struct moat_oracle_clock {
@@ -25,13 +26,14 @@ struct moat_oracle_clock {
 struct moat_oracle_settings {
 	uint32_t stages; /* enum moat_stage */
 	uint16_t vxlan_port, geneve_port;
+	uint32_t judges;  /* that limits are made for */
+	const char *port; /* the one that rules can redirect to; NULL: none */
 };
 
-/* What a limit rule may still let through: packets and bytes, times ticks_per_s. */
+/* What a limit rule may still let through. */
 struct moat_oracle_bucket {
 	uint32_t id;
-	uint64_t ticks; /* when it was filled up last */
-	__int128 packets, bytes;
+	struct oracle_tokens packets, bytes;
 };
 
 #define MOAT_ORACLE_KNOWN_MAX 64
@@ -40,10 +42,14 @@ struct moat_oracle {
 	const struct moat_ruleset *set; /* not owned, unchanged while in use; NULL: no policy */
 	struct moat_oracle_settings settings;
 	struct moat_oracle_clock clock;
+	uint32_t judge; /* the one that judges now, 0 to judges - 1 */
 	struct moat_oracle_bucket buckets[MOAT_RULES_MAX];
 	size_t bucket_count;
 	struct moat_addr known[MOAT_ORACLE_KNOWN_MAX]; /* the sources put into the known filter */
 	size_t known_count;
+	/* what it counted: of each rule, by position, but the samples; and matches of expired rules */
+	struct moat_rule_count counts[MOAT_RULES_MAX];
+	uint64_t expired;
 };
 
 /* The parse of a frame; *ret_headers is all set, whatever the result. */

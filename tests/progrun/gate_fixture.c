@@ -119,6 +119,18 @@ struct moat_gate_counters gate_fixture_counters(struct gate_fixture *fixture)
 	return counters;
 }
 
+static int expected_action(enum moat_reason reason)
+{
+	switch (moat_reason_verdict(reason)) {
+	case MOAT_VERDICT_DROP:
+		return XDP_DROP;
+	case MOAT_VERDICT_TX:
+		return XDP_TX;
+	default:
+		return XDP_PASS;
+	}
+}
+
 enum moat_reason gate_fixture_reason(struct gate_fixture *fixture, const void *frame, size_t length)
 {
 	struct moat_gate_counters before = gate_fixture_counters(fixture);
@@ -133,7 +145,5 @@ enum moat_reason gate_fixture_reason(struct gate_fixture *fixture, const void *f
 	}
 	if (reason == MOAT_REASON_COUNT || after.in.packets != before.in.packets + 1)
 		return MOAT_REASON_COUNT;
-	if (action != (moat_reason_verdict(reason) == MOAT_VERDICT_DROP ? XDP_DROP : XDP_PASS))
-		return MOAT_REASON_COUNT;
-	return reason;
+	return action == expected_action(reason) ? reason : MOAT_REASON_COUNT;
 }

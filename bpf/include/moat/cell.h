@@ -60,7 +60,7 @@ MOAT_INLINE __u64 moat_cell_bytes(__u64 difference)
 	return difference & ((1ULL << MOAT_CELL_BYTES_BITS) - 1);
 }
 
-/* Two more counts share a word in the same way: packets with verdict drop below, small datagrams
+/* Two more counts share a word in the same way: packets with verdict drop or tx below, small datagrams
  * (MOAT_SMALL_LEN) above; modulo 2^32 each. */
 #define MOAT_CELL_SMALL_SHIFT 32
 

@@ -22,8 +22,31 @@ struct moat_gate_ctl {
 };
 #define MOAT_GATE_NO_POLICY 2 /* value of `active` before the first rule set */
 
-/* Receive queues of an interface that a wire or mirror port can serve; the others' packets pass. */
+/* Receive queues of an interface that a wire or mirror port can serve; the others' packets have no worker. */
 #define MOAT_GATE_QUEUES_MAX 64
+
+/* Longer frames don't fit a socket's buffer of 4,096 bytes behind XDP's headroom: they have no worker. */
+#define MOAT_GATE_SOCKET_FRAME_MAX 3840
+
+/* What happens to frames of a wire or mirror port that no worker takes. */
+enum moat_gate_fail {
+	MOAT_FAIL_KERNEL = 0, /* to the kernel: mirrors */
+	MOAT_FAIL_OPEN = 1,   /* judged by the gate, sent out of the wire's other port */
+	MOAT_FAIL_CLOSED = 2, /* dropped */
+};
+
+/* A worker's sign of life, one a queue: jiffies, written once a loop. What is older than MOAT_PULSE_MS is
+ * from a worker that stands still. A cache line each, since each has another writer. */
+#define MOAT_PULSE_MS 200
+
+struct moat_gate_pulse {
+	__u64 jiffies;
+	__u64 reserved[7];
+};
+
+struct moat_gate_pulses {
+	struct moat_gate_pulse queues[MOAT_GATE_QUEUES_MAX];
+};
 
 /* What the owner of the gate notes of a port, pinned with the maps for the next owner. Not read by the
  * gate. */

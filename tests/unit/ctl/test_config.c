@@ -89,7 +89,7 @@ static void test_places(void)
 	check_refused("prots: []\n", "f:1:1: unknown key \"prots\"");
 	check_refused("ports:\n  - role: wire\n", "f:2:5: \"name\" is missing in ports.0");
 	check_refused("ports:\n  - name: a\n    role: x\n",
-		      "f:3:11: ports.0.role: \"x\" is none of gateway, wire, mirror");
+		      "f:3:11: ports.0.role: \"x\" is none of gateway, wire, mirror, container");
 	check_refused("ports: [{name: a, mode: native}]\n",
 		      "f:1:25: ports.0.mode: \"native\" is none of auto, generic");
 	check_refused("ports: [{name: a}]\nrespond: {mode: Enforce}\n",
@@ -124,6 +124,8 @@ static void test_ports(void)
 		      "f:2:33: ports.0.peer: \"b\" is no other port with role wire");
 	check_refused("ports:\n  - {name: a, peer: b}\n",
 		      "f:2:21: ports.0.peer: only a port with role wire has a peer");
+	check_refused("ports:\n  - {name: a, fail: closed}\n",
+		      "f:2:21: ports.0.fail: only a port with role wire can fail open or closed");
 	check_refused("ports:\n  - name: a/b\n",
 		      "f:2:11: ports.0.name: \"a/b\" is no interface name");
 }
@@ -147,6 +149,9 @@ static void test_patterns(void)
 	CU_ASSERT(!config->ports[2].is_pattern);
 	CU_ASSERT(config->ports[2].replace);
 	CU_ASSERT(!config->ports[1].replace);
+	check_refused("ports:\n  - {name: a, egress: {packets: 5}}\n",
+		      "f:2:23: ports.0.egress: only a port with role container has limits on what it "
+		      "sends");
 	check_refused("ports:\n  - {name: \"m*\", role: mirror}\n",
 		      "f:2:12: ports.0.name: \"m*\" is a pattern: a wire or mirror port has a name");
 }

@@ -121,13 +121,16 @@ static bool hits_agree(const struct comparison *comparison, const struct moat_ru
 static bool compare_set(struct comparison *comparison, size_t rules, size_t prefixes)
 {
 	moat_cleanup(moat_ruleset_free_cleanup) struct moat_ruleset *set = NULL;
-	struct moat_oracle oracle = {
+	static struct moat_oracle oracle;
+	uint64_t decided[MOAT_RULES_MAX] = { 0 };
+
+	oracle = (struct moat_oracle){
 		.settings = { .stages = tunnels.kinds,
+			      .judges = 1,
 			      .vxlan_port = MOAT_VXLAN_PORT,
 			      .geneve_port = tunnels.geneve_port },
 		.clock = { .ticks_per_s = 1000 },
 	};
-	uint64_t decided[MOAT_RULES_MAX] = { 0 };
 
 	/* ids begin again with each set, so no bucket may be left from the one before */
 	moat_policy_free(comparison->policy);

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The SYN challenge in the gate (moat/challenge.h says what it is). Judging is apart from answering:
+ * rules and the profile's stage ask gate_challenge, and once the packet is counted and sampled as it
+ * came, gate_challenge_answer makes the answer of it.
+ */
+#ifndef MOAT_GATE_CHALLENGE_H
+#define MOAT_GATE_CHALLENGE_H
+
+#include "gate/packet.h"
+#include "moat/challenge.h"
+
+#define ETH_ALEN 6
+#define ETH_ZLEN 60 /* without FCS */
+
+#define GATE_CHALLENGE_FAULT 0xff /* a table that is always there wasn't */
+
+/*
+ * Each step looks its tables up by itself: that is two instructions, and a pointer that isn't kept needs
+ * no stack, of which the rules' stage has left little.
+ */
+MOAT_INLINE struct moat_validated *gate_validated_set(__u64 hash)
+{
+	struct gate_validated *table = moat_map_element(validated, 0);
+
+	/* the compiler would put the mask where the verifier doesn't see it */
+	asm volatile("" : "+r"(hash));
+	return table ? &table->sets[hash & validated_mask] : (void *)0;
+}
+
+MOAT_INLINE __u64 gate_challenge_syn(const struct moat_headers *h, __u64 now, __u32 cpu)
+{
+	struct moat_challenge_state *c = moat_map_element(challenge, 0);
+	struct moat_challenge_cpu *own = moat_map_element(challenge_cpu, cpu);
+	__u64 cookie;
+
+	if (!c || !own)
+		return GATE_CHALLENGE_FAULT;
+	if (!moat_challenge_take_prefix(c, own, h, moat_challenge_tick(now >> window_shift))) {
+		own->counters.capped_prefix++;
+		return MOAT_CHALLENGE_CAPPED;
+	}
+	if (!moat_challenge_take_box(c, own, now)) {
+		own->counters.capped_box++;
+		return MOAT_CHALLENGE_CAPPED;
+	}
+	own->counters.sent++;
+	cookie = moat_challenge_make(c, h, moat_challenge_slot(now >> window_shift), challenge_form);
+	return cookie << 32 | MOAT_CHALLENGE_SEND;
+}
+
+MOAT_INLINE __u64 gate_challenge_check(const struct moat_headers *h, __u64 now, __u32 cpu,
+				       __u64 hash)
+{
+	const struct moat_challenge_state *c = moat_map_element(challenge, 0);
+	struct moat_challenge_cpu *own;
+	struct moat_validated *set;
+	int is_cookie;
+
+	if (!c)
+		return GATE_CHALLENGE_FAULT;
+	is_cookie = moat_challenge_is_cookie(c, h, moat_challenge_slot(now >> window_shift),
+					     challenge_form);
+	c = moat_map_element(challenge, 0);
+	own = moat_map_element(challenge_cpu, cpu);
+	set = gate_validated_set(hash);
+	if (!c || !own || !set)
+		return GATE_CHALLENGE_FAULT;
+	if (!is_cookie) {
+		own->counters.wrong++;
+		return MOAT_CHALLENGE_GO_ON;
+	}
+	moat_challenge_count_added(&own->counters,
+				   moat_validated_add(set, hash,
+						      moat_challenge_tick(now >> window_shift),
+						      c->lifetime));
+	return challenge_form == MOAT_CHALLENGE_RESET ? MOAT_CHALLENGE_REFUSE
+						      : MOAT_CHALLENGE_ACCEPTED;
+}
+
+/*
+ * Judges a packet that has a part: the outcome in the lower half, the cookie in the upper. A global
+ * function, which the verifier looks at once, by itself: the common path never comes here.
+ */
+__attribute__((noinline)) __u64 gate_challenge_judge(const struct moat_headers *h, __u64 now,
+						     __u32 cpu, __u32 scope)
+{
+	const struct moat_challenge_state *c = moat_map_element(challenge, 0);
+	struct moat_challenge_cpu *own;
+	struct moat_validated *set;
+	__u64 hash;
+	int is_live;
+
+	if (!h || !c)
+		return GATE_CHALLENGE_FAULT; /* for the verifier */
+	hash = moat_validated_hash(c, h, scope);
+	set = gate_validated_set(hash);
+	if (!set)
+		return GATE_CHALLENGE_FAULT;
+	is_live = moat_validated_test(set, hash, moat_challenge_tick(now >> window_shift));
+	if (!(h->tcp_flags & MOAT_TCP_SYN)) {
+		if (challenge_form == MOAT_CHALLENGE_RESET && is_live)
+			return MOAT_CHALLENGE_GO_ON;
+		return gate_challenge_check(h, now, cpu, hash);
+	}
+	if (!is_live)
+		return gate_challenge_syn(h, now, cpu);
+	own = moat_map_element(challenge_cpu, cpu);
+	if (own)
+		own->counters.known++;
+	return MOAT_CHALLENGE_KNOWN;
+}
+
+/* 1 if the packet is still to be judged by a challenge. */
+MOAT_INLINE int gate_challenge_wants(const struct gate_packet *packet)
+{
+	return packet->challenge == MOAT_CHALLENGE_UNASKED &&
+	       moat_challenge_part(&packet->headers, challenge_form) != MOAT_CHALLENGE_NO_PART;
+}
+
+/* Challenges on behalf of a scope. 1 if that decided the reason; else the packet goes on. */
+MOAT_INLINE int gate_challenge(struct gate_packet *packet, __u32 scope)
+{
+	__u64 result;
+
+	if (!gate_challenge_wants(packet))
+		return 0;
+	result = gate_challenge_judge(&packet->headers, packet->now, packet->cpu, scope);
+	packet->challenge = (__u16)result;
+	switch (packet->challenge) {
+	case MOAT_CHALLENGE_SEND:
+	case MOAT_CHALLENGE_REFUSE:
+		packet->cookie = result >> 32;
+		packet->reason = MOAT_REASON_TX_CHALLENGE;
+		return 1;
+	case MOAT_CHALLENGE_CAPPED:
+		packet->reason = MOAT_REASON_DROP_CHALLENGE;
+		return 1;
+	case MOAT_CHALLENGE_ACCEPTED:
+		packet->reason = MOAT_REASON_DROP_COOKIE;
+		return 1;
+	case GATE_CHALLENGE_FAULT:
+		packet->challenge = MOAT_CHALLENGE_GO_ON;
+		packet->errors++;
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+/*
+ * Makes the answer of a frame that parsed as TCP: addresses swapped, tags kept, headers without options
+ * in the place of the old ones, behind them nothing. 0 if that can't be, which a parsed frame doesn't
+ * come to.
+ */
+MOAT_INLINE int gate_challenge_answer(struct xdp_md *ctx, const struct moat_headers *h, __u32 cookie)
+{
+	__u32 size = h->family == MOAT_FAMILY_V4 ? 4 * MOAT_CHALLENGE_WORDS_V4
+						 : 4 * MOAT_CHALLENGE_WORDS_V6;
+	__u32 offset = h->l3_offset;
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct ethhdr *eth = data;
+	__u8 mac[ETH_ALEN];
+	__be32 *ip;
+
+	/* Ethernet and up to two tags: the verifier has to see the bound */
+	asm volatile("" : "+r"(offset));
+	offset &= 31;
+	ip = data + offset;
+	if ((void *)(eth + 1) > end || (void *)ip + size > end)
+		return 0;
+	__builtin_memcpy(mac, eth->h_dest, sizeof(mac));
+	__builtin_memcpy(eth->h_dest, eth->h_source, sizeof(mac));
+	__builtin_memcpy(eth->h_source, mac, sizeof(mac));
+	if (h->family == MOAT_FAMILY_V4) {
+		if ((void *)(ip + MOAT_CHALLENGE_WORDS_V4) > end)
+			return 0;
+		moat_challenge_write_v4(ip, h, challenge_form, cookie);
+	} else {
+		if ((void *)(ip + MOAT_CHALLENGE_WORDS_V6) > end)
+			return 0;
+		moat_challenge_write_v6(ip, h, challenge_form, cookie);
+	}
+	/* frames don't get shorter than the shortest of Ethernet, so that a short SYN needs no call */
+	size += offset;
+	if (size < ETH_ZLEN)
+		size = ETH_ZLEN;
+	if (h->frame_len > size)
+		return bpf_xdp_adjust_tail(ctx, (int)size - h->frame_len) == 0;
+	return 1;
+}
+
+#endif

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Processes: what is there when the probes come, and every fork, exec and exit since. Raw tracepoints with
+ * BTF: no trampoline, so that they work wherever BTF is.
+ */
+#include "vmlinux.h"
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "lib/emit.h"
+#include "lib/task.h"
+#include "lib/versions.h"
+#include "moat/event.h"
+
+#define TMPFS_MAGIC 0x01021994
+#define MS_KERNMOUNT (1 << 22)
+
+/* Of the whole thread group, 1 since 6.17 says so by an argument; before, the group's count of living
+ * threads does, which two that end at once may both see at 0: the reader takes the first. */
+const volatile __u32 exit_says_group_dead = 0;
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child)
+{
+	struct moat_event_task *event;
+	struct moat_emit emit;
+
+	if (child->pid != child->tgid)
+		return 0; /* a thread */
+	if (!moat_emit_begin(&emit))
+		return 0;
+	event = (struct moat_event_task *)emit.record;
+	moat_task_fill(&event->head.task, parent);
+	event->head.task.cgroup_id = bpf_get_current_cgroup_id();
+	moat_task_fill(&event->subject, child);
+	event->subject.cgroup_id = event->head.task.cgroup_id;
+	moat_emit_end(&emit, MOAT_EVENT_FORK, MOAT_LANE_PROCESS, sizeof(*event));
+	return 0;
+}
+
+static __always_inline void file_fill(struct moat_file *ret, struct file *file)
+{
+	struct inode *inode = file->f_inode;
+	struct super_block *super = inode->i_sb;
+
+	ret->inode = inode->i_ino;
+	ret->ctime_ns = moat_inode_ctime(inode);
+	ret->device = super->s_dev;
+	ret->flags = 0;
+	if (inode->i_nlink == 0)
+		ret->flags |= MOAT_FILE_UNLINKED;
+	if (super->s_magic == TMPFS_MAGIC && (super->s_flags & MS_KERNMOUNT))
+		ret->flags |= MOAT_FILE_MEMFD;
+}
+
+/* The path and the arguments into the text; returns their length. */
+static __always_inline __u64 exec_text(struct moat_event_exec *event, struct task_struct *task,
+				       struct linux_binprm *bprm,
+				       struct moat_event_counters *counters)
+{
+	struct mm_struct *mm = task->mm;
+	__u64 start = mm->arg_start, total = mm->arg_end - start, wanted = total;
+	long length = bpf_probe_read_kernel_str(event->text, MOAT_EXEC_PATH_LEN, bprm->filename);
+	__u64 path = length;
+
+	if (length < 0) {
+		counters->unreadable++;
+		path = 0;
+	}
+	if (path == MOAT_EXEC_PATH_LEN || total > MOAT_EXEC_ARGS_LEN)
+		counters->cut++;
+	asm volatile("" : "+r"(path));
+	if (path > MOAT_EXEC_PATH_LEN)
+		path = MOAT_EXEC_PATH_LEN;
+	if (wanted > MOAT_EXEC_ARGS_LEN)
+		wanted = MOAT_EXEC_ARGS_LEN;
+	if (wanted > 0 && bpf_probe_read_user(event->text + path, wanted, (void *)start) < 0) {
+		counters->unreadable++;
+		wanted = 0;
+	}
+	event->path_len = path;
+	event->args_len = wanted;
+	event->args_total = total > 0xffffffff ? 0xffffffff : total;
+	return path + wanted;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
+{
+	struct moat_event_exec *event;
+	struct moat_emit emit;
+	__u64 length;
+
+	if (!moat_emit_begin(&emit))
+		return 0;
+	event = (struct moat_event_exec *)emit.record;
+	moat_task_fill(&event->head.task, task);
+	event->head.task.cgroup_id = bpf_get_current_cgroup_id();
+	file_fill(&event->file, bprm->file);
+	/* the kernel has counted the exec before it tells of it */
+	event->previous_execs = event->head.task.self.execs - 1;
+	event->interpreter = bprm->interp != bprm->filename;
+	length = exec_text(event, task, bprm, emit.counters);
+	moat_emit_end(&emit, MOAT_EVENT_EXEC, MOAT_LANE_PROCESS,
+		      __builtin_offsetof(struct moat_event_exec, text) + length);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int process_exit(__u64 *ctx)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct moat_event_exit *event;
+	struct moat_emit emit;
+	__u32 code;
+
+	if (exit_says_group_dead ? !(ctx[1] & 1) : task->signal->live.counter != 0)
+		return 0;
+	if (!moat_emit_begin(&emit))
+		return 0;
+	event = (struct moat_event_exit *)emit.record;
+	moat_task_fill(&event->head.task, task);
+	event->head.task.cgroup_id = bpf_get_current_cgroup_id();
+	/* exit_group(2) and signals to the group leave their code with the group */
+	code = task->signal->group_exit_code;
+	if (!code)
+		code = task->exit_code;
+	event->code = code >> 8 & 0xff;
+	event->signal = code & 0x7f;
+	event->reserved = 0;
+	moat_emit_end(&emit, MOAT_EVENT_EXIT, MOAT_LANE_PROCESS, sizeof(*event));
+	return 0;
+}
+
+/* Run once, after the others are attached, so that no process falls between. */
+SEC("iter/task")
+int process_existing(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct moat_event_task *event;
+	struct moat_emit emit;
+
+	if (!task || task->pid != task->tgid || !moat_emit_begin(&emit))
+		return 0;
+	event = (struct moat_event_task *)emit.record;
+	moat_task_fill(&event->head.task, task);
+	event->subject = event->head.task;
+	moat_emit_end(&emit, MOAT_EVENT_EXISTING, MOAT_LANE_PROCESS, sizeof(*event));
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

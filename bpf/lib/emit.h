@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Sending host events. A record is built in per-CPU memory and copied to the ring: the ring's own memory
+ * can only be reserved in sizes known to the verifier, and a record that is half built when its task
+ * faults must not hold up the others. A probe can interrupt another on its CPU (an interrupt's in a task's):
+ * each depth has memory of its own.
+ *
+ * Two lanes: what processes are and do goes by rings of its own, so that no storm of other events can
+ * push it out.
+ */
+#ifndef MOAT_LIB_EMIT_H
+#define MOAT_LIB_EMIT_H
+
+#include <bpf/bpf_helpers.h>
+
+#include "moat/event.h"
+
+#define MOAT_EMIT_DEPTH 3
+#define MOAT_EMIT_RECORD 2048
+#define MOAT_EMIT_SHARDS_MAX 32 /* rings a lane */
+
+enum moat_lane {
+	MOAT_LANE_PROCESS = 0,
+	MOAT_LANE_OTHER = 1,
+	MOAT_LANE_COUNT,
+};
+
+/* Set before loading. */
+const volatile __u32 shard_mask = 0;         /* rings a lane - 1 */
+const volatile __u64 wakeup_bytes = 1 << 16; /* the reader polls; it is woken where so much waits */
+
+struct moat_emit_memory {
+	__u8 records[MOAT_EMIT_DEPTH][MOAT_EMIT_RECORD];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct moat_emit_memory);
+} emit_memory SEC(".maps");
+
+/* One element a CPU, an array since only arrays can be mapped. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct moat_event_counters);
+} event_counters SEC(".maps");
+
+struct moat_emit_ring {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 18);
+};
+
+/* Lane after lane. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, MOAT_LANE_COUNT *MOAT_EMIT_SHARDS_MAX);
+	__type(key, __u32);
+	__array(values, struct moat_emit_ring);
+} rings SEC(".maps");
+
+/* A record being built. */
+struct moat_emit {
+	struct moat_event_counters *counters;
+	__u8 *record;
+	__u32 cpu;
+};
+
+/* Begins a record: 0 if there is no memory for it, which is counted. What begins must end. */
+static __always_inline int moat_emit_begin(struct moat_emit *emit)
+{
+	__u32 cpu = bpf_get_smp_processor_id(), zero = 0;
+	struct moat_emit_memory *memory = bpf_map_lookup_elem(&emit_memory, &zero);
+	__u64 depth;
+
+	emit->cpu = cpu;
+	emit->counters = bpf_map_lookup_elem(&event_counters, &cpu);
+	if (!emit->counters || !memory)
+		return 0; /* both are there for every CPU */
+	depth = emit->counters->depth;
+	if (depth >= MOAT_EMIT_DEPTH) {
+		emit->counters->sequence++;
+		emit->counters->lost_scratch++;
+		return 0;
+	}
+	emit->counters->depth = depth + 1;
+	emit->record = memory->records[depth];
+	return 1;
+}
+
+/* Numbers the record, sends its first `size` bytes and ends it. */
+static __always_inline void moat_emit_end(struct moat_emit *emit, __u32 type, enum moat_lane lane,
+					  __u64 size)
+{
+	struct moat_event *head = (struct moat_event *)emit->record;
+	__u32 shard = lane * MOAT_EMIT_SHARDS_MAX + (emit->cpu & shard_mask);
+	__u64 flags = BPF_RB_NO_WAKEUP;
+	void *ring = bpf_map_lookup_elem(&rings, &shard);
+
+	size = (size + 7) & ~7ULL;
+	asm volatile("" : "+r"(size));
+	if (size > MOAT_EMIT_RECORD)
+		size = MOAT_EMIT_RECORD;
+	head->size = size;
+	head->type = type;
+	head->cpu = emit->cpu;
+	head->time_ns = bpf_ktime_get_ns();
+	/* last, so that of two records of a CPU the one numbered first is the older one */
+	head->sequence = ++emit->counters->sequence;
+	if (ring && bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) >= wakeup_bytes)
+		flags = BPF_RB_FORCE_WAKEUP;
+	if (!ring || bpf_ringbuf_output(ring, head, size, flags) < 0)
+		emit->counters->lost_ring++;
+	emit->counters->depth--;
+}
+
+#endif

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* moat-sidecar, the host's observer: options, signals, life cycle. */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-event.h>
+
+#include "ctl/privilege.h"
+#include "ctl/sidecar/sidecar.h"
+#include "dataplane/base/cleanup.h"
+#include "dataplane/base/log.h"
+
+static const char usage[] =
+	"usage: moat-sidecar [--output FILE]\n"
+	"\n"
+	"  -o, --output FILE  where events go, a JSON line each; \"-\": standard output\n"
+	"                     (default " MOAT_SIDECAR_OUTPUT_DEFAULT ")\n"
+	"      --version      show the version and end\n"
+	"      --help         this text\n"
+	"\n"
+	"Watches the programs that this host and its containers start and end, as OCSF process activity.\n"
+	"Stays in the foreground. SIGUSR1 opens the file anew, SIGUSR2 logs all counters; SIGTERM ends it,\n"
+	"and its probes with it. See moat-sidecar(8).\n";
+
+static void log_status(const struct moat_sidecar *sidecar)
+{
+	json_t *status = moat_sidecar_status(sidecar);
+	moat_auto_free char *text = status ? json_dumps(status, JSON_COMPACT) : NULL;
+
+	json_decref(status);
+	if (text)
+		moat_log(MOAT_LOG_INFO, "%s", text);
+}
+
+static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+	sd_notify(0, "STOPPING=1");
+	return sd_event_exit(sd_event_source_get_event(source), 0);
+}
+
+static int on_reopen(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+	moat_sidecar_reopen(userdata);
+	return 0;
+}
+
+static int on_status(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+	log_status(userdata);
+	return 0;
+}
+
+/* Before the first thread, so that signals reach only the loop. */
+static void block_signals(void)
+{
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGUSR1);
+	sigaddset(&signals, SIGUSR2);
+	sigaddset(&signals, SIGPIPE); /* a reader that has gone is an error code */
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+}
+
+static int add_signals(sd_event *loop, struct moat_sidecar *sidecar)
+{
+	int r = sd_event_add_signal(loop, NULL, SIGTERM, on_stop, sidecar);
+
+	if (r >= 0)
+		r = sd_event_add_signal(loop, NULL, SIGINT, on_stop, sidecar);
+	if (r >= 0)
+		r = sd_event_add_signal(loop, NULL, SIGUSR1, on_reopen, sidecar);
+	if (r >= 0)
+		r = sd_event_add_signal(loop, NULL, SIGUSR2, on_status, sidecar);
+	return r;
+}
+
+static int run(const struct moat_sidecar_options *options)
+{
+	struct moat_sidecar *sidecar = NULL;
+	struct moat_error error = { .text = "" };
+	sd_event *loop = NULL;
+	int r;
+
+	block_signals();
+	r = sd_event_default(&loop);
+	if (r >= 0)
+		r = moat_privilege_drop_host(&error);
+	if (r >= 0)
+		r = moat_sidecar_new(loop, options, &sidecar, &error);
+	if (r >= 0)
+		r = add_signals(loop, sidecar);
+	if (r < 0) {
+		moat_log(MOAT_LOG_ERROR, "%s", error.text[0] ? error.text : strerror(-r));
+	} else {
+		sd_event_set_watchdog(loop, true);
+		sd_notify(0, "READY=1\nSTATUS=Watching");
+		moat_log(MOAT_LOG_INFO, "moat-sidecar %s is ready", MOAT_VERSION);
+		r = sd_event_loop(loop);
+		moat_sidecar_stop(sidecar);
+		log_status(sidecar);
+	}
+	moat_sidecar_free(sidecar);
+	sd_event_unref(loop);
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/* 0 to go on, 1 if all is done, -1 for a wrong call. */
+static int parse_options(int argc, char **argv, struct moat_sidecar_options *options)
+{
+	static const struct option known[] = {
+		{ "output", required_argument, NULL, 'o' },
+		{ "version", no_argument, NULL, 'V' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "o:h", known, NULL)) != -1) {
+		switch (option) {
+		case 'o':
+			options->output = optarg;
+			break;
+		case 'V':
+			puts("moat-sidecar " MOAT_VERSION);
+			return 1;
+		case 'h':
+			fputs(usage, stdout);
+			return 1;
+		default:
+			return -1;
+		}
+	}
+	if (optind == argc)
+		return 0;
+	fprintf(stderr, "moat-sidecar: \"%s\" is one word too many\n", argv[optind]);
+	return -1;
+}
+
+int main(int argc, char **argv)
+{
+	struct moat_sidecar_options options = { .output = MOAT_SIDECAR_OUTPUT_DEFAULT };
+	int r = parse_options(argc, argv, &options);
+
+	if (r > 0)
+		return EXIT_SUCCESS;
+	if (r < 0) {
+		fputs("moat-sidecar --help shows the options\n", stderr);
+		return 2;
+	}
+	return run(&options);
+}

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* See sidecar.h. */
+#include "ctl/sidecar/sidecar.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctl/sidecar/container.h"
+#include "ctl/sidecar/merge.h"
+#include "ctl/sidecar/ocsf.h"
+#include "ctl/sidecar/probes.h"
+#include "ctl/sidecar/process.h"
+#include "ctl/sink.h"
+#include "dataplane/base/cleanup.h"
+#include "dataplane/base/clock.h"
+#include "dataplane/base/log.h"
+
+/* How often rings are looked at: with 50 wake-ups a second an idle host costs next to nothing, and an
+ * event waits for the watermark longer than for this. */
+#define POLL_US 20000
+#define POLL_ACCURACY_US 2000
+#define QUEUE_DEFAULT 65536
+#define PROCESSES_DEFAULT 65536
+
+struct moat_sidecar {
+	struct moat_probes *probes;
+	struct moat_merge *merge;
+	struct moat_processes *processes;
+	struct moat_containers *containers;
+	struct moat_ocsf_context context;
+	struct moat_sink *sink; /* NULL: standard output */
+	sd_event_source *timer, *io;
+	uint64_t lines;
+	uint64_t failed; /* lines that standard output refused, or that memory was too short for */
+};
+
+static void write_line(struct moat_sidecar *sidecar, json_t *object)
+{
+	moat_auto_free char *line = object ? json_dumps(object, JSON_COMPACT) : NULL;
+
+	json_decref(object);
+	sidecar->lines++;
+	if (!line)
+		sidecar->failed++;
+	else if (sidecar->sink)
+		moat_sink_write(sidecar->sink, line); /* counts what it loses */
+	else if (puts(line) < 0 || fflush(stdout) != 0)
+		sidecar->failed++;
+}
+
+/* In order of time. */
+static void on_event(void *userdata, const struct moat_event *event, bool late)
+{
+	struct moat_sidecar *sidecar = userdata;
+	struct moat_ocsf_process_event told = { .event = event, .late = late };
+
+	if (event->type == MOAT_EVENT_EXISTING ||
+	    moat_processes_update(sidecar->processes, event) != 0)
+		return; /* taken in already; said twice; or no memory for it */
+	if (event->type != MOAT_EVENT_EXEC && event->type != MOAT_EVENT_EXIT)
+		return;
+	told.process = moat_processes_find(sidecar->processes, &event->task.self);
+	if (!told.process)
+		return;
+	told.parent = moat_processes_find(sidecar->processes, &told.process->task.parent);
+	told.container = moat_containers_find(sidecar->containers, event->task.cgroup_id);
+	write_line(sidecar, moat_ocsf_process(&sidecar->context, &told));
+}
+
+static void on_record(void *userdata, const struct moat_event *event, uint32_t size)
+{
+	struct moat_sidecar *sidecar = userdata;
+
+	/* at once, since /proc has its arguments only while it lives */
+	if (event->type == MOAT_EVENT_EXISTING)
+		moat_processes_update(sidecar->processes, event);
+	moat_merge_add(sidecar->merge, event);
+}
+
+static void poll_probes(struct moat_sidecar *sidecar)
+{
+	/* the time from before the rings were read: what they held then is in the merge now */
+	uint64_t now = moat_clock_monotonic_ns();
+
+	moat_probes_poll(sidecar->probes);
+	moat_merge_advance(sidecar->merge, now);
+}
+
+static int on_timer(sd_event_source *source, uint64_t now_us, void *userdata)
+{
+	poll_probes(userdata);
+	return sd_event_source_set_time(source, now_us + POLL_US);
+}
+
+static int on_readable(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+	poll_probes(userdata);
+	return 0;
+}
+
+static int start_loop(struct moat_sidecar *sidecar, sd_event *loop)
+{
+	uint64_t now;
+	int r = sd_event_now(loop, CLOCK_MONOTONIC, &now);
+
+	if (r >= 0)
+		r = sd_event_add_time(loop, &sidecar->timer, CLOCK_MONOTONIC, now + POLL_US,
+				      POLL_ACCURACY_US, on_timer, sidecar);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(sidecar->timer, SD_EVENT_ON);
+	if (r >= 0)
+		r = sd_event_add_io(loop, &sidecar->io, moat_probes_fd(sidecar->probes), EPOLLIN,
+				    on_readable, sidecar);
+	return r < 0 ? r : 0;
+}
+
+static int set_up(struct moat_sidecar *sidecar, const struct moat_sidecar_options *options,
+		  struct moat_error *error)
+{
+	const struct moat_probes_options probes = { .ring_bytes = options->ring_bytes };
+	struct moat_merge_options merge = { 0 };
+	int r = moat_ocsf_context_init(&sidecar->context);
+
+	if (r == 0)
+		r = moat_processes_new(options->processes ? options->processes : PROCESSES_DEFAULT,
+				       &sidecar->processes);
+	if (r < 0)
+		return moat_error_set(error, r, "host table: %s", strerror(-r));
+	r = moat_containers_new(&sidecar->containers);
+	if (r == -ENOMEM)
+		return r;
+	if (r < 0)
+		moat_log(MOAT_LOG_WARNING, "no cgroup2 hierarchy: containers won't be named");
+	if (strcmp(options->output, "-") != 0) {
+		r = moat_sink_new(options->output, options->queue ? options->queue : QUEUE_DEFAULT,
+				  &sidecar->sink, error);
+		if (r < 0)
+			return r;
+	}
+	r = moat_probes_new(&probes, on_record, sidecar, &sidecar->probes, error);
+	if (r < 0)
+		return r;
+	merge.cpus = moat_probes_cpus(sidecar->probes);
+	r = moat_merge_new(&merge, on_event, sidecar, &sidecar->merge);
+	return r < 0 ? r : moat_probes_list(sidecar->probes, error);
+}
+
+int moat_sidecar_new(sd_event *loop, const struct moat_sidecar_options *options,
+		     struct moat_sidecar **ret_sidecar, struct moat_error *error)
+{
+	struct moat_sidecar *sidecar = calloc(1, sizeof(*sidecar));
+	int r;
+
+	if (!sidecar)
+		return -ENOMEM;
+	r = set_up(sidecar, options, error);
+	if (r == 0)
+		r = start_loop(sidecar, loop);
+	if (r < 0) {
+		moat_sidecar_free(sidecar);
+		return r;
+	}
+	*ret_sidecar = sidecar;
+	return 0;
+}
+
+void moat_sidecar_stop(struct moat_sidecar *sidecar)
+{
+	sidecar->timer = sd_event_source_disable_unref(sidecar->timer);
+	sidecar->io = sd_event_source_disable_unref(sidecar->io);
+	if (!sidecar->merge)
+		return; /* it never ran */
+	moat_probes_detach(sidecar->probes);
+	moat_probes_poll(sidecar->probes);
+	moat_merge_advance(sidecar->merge, UINT64_MAX);
+}
+
+void moat_sidecar_free(struct moat_sidecar *sidecar)
+{
+	if (!sidecar)
+		return;
+	moat_sidecar_stop(sidecar);
+	moat_probes_free(sidecar->probes);
+	moat_merge_free(sidecar->merge);
+	moat_processes_free(sidecar->processes);
+	moat_containers_free(sidecar->containers);
+	moat_sink_free(sidecar->sink);
+	free(sidecar);
+}
+
+void moat_sidecar_reopen(struct moat_sidecar *sidecar)
+{
+	if (sidecar->sink)
+		moat_sink_reopen(sidecar->sink);
+}
+
+/* ---- status ------------------------------------------------------------------------------------- */
+
+static json_t *number(uint64_t value)
+{
+	return json_integer((json_int_t)value);
+}
+
+static json_t *channel_status(const struct moat_sidecar *sidecar)
+{
+	struct moat_event_counters sum = { 0 }, one;
+	struct moat_merge_counters merge;
+
+	for (uint32_t cpu = 0; cpu < moat_probes_cpus(sidecar->probes); cpu++) {
+		moat_probes_counters(sidecar->probes, cpu, &one);
+		sum.sequence += one.sequence;
+		sum.lost_ring += one.lost_ring;
+		sum.lost_scratch += one.lost_scratch;
+		sum.cut += one.cut;
+		sum.unreadable += one.unreadable;
+	}
+	moat_merge_counters(sidecar->merge, &merge);
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "tried",
+			 number(sum.sequence), "lost_ring", number(sum.lost_ring), "lost_scratch",
+			 number(sum.lost_scratch), "cut", number(sum.cut), "unreadable",
+			 number(sum.unreadable), "received", number(merge.received), "handed",
+			 number(merge.handed), "missing", number(merge.missing), "late",
+			 number(merge.late), "early", number(merge.early));
+}
+
+static json_t *probes_status(const struct moat_sidecar *sidecar)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < moat_probes_count(sidecar->probes); i++) {
+		struct moat_probe_info info;
+
+		if (moat_probes_info(sidecar->probes, i, &info) == 0)
+			json_array_append_new(list, json_pack("{s:s, s:s, s:o}", "name", info.name,
+							      "means", info.means, "missed",
+							      number(info.missed)));
+	}
+	return list;
+}
+
+json_t *moat_sidecar_status(const struct moat_sidecar *sidecar)
+{
+	struct moat_processes_counters table;
+	struct moat_sink_counters sink = { 0 };
+
+	moat_processes_counters(sidecar->processes, &table);
+	if (sidecar->sink)
+		moat_sink_counters(sidecar->sink, &sink);
+	else
+		sink.written = sidecar->lines - sidecar->failed;
+	return json_pack("{s:o, s:{s:o, s:o, s:o, s:o, s:o}, s:{s:o, s:o, s:o, s:o}, s:o}",
+			 "channel", channel_status(sidecar), "processes", "living",
+			 number(table.living), "ended", number(table.ended), "forgotten",
+			 number(table.forgotten), "unknown", number(table.unknown), "repeated",
+			 number(table.repeated), "lines", "made", number(sidecar->lines), "written",
+			 number(sink.written), "lost", number(sink.lost), "failed",
+			 number(sink.failed + sidecar->failed), "probes", probes_status(sidecar));
+}
