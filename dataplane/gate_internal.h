@@ -38,6 +38,7 @@ struct gate_map {
 	uint32_t type;
 	uint32_t value_size;
 	uint32_t max_entries;
+	bool direct; /* the gate reaches it by address: one value that holds all elements */
 	int fd;
 	uint8_t *memory;
 };
@@ -58,6 +59,9 @@ int moat_gate_maps_open(struct gate_maps *maps, const char *pin_path, uint32_t c
 void moat_gate_maps_close(struct gate_maps *maps);
 /* Closes the maps and removes their pins. */
 void moat_gate_maps_remove(struct gate_maps *maps, const char *pin_path);
+/* Has the section of the gate's programs loaded as XDP programs that reach direct maps by address: to be
+ * called before the object is opened. 0 or a negative errno. */
+int moat_gate_direct_init(void);
 /* Element `index`, mapped. */
 void *moat_gate_maps_element(const struct gate_maps *maps, enum gate_map_id id, uint32_t index);
 /* One array map of `entries` values, mmapable; its descriptor, or a negative errno. */

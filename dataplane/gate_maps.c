@@ -48,13 +48,14 @@ static void define(struct gate_maps *maps)
 {
 	const uint32_t array = BPF_MAP_TYPE_ARRAY, cpus = maps->cpus;
 	const struct gate_map definitions[GATE_MAP_COUNT] = {
-		[GATE_MAP_CTL] = { "ctl", array, sizeof(struct moat_gate_ctl), 1 },
-		[GATE_MAP_SRC4_ROOT] = { "src4_root", array, ROOT24_BYTES, 2 },
-		[GATE_MAP_DST4_ROOT] = { "dst4_root", array, ROOT16_BYTES, 2 },
-		[GATE_MAP_SRC6_ROOT] = { "src6_root", array, ROOT16_BYTES, 2 },
-		[GATE_MAP_DST6_ROOT] = { "dst6_root", array, ROOT16_BYTES, 2 },
+		[GATE_MAP_CTL] = { "ctl", array, sizeof(struct moat_gate_ctl), 1, true },
+		[GATE_MAP_SRC4_ROOT] = { "src4_root", array, ROOT24_BYTES, 2, true },
+		[GATE_MAP_DST4_ROOT] = { "dst4_root", array, ROOT16_BYTES, 2, true },
+		[GATE_MAP_SRC6_ROOT] = { "src6_root", array, ROOT16_BYTES, 2, true },
+		[GATE_MAP_DST6_ROOT] = { "dst6_root", array, ROOT16_BYTES, 2, true },
 		[GATE_MAP_TRIE_NODES] = { "trie_nodes", array, NODE_BYTES * maps->nodes, 2 },
-		[GATE_MAP_RULE_TABLES] = { "rule_tables", array, sizeof(struct moat_rule_tables), 2 },
+		[GATE_MAP_RULE_TABLES] = { "rule_tables", array, sizeof(struct moat_rule_tables), 2,
+					   true },
 		[GATE_MAP_LIMITS] = { "limits", array, sizeof(struct moat_limit), MOAT_RULES_MAX },
 		[GATE_MAP_CELLS] = { "window_cells", array, cells_bytes(maps->cells), cpus },
 		[GATE_MAP_HITS] = { "hits", array, sizeof(struct moat_rule_count) * MOAT_RULES_MAX,
@@ -104,9 +105,22 @@ static int map_memory(struct gate_map *map, struct moat_error *error)
 	return 0;
 }
 
+/* A direct map is one value to the kernel. */
+static uint32_t kernel_value_size(const struct gate_map *map)
+{
+	return map->direct ? (uint32_t)moat_gate_map_stride(map->value_size) * map->max_entries
+			   : map->value_size;
+}
+
+static uint32_t kernel_entries(const struct gate_map *map)
+{
+	return map->direct ? 1 : map->max_entries;
+}
+
 static int create(struct gate_map *map, struct moat_error *error)
 {
-	map->fd = moat_gate_map_create(map->name, map->type, map->value_size, map->max_entries);
+	map->fd = moat_gate_map_create(map->name, map->type, kernel_value_size(map),
+				       kernel_entries(map));
 	if (map->fd == -EPERM)
 		return moat_error_set(error, -EPERM,
 				      "creating BPF maps is not permitted: it needs CAP_BPF (run as "
@@ -177,13 +191,13 @@ static int adopt(struct gate_map *map, const char *pin_path, struct moat_error *
 				      path);
 	if (map->fd < 0 || bpf_obj_get_info_by_fd(map->fd, &info, &length) < 0)
 		return moat_error_set(error, -errno, "opening %s: %s", path, strerror(errno));
-	if (info.type != map->type || info.value_size != map->value_size ||
-	    info.max_entries != map->max_entries)
+	if (info.type != map->type || info.value_size != kernel_value_size(map) ||
+	    info.max_entries != kernel_entries(map))
 		return moat_error_set(error, -EEXIST,
 				      "%s was pinned by another version of moat: %u x %u bytes, not "
 				      "%u x %u (`moat gate detach` removes it)",
-				      path, info.max_entries, info.value_size, map->max_entries,
-				      map->value_size);
+				      path, info.max_entries, info.value_size, kernel_entries(map),
+				      kernel_value_size(map));
 	return map_memory(map, error);
 }
 

@@ -83,6 +83,16 @@ static void port_deinit(struct gate_port *port, uint32_t cpus)
 	port_init(port);
 }
 
+/* Counters of CPUs, a power of two: a mask bounds the index. */
+static uint32_t counters_of(const struct moat_gate *gate)
+{
+	uint32_t count = 1;
+
+	while (count < gate->maps.cpus)
+		count *= 2;
+	return count;
+}
+
 /* The port's counters and sockets: those that are pinned, so that counts go on and sockets stay, or
  * new ones. */
 static int port_open_maps(struct moat_gate *gate, struct gate_port *port)
@@ -92,9 +102,9 @@ static int port_open_maps(struct moat_gate *gate, struct gate_port *port)
 
 	port->counters_fd = moat_gate_port_pinned(gate, name, "counters");
 	if (port->counters_fd == -ENOENT)
-		port->counters_fd = moat_gate_map_create("port_counters", BPF_MAP_TYPE_ARRAY,
-							 sizeof(struct moat_gate_counters),
-							 gate->maps.cpus);
+		port->counters_fd = moat_gate_map_create(
+			"port_counters", BPF_MAP_TYPE_ARRAY,
+			sizeof(struct moat_gate_counters) * counters_of(gate), 1);
 	if (port->counters_fd < 0)
 		return port->counters_fd;
 	port->xsks_fd = moat_gate_port_pinned(gate, name, "xsks");
@@ -147,15 +157,17 @@ static const char *last_line(char *log)
 /* Loads the program of the port's role; its descriptor in port->prog_fd. */
 static int port_load(struct moat_gate *gate, struct gate_port *port, struct moat_error *error)
 {
-	moat_cleanup(skeleton_cleanup) struct gate *skeleton = gate__open();
+	moat_cleanup(skeleton_cleanup) struct gate *skeleton = NULL;
 	bool steers = port->info.role != MOAT_ROLE_GATEWAY;
 	struct bpf_program *program;
 	moat_auto_free char *log = calloc(1, LOG_BYTES);
-	int r;
+	int r = moat_gate_direct_init();
 
+	if (r == 0)
+		skeleton = gate__open();
 	if (!skeleton || !log)
-		return moat_error_set(error, -errno, "reading the gate's object: %s",
-				      strerror(errno));
+		return moat_error_set(error, r < 0 ? r : -errno, "reading the gate's object: %s",
+				      strerror(r < 0 ? -r : errno));
 	skeleton->rodata->port_index = port->info.index;
 	skeleton->rodata->window_shift = gate->clock.window_shift;
 	skeleton->rodata->cells = gate->maps.cells;
@@ -163,6 +175,7 @@ static int port_load(struct moat_gate *gate, struct gate_port *port, struct moat
 	skeleton->rodata->node_count = gate->maps.nodes;
 	skeleton->rodata->challenge_form = gate->challenge_form;
 	skeleton->rodata->validated_mask = gate->maps.validated - 1;
+	skeleton->rodata->cpu_mask = counters_of(gate) - 1;
 	skeleton->rodata->tunnel_stages = gate->tunnels.kinds & MOAT_STAGE_TUNNELS;
 	if (gate->tunnels.vxlan_port)
 		skeleton->rodata->vxlan_port = gate->tunnels.vxlan_port;

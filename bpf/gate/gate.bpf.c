@@ -15,6 +15,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "gate/judge.h"
+#include "gate/listed.h"
 #include "gate/maps.h"
 #include "gate/steer.h"
 #include "lib/count.h"
@@ -43,34 +44,6 @@ MOAT_INLINE enum moat_parse gate_parse(struct xdp_md *ctx, struct moat_headers *
 	return parse;
 }
 
-/* Every IP packet, judged or not, in the cells of both its ends. */
-MOAT_INLINE void gate_count_cells(const struct moat_headers *h, __u32 cpu, __u32 window,
-				  const volatile struct moat_gate_ctl *control, int drop,
-				  __u32 *errors)
-{
-	struct gate_cells *table = moat_map_element(window_cells, cpu);
-	__u64 src = control->hash_begun_v4, dst = src;
-	struct moat_cell_gain gain;
-
-	if (h->family == MOAT_FAMILY_ANY)
-		return;
-	if (!table) {
-		++*errors;
-		return;
-	}
-	if (h->family != MOAT_FAMILY_V4) {
-		src = moat_addr_hash_begin(h->src.quads[0], control->hash_seed);
-		dst = moat_addr_hash_begin(h->dst.quads[0], control->hash_seed);
-	}
-	src = moat_addr_hash_end(src, h->src.quads[1]);
-	dst = moat_addr_hash_end(dst, h->dst.quads[1]);
-	table->head.packets++;
-	moat_cell_gain_of(&gain, h, window, drop);
-	moat_count_cell(&table->head.to, &table->cells[dst & cell_pairs], &h->dst, &gain, src >> 24);
-	moat_count_cell(&table->head.from, &table->cells[cells + (src & cell_pairs)], &h->src,
-			&gain, moat_service_hash(dst, h->dport));
-}
-
 /* moat_reason_verdict of the reasons that this program gives. */
 MOAT_INLINE int gate_is_drop(__u32 reason)
 {
@@ -82,9 +55,9 @@ MOAT_INLINE int gate_is_drop(__u32 reason)
 __attribute__((noinline)) int gate_sample_send(struct xdp_md *ctx, const struct gate_packet *packet,
 					       __u32 interval)
 {
-	struct moat_gate_counters *count = moat_map_element(port_counters, moat_machine_cpu());
+	struct moat_gate_counters *count = gate_counters(moat_machine_cpu());
 
-	if (!packet || !count)
+	if (!packet)
 		return 0; /* for the verifier */
 	if (moat_sample_send(&samples, ctx, &packet->headers, packet->parse, packet->reason,
 			     packet->rule_id, port_index, interval))
@@ -98,13 +71,13 @@ __attribute__((noinline)) int gate_sample_send(struct xdp_md *ctx, const struct 
 MOAT_INLINE int gate_frame(struct xdp_md *ctx, int is_wire)
 {
 	__u32 cpu = moat_machine_cpu(), frame, interval;
-	struct moat_gate_counters *count = moat_map_element(port_counters, cpu);
-	const volatile struct moat_gate_ctl *control = moat_map_element(ctl, 0);
+	struct moat_gate_counters *count = gate_counters(cpu);
+	const volatile struct moat_gate_ctl *control = gate_ctl();
 	struct gate_packet packet;
 	int drop;
 
-	if (!control || !count)
-		return XDP_PASS; /* both arrays have these elements */
+	if (gate_drop_listed(ctx, cpu, count, control))
+		return XDP_DROP;
 	/* the rest is set by the stage that uses it */
 	packet.rule_id = 0;
 	packet.sample_interval = 0;
@@ -146,20 +119,18 @@ MOAT_INLINE int gate_frame(struct xdp_md *ctx, int is_wire)
 	return is_wire || packet.reason == MOAT_REASON_REDIRECT_RULE ? XDP_REDIRECT : XDP_PASS;
 }
 
-SEC("xdp.frags")
+SEC("moat_gate")
 int gate(struct xdp_md *ctx)
 {
 	return gate_frame(ctx, 0);
 }
 
-SEC("xdp.frags")
+SEC("moat_gate")
 int steer(struct xdp_md *ctx)
 {
-	struct moat_gate_counters *count = moat_map_element(port_counters, moat_machine_cpu());
+	struct moat_gate_counters *count = gate_counters(moat_machine_cpu());
 	__u32 frame = bpf_xdp_get_buff_len(ctx);
 
-	if (!count)
-		return XDP_PASS;
 	if (steer_to_worker(ctx, frame) == XDP_REDIRECT) {
 		moat_count_packet(count, MOAT_REASON_REDIRECT_XSK, frame);
 		return XDP_REDIRECT;

@@ -18,11 +18,12 @@
 /* Known to the verifier as numbers, so that masked indices are within bounds for it. */
 const volatile __u32 port_index = 0;
 const volatile __u32 window_shift = 0;
-const volatile __u32 cells = 2;         /* a table: a power of two */
-const volatile __u32 cell_pairs = 0;    /* mask of the index of a pair of them: cells - 2 */
-const volatile __u32 node_count = 1;    /* of one half */
+const volatile __u32 cells = 2;          /* a table: a power of two */
+const volatile __u32 cell_pairs = 0;     /* mask of the index of a pair of them: cells - 2 */
+const volatile __u32 node_count = 1;     /* of one half */
 const volatile __u32 validated_mask = 0; /* sets - 1 */
 const volatile __u32 challenge_form = MOAT_CHALLENGE_WRONG_ACK;
+const volatile __u32 cpu_mask = 0;      /* of the elements of port_counters, a power of two */
 const volatile __u32 tunnel_stages = 0; /* which tunnels are looked into: enum moat_stage */
 const volatile __u16 vxlan_port = MOAT_VXLAN_PORT;
 const volatile __u16 geneve_port = MOAT_GENEVE_PORT;
@@ -59,21 +60,34 @@ struct gate_validated {
 	struct moat_validated sets[1];
 };
 
+struct gate_src4_roots {
+	__u32 halves[2][1 << MOAT_LPM_SRC4_BITS];
+};
+
+struct gate_roots {
+	__u32 halves[2][1 << MOAT_LPM_ROOT_BITS];
+};
+
+struct gate_rule_tables {
+	struct moat_rule_tables halves[2];
+};
+
+/* Direct tables: one value, reached by its address (moat_table) without any lookup. */
 MOAT_ARRAY(ctl, struct moat_gate_ctl, 1);
+MOAT_ARRAY(src4_root, struct gate_src4_roots, 1);
+MOAT_ARRAY(dst4_root, struct gate_roots, 1);
+MOAT_ARRAY(src6_root, struct gate_roots, 1);
+MOAT_ARRAY(dst6_root, struct gate_roots, 1);
+MOAT_ARRAY(rule_tables, struct gate_rule_tables, 1);
+MOAT_ARRAY(port_counters, struct moat_gate_counters, 1); /* of this port: one a CPU, see cpu_mask */
 /* one element a half */
-MOAT_ARRAY(src4_root, struct gate_leaf, 2);
-MOAT_ARRAY(dst4_root, struct gate_leaf, 2);
-MOAT_ARRAY(src6_root, struct gate_leaf, 2);
-MOAT_ARRAY(dst6_root, struct gate_leaf, 2);
 MOAT_ARRAY(trie_nodes, struct gate_leaf, 2);
-MOAT_ARRAY(rule_tables, struct moat_rule_tables, 2);
 /* one element a slot */
 MOAT_ARRAY(limits, struct moat_limit, MOAT_RULES_MAX);
 /* one element a CPU */
 MOAT_ARRAY(window_cells, struct gate_cells, 1);
 MOAT_ARRAY(hits, struct gate_hits, 1);
 MOAT_ARRAY(shares, struct gate_shares, 1);
-MOAT_ARRAY(port_counters, struct moat_gate_counters, 1); /* of this port */
 
 MOAT_ARRAY(challenge_cpu, struct moat_challenge_cpu, 1);
 
@@ -107,5 +121,43 @@ struct {
 		__u32 _key = (index);               \
 		bpf_map_lookup_elem(&(map), &_key); \
 	})
+
+/* The memory of a direct table. To the kernel this is the map's value, to whoever loads the program the
+ * map itself: dataplane/gate_direct.c makes the one of the other. */
+#define moat_table(map)                                          \
+	({                                                       \
+		void *_memory;                                   \
+		asm("%0 = %1 ll" : "=r"(_memory) : "i"(&(map))); \
+		_memory;                                         \
+	})
+
+/* The part of `stride` bytes for a half, which has to be seen to be 0 or 1. */
+#define moat_table_half(map, half, stride)                        \
+	({                                                        \
+		__u64 _half = (half);                             \
+		void *_part;                                      \
+		asm volatile("" : "+r"(_half));                   \
+		_part = moat_table(map) + (_half & 1) * (stride); \
+		asm volatile("" : "+r"(_part));                   \
+		_part;                                            \
+	})
+
+MOAT_INLINE const volatile struct moat_gate_ctl *gate_ctl(void)
+{
+	return moat_table(ctl);
+}
+
+/* What this port counts on this CPU. */
+MOAT_INLINE struct moat_gate_counters *gate_counters(__u32 cpu)
+{
+	struct moat_gate_counters *counters = moat_table(port_counters);
+
+	return &counters[cpu & cpu_mask];
+}
+
+MOAT_INLINE const struct moat_rule_tables *gate_rule_table(__u32 half)
+{
+	return moat_table_half(rule_tables, half, sizeof(struct moat_rule_tables));
+}
 
 #endif

@@ -46,43 +46,42 @@ MOAT_INLINE __u32 gate_descend(__u32 half, __u32 leaf, __u64 high, __u64 low, __
 	return moat_lookup_descend(nodes, node_count, leaf, high, low);
 }
 
+#define GATE_ROOT_BYTES (4u << MOAT_LPM_ROOT_BITS)
+#define GATE_SRC4_BYTES (4u << MOAT_LPM_SRC4_BITS)
+
 /* In the 16-bit root of a trie of keys of 128 bits or, `low` being 0, fewer. */
 MOAT_INLINE __u32 gate_lookup_root(const __u32 *root, __u32 half, __u64 high, __u64 low,
 				   __u32 *errors)
 {
-	if (!root) {
-		++*errors;
-		return 0;
-	}
 	return gate_descend(half, root[high >> (64 - MOAT_LPM_ROOT_BITS)],
 			    high << MOAT_LPM_ROOT_BITS | low >> (64 - MOAT_LPM_ROOT_BITS),
 			    low << MOAT_LPM_ROOT_BITS, errors);
 }
 
+MOAT_INLINE __u32 gate_lookup_src4(__be32 addr, __u32 half, __u32 *errors)
+{
+	const __u32 *root = moat_table_half(src4_root, half, GATE_SRC4_BYTES);
+	__u32 key = bpf_ntohl(addr);
+
+	return gate_descend(half, root[key >> (32 - MOAT_LPM_SRC4_BITS)],
+			    (__u64)key << (32 + MOAT_LPM_SRC4_BITS), 0, errors);
+}
+
 MOAT_INLINE __u32 gate_lookup_src(const struct moat_addr *addr, __u32 half, __u32 *errors)
 {
-	const __u32 *root;
-	__u64 high;
-
-	if (!moat_addr_is_v4(addr))
-		return gate_lookup_root(moat_map_element(src6_root, half), half,
-					bpf_be64_to_cpu(addr->quads[0]),
-					bpf_be64_to_cpu(addr->quads[1]), errors);
-	high = bpf_be64_to_cpu(addr->quads[1]) << 32;
-	root = moat_map_element(src4_root, half);
-	if (root)
-		return gate_descend(half, root[high >> (64 - MOAT_LPM_SRC4_BITS)],
-				    high << MOAT_LPM_SRC4_BITS, 0, errors);
-	++*errors;
-	return 0;
+	if (moat_addr_is_v4(addr))
+		return gate_lookup_src4(addr->words[3], half, errors);
+	return gate_lookup_root(moat_table_half(src6_root, half, GATE_ROOT_BYTES), half,
+				bpf_be64_to_cpu(addr->quads[0]), bpf_be64_to_cpu(addr->quads[1]),
+				errors);
 }
 
 MOAT_INLINE __u32 gate_lookup_dst(const struct moat_addr *addr, __u32 half, __u32 *errors)
 {
 	if (moat_addr_is_v4(addr))
-		return gate_lookup_root(moat_map_element(dst4_root, half), half,
-					bpf_be64_to_cpu(addr->quads[1]) << 32, 0, errors);
-	return gate_lookup_root(moat_map_element(dst6_root, half), half,
+		return gate_lookup_root(moat_table_half(dst4_root, half, GATE_ROOT_BYTES), half,
+					(__u64)bpf_ntohl(addr->words[3]) << 32, 0, errors);
+	return gate_lookup_root(moat_table_half(dst6_root, half, GATE_ROOT_BYTES), half,
 				bpf_be64_to_cpu(addr->quads[0]), bpf_be64_to_cpu(addr->quads[1]),
 				errors);
 }

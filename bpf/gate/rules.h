@@ -94,13 +94,13 @@ MOAT_INLINE int gate_rule_ask(struct gate_packet *packet, const struct moat_rule
  * no periodic traffic can hide between samples. */
 MOAT_INLINE int gate_rule_sample_due(struct gate_packet *packet, const struct moat_rule_entry *entry)
 {
-	struct moat_gate_counters *count = moat_map_element(port_counters, packet->cpu);
+	struct moat_gate_counters *count = gate_counters(packet->cpu);
 	struct gate_shares *shares_of = moat_map_element(shares, packet->cpu);
 	__u32 slot = entry->slot, interval = entry->value, half = interval / 2;
 	struct moat_limit_share *share;
 	__u32 left;
 
-	if (!count || !shares_of || slot >= MOAT_RULES_MAX) {
+	if (!shares_of || slot >= MOAT_RULES_MAX) {
 		packet->errors++;
 		return 0;
 	}
@@ -206,11 +206,7 @@ __attribute__((noinline)) int gate_judge_rest(struct gate_packet *packet)
 	if (!packet)
 		return 0; /* for the verifier */
 	turn.packet = packet;
-	turn.table = moat_map_element(rule_tables, packet->half);
-	if (!turn.table) {
-		packet->errors++;
-		return 0;
-	}
+	turn.table = gate_rule_table(packet->half);
 	bpf_loop(MOAT_RULE_WORDS + MOAT_RULE_TRIES, gate_take_turn, &turn, 0);
 	if (!turn.challenger)
 		return 0;
@@ -227,14 +223,10 @@ __attribute__((noinline)) int gate_judge_rest(struct gate_packet *packet)
 /* Judges by rules: mostly none is left after the summaries, or the first one decides. */
 MOAT_INLINE void gate_judge_rules(struct gate_packet *packet, __u32 src_class)
 {
-	const struct moat_rule_tables *table = moat_map_element(rule_tables, packet->half);
+	const struct moat_rule_tables *table = gate_rule_table(packet->half);
 	const struct moat_rule_entry *entry;
 	__u32 dst_class;
 
-	if (!table) {
-		packet->errors++;
-		return;
-	}
 	dst_class = gate_lookup_dst(&packet->headers.dst, packet->half, &packet->errors) &
 		    MOAT_LPM_CLASS;
 	/* most rules name an address, so most packets need no more than this */

@@ -39,18 +39,24 @@ MOAT_INLINE int moat_sample_draw(struct moat_gate_counters *counters, __u32 kind
 	return due || interval == 1;
 }
 
-/* 1 if this packet is the one in `interval`. Nearly all find that the countdown stands between 2 and its
- * greatest value, interval + half of it, and take one off. */
-MOAT_INLINE int moat_sample_due(struct moat_gate_counters *counters, __u32 kind, __u32 interval)
+/* 1 if this packet is not to be sampled, and counted so. Nearly all find that the countdown stands between
+ * 2 and its greatest value, interval + half of it, and take one off. 0 with nothing changed if it may be. */
+MOAT_INLINE int moat_sample_skip(struct moat_gate_counters *counters, __u32 kind, __u32 interval)
 {
 	__u64 left = counters->sample_countdown[kind];
 	__u64 most = (__u64)interval + interval / 2;
 
-	if (left - 2 < most - 1) {
-		counters->sample_countdown[kind] = left - 1;
+	if (left - 2 >= most - 1)
 		return 0;
-	}
-	return moat_sample_draw(counters, kind, interval);
+	counters->sample_countdown[kind] = left - 1;
+	return 1;
+}
+
+/* 1 if this packet is the one in `interval`. */
+MOAT_INLINE int moat_sample_due(struct moat_gate_counters *counters, __u32 kind, __u32 interval)
+{
+	return !moat_sample_skip(counters, kind, interval) &&
+	       moat_sample_draw(counters, kind, interval);
 }
 
 /* Sends one to the ring; the reader polls, so nobody is woken. 0 if the ring was full. */
