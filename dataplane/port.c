@@ -20,6 +20,8 @@ void moat_port_counters_add(struct moat_port_counters *sum, const struct moat_po
 	sum->rx_no_buffer += part->rx_no_buffer;
 	sum->rx_invalid += part->rx_invalid;
 	sum->tx_ring_full += part->tx_ring_full;
+	sum->tx_errors += part->tx_errors;
+	sum->redistributed += part->redistributed;
 	sum->wakeups += part->wakeups;
 }
 
@@ -59,6 +61,11 @@ bool moat_port_reply(struct moat_port *port, const uint8_t *data, uint32_t lengt
 	port->counters.replies.packets++;
 	port->counters.replies.bytes += length;
 	return true;
+}
+
+bool moat_port_link(const struct moat_port *port)
+{
+	return port->ops->link ? port->ops->link(port) : true;
 }
 
 bool moat_port_wait(struct moat_port *port, int timeout_ms)

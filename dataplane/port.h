@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A port: where a worker's packets come from and go to. Backends: afxdp, pcap, dummy (dpdk to come), each
- * an ops table; one moat_port is one queue of one port. Its receiving half belongs to one worker thread;
+ * A port: where a worker's packets come from and go to. Backends: afxdp, dpdk, pcap, dummy, each an ops
+ * table; one moat_port is one queue of one port. Its receiving half belongs to one worker thread;
  * its sending half to the thread that calls tx, which on a wire is the peer's.
  */
 #ifndef MOAT_DATAPLANE_PORT_H
@@ -33,7 +33,9 @@ struct moat_port_counters {
 	uint64_t rx_ring_full; /* dropped by the kernel or device before we saw them */
 	uint64_t rx_no_buffer;
 	uint64_t rx_invalid;
-	uint64_t tx_ring_full; /* refused by the peer's ring: dropped, counted by the worker too */
+	uint64_t tx_ring_full;  /* refused by the peer's ring: dropped, counted by the worker too */
+	uint64_t tx_errors;     /* accepted, and then not sent by the device */
+	uint64_t redistributed; /* received on this queue for another's worker, and handed to it */
 	uint64_t wakeups;
 	struct moat_counter replies; /* frames sent by reply, by the receiving thread; not in `sent` */
 };
@@ -72,6 +74,9 @@ struct moat_port_ops {
 	/* Waits until a packet may be there or `timeout_ms` has passed; false on timeout. Null: never waits. */
 	bool (*wait)(struct moat_port *port, int timeout_ms);
 
+	/* Whether the link is up. Null: unknown, taken for up. Any thread. */
+	bool (*link)(const struct moat_port *port);
+
 	/* Adds what only the device knows (ring full, no buffer) to the counters. Null: nothing. */
 	void (*refresh)(struct moat_port *port, struct moat_port_counters *counters);
 };
@@ -89,6 +94,7 @@ unsigned int moat_port_tx(struct moat_port *port, struct moat_port *from,
 			  const struct moat_packet *burst, unsigned int count);
 void moat_port_release(struct moat_port *port, const struct moat_packet *burst, unsigned int count);
 bool moat_port_reply(struct moat_port *port, const uint8_t *data, uint32_t length);
+bool moat_port_link(const struct moat_port *port);
 bool moat_port_wait(struct moat_port *port, int timeout_ms);
 void moat_port_close(struct moat_port *port);
 void moat_port_close_cleanup(struct moat_port **port);
@@ -147,5 +153,37 @@ struct moat_port_afxdp_options {
 int moat_port_afxdp_open(const struct moat_port_afxdp_options *options, struct moat_port **ret_port,
 			 struct moat_error *error);
 bool moat_port_afxdp_is_zerocopy(const struct moat_port *port);
+
+/* DPDK, once a process, before its first port. `arguments` are EAL options ("-l", "2", "--file-prefix=x");
+ * what they leave open is decided here: nothing is left in the file system (--in-memory), and without free
+ * huge pages it runs on 512 MiB of ordinary ones, slower. -ENOTSUP where built without DPDK; DPDK's own
+ * errno; a failure is for good. */
+struct moat_dpdk_options {
+	const char *const *arguments;
+	size_t argument_count;
+	const char *const *devices; /* devargs of the ports to come: no other PCI device is touched */
+	size_t device_count;
+};
+int moat_dpdk_init(const struct moat_dpdk_options *options, struct moat_error *error);
+/* After the last port. */
+void moat_dpdk_deinit(void);
+
+/* One queue of a DPDK device, named by its devargs ("0000:03:00.0", "net_af_packet0,iface=eth1"). All queues
+ * of a device name as many `queues`; the first that is opened starts the device with all of them, the last
+ * that is closed removes it. Both directions of a flow meet on one queue: by the device's hash where it is
+ * symmetric, else by handing packets on (counted). A port sends what any DPDK port received. It is lost
+ * (rx: -ENODEV) when its device is removed.
+ * -ENODEV: no such device; -EINVAL: no such queue, frames; -EBUSY: the queue has a port, or net_af_xdp is to
+ * take an interface that has an XDP program; -ENOMEM; -ENOTSUP where built without DPDK. */
+struct moat_port_dpdk_options {
+	const char *device;
+	uint32_t queue, queues;
+	uint32_t frames;  /* of a queue, of 2,176 bytes, 512 to 2^20; 0: 8,192 */
+	uint32_t idle_us; /* an idle worker sleeps so long between two looks; 0: it never sleeps */
+};
+int moat_port_dpdk_open(const struct moat_port_dpdk_options *options, struct moat_port **ret_port,
+			struct moat_error *error);
+/* Whether packets are handed on between queues. */
+bool moat_port_dpdk_spreads(const struct moat_port *port);
 
 #endif
