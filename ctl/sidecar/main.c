@@ -15,10 +15,11 @@
 #include "dataplane/base/log.h"
 
 static const char usage[] =
-	"usage: moat-sidecar [--output FILE]\n"
+	"usage: moat-sidecar [--link SOCKET] [--output FILE]\n"
 	"\n"
-	"  -o, --output FILE  where events go, a JSON line each; \"-\": standard output\n"
-	"                     (default " MOAT_SIDECAR_OUTPUT_DEFAULT ")\n"
+	"  -l, --link SOCKET  moatd's, which events go to; \"none\": no moatd\n"
+	"                     (default " MOAT_SIDECAR_LINK_DEFAULT ")\n"
+	"  -o, --output FILE  where events go as well, a JSON line each; \"-\": standard output\n"
 	"      --version      show the version and end\n"
 	"      --help         this text\n"
 	"\n"
@@ -115,6 +116,7 @@ static int run(const struct moat_sidecar_options *options)
 static int parse_options(int argc, char **argv, struct moat_sidecar_options *options)
 {
 	static const struct option known[] = {
+		{ "link", required_argument, NULL, 'l' },
 		{ "output", required_argument, NULL, 'o' },
 		{ "version", no_argument, NULL, 'V' },
 		{ "help", no_argument, NULL, 'h' },
@@ -122,8 +124,11 @@ static int parse_options(int argc, char **argv, struct moat_sidecar_options *opt
 	};
 	int option;
 
-	while ((option = getopt_long(argc, argv, "o:h", known, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "l:o:h", known, NULL)) != -1) {
 		switch (option) {
+		case 'l':
+			options->link = strcmp(optarg, "none") == 0 ? NULL : optarg;
+			break;
 		case 'o':
 			options->output = optarg;
 			break;
@@ -145,7 +150,7 @@ static int parse_options(int argc, char **argv, struct moat_sidecar_options *opt
 
 int main(int argc, char **argv)
 {
-	struct moat_sidecar_options options = { .output = MOAT_SIDECAR_OUTPUT_DEFAULT };
+	struct moat_sidecar_options options = { .link = MOAT_SIDECAR_LINK_DEFAULT };
 	int r = parse_options(argc, argv, &options);
 
 	if (r > 0)

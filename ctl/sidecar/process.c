@@ -308,6 +308,34 @@ int moat_processes_update(struct moat_processes *table, const struct moat_event 
 	}
 }
 
+void moat_processes_each(const struct moat_processes *table, moat_processes_fn handler,
+			 void *userdata)
+{
+	const struct entry *entry;
+
+	TAILQ_FOREACH(entry, &table->living, by_age)
+	handler(userdata, &entry->record);
+}
+
+int moat_processes_put(struct moat_processes *table, const struct moat_process_record *record)
+{
+	struct entry *entry = entry_find(table, &record->task.self);
+
+	if (!entry)
+		entry = entry_add(table, &record->task);
+	if (!entry)
+		return -ENOMEM;
+	free(entry->record.path);
+	free(entry->record.args);
+	entry->record.task = record->task;
+	entry->record.file = record->file;
+	entry->record.args_cut = record->args_cut;
+	entry->record.existed = record->existed;
+	entry->record.path = record->path ? strdup(record->path) : NULL;
+	entry->record.args = record->args ? strdup(record->args) : NULL;
+	return 0;
+}
+
 void moat_processes_counters(const struct moat_processes *table,
 			     struct moat_processes_counters *ret_counters)
 {

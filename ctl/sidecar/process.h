@@ -47,6 +47,15 @@ int moat_processes_update(struct moat_processes *table, const struct moat_event 
 const struct moat_process_record *moat_processes_find(const struct moat_processes *table,
 						      const struct moat_process *process);
 
+/* Calls for each process that lives, oldest first; the table must not change meanwhile. */
+typedef void (*moat_processes_fn)(void *userdata, const struct moat_process_record *record);
+void moat_processes_each(const struct moat_processes *table, moat_processes_fn handler,
+			 void *userdata);
+
+/* Puts in a process as another table describes it; texts are copied. Replaces what is known of it. 0 or
+ * -ENOMEM. */
+int moat_processes_put(struct moat_processes *table, const struct moat_process_record *record);
+
 void moat_processes_counters(const struct moat_processes *table,
 			     struct moat_processes_counters *ret_counters);
 

@@ -12,6 +12,7 @@
 #include "ctl/sidecar/ocsf.h"
 #include "ctl/sidecar/probes.h"
 #include "ctl/sidecar/process.h"
+#include "ctl/sidecar/uplink.h"
 #include "ctl/sink.h"
 #include "dataplane/base/cleanup.h"
 #include "dataplane/base/clock.h"
@@ -30,7 +31,9 @@ struct moat_sidecar {
 	struct moat_processes *processes;
 	struct moat_containers *containers;
 	struct moat_ocsf_context context;
-	struct moat_sink *sink; /* NULL: standard output */
+	struct moat_uplink *link; /* NULL: not asked for */
+	bool prints;
+	struct moat_sink *sink; /* NULL: standard output, if it prints at all */
 	sd_event_source *timer, *io;
 	uint64_t lines;
 	uint64_t failed; /* lines that standard output refused, or that memory was too short for */
@@ -59,13 +62,15 @@ static void on_event(void *userdata, const struct moat_event *event, bool late)
 	if (event->type == MOAT_EVENT_EXISTING ||
 	    moat_processes_update(sidecar->processes, event) != 0)
 		return; /* taken in already; said twice; or no memory for it */
-	if (event->type != MOAT_EVENT_EXEC && event->type != MOAT_EVENT_EXIT)
+	told.container = moat_containers_find(sidecar->containers, event->task.cgroup_id);
+	if (sidecar->link)
+		moat_uplink_event(sidecar->link, event, late, told.container);
+	if (!sidecar->prints || (event->type != MOAT_EVENT_EXEC && event->type != MOAT_EVENT_EXIT))
 		return;
 	told.process = moat_processes_find(sidecar->processes, &event->task.self);
 	if (!told.process)
 		return;
 	told.parent = moat_processes_find(sidecar->processes, &told.process->task.parent);
-	told.container = moat_containers_find(sidecar->containers, event->task.cgroup_id);
 	write_line(sidecar, moat_ocsf_process(&sidecar->context, &told));
 }
 
@@ -86,6 +91,8 @@ static void poll_probes(struct moat_sidecar *sidecar)
 
 	moat_probes_poll(sidecar->probes);
 	moat_merge_advance(sidecar->merge, now);
+	if (sidecar->link)
+		moat_uplink_flush(sidecar->link);
 }
 
 static int on_timer(sd_event_source *source, uint64_t now_us, void *userdata)
@@ -116,8 +123,8 @@ static int start_loop(struct moat_sidecar *sidecar, sd_event *loop)
 	return r < 0 ? r : 0;
 }
 
-static int set_up(struct moat_sidecar *sidecar, const struct moat_sidecar_options *options,
-		  struct moat_error *error)
+static int set_up(struct moat_sidecar *sidecar, sd_event *loop,
+		  const struct moat_sidecar_options *options, struct moat_error *error)
 {
 	const struct moat_probes_options probes = { .ring_bytes = options->ring_bytes };
 	struct moat_merge_options merge = { 0 };
@@ -133,7 +140,8 @@ static int set_up(struct moat_sidecar *sidecar, const struct moat_sidecar_option
 		return r;
 	if (r < 0)
 		moat_log(MOAT_LOG_WARNING, "no cgroup2 hierarchy: containers won't be named");
-	if (strcmp(options->output, "-") != 0) {
+	sidecar->prints = options->output != NULL;
+	if (options->output && strcmp(options->output, "-") != 0) {
 		r = moat_sink_new(options->output, options->queue ? options->queue : QUEUE_DEFAULT,
 				  &sidecar->sink, error);
 		if (r < 0)
@@ -142,6 +150,11 @@ static int set_up(struct moat_sidecar *sidecar, const struct moat_sidecar_option
 	r = moat_probes_new(&probes, on_record, sidecar, &sidecar->probes, error);
 	if (r < 0)
 		return r;
+	if (options->link)
+		r = moat_uplink_new(loop, options->link, sidecar->processes, sidecar->containers,
+				    &sidecar->link);
+	if (r < 0)
+		return moat_error_set(error, r, "%s: %s", options->link, strerror(-r));
 	merge.cpus = moat_probes_cpus(sidecar->probes);
 	r = moat_merge_new(&merge, on_event, sidecar, &sidecar->merge);
 	return r < 0 ? r : moat_probes_list(sidecar->probes, error);
@@ -155,7 +168,7 @@ int moat_sidecar_new(sd_event *loop, const struct moat_sidecar_options *options,
 
 	if (!sidecar)
 		return -ENOMEM;
-	r = set_up(sidecar, options, error);
+	r = set_up(sidecar, loop, options, error);
 	if (r == 0)
 		r = start_loop(sidecar, loop);
 	if (r < 0) {
@@ -175,6 +188,8 @@ void moat_sidecar_stop(struct moat_sidecar *sidecar)
 	moat_probes_detach(sidecar->probes);
 	moat_probes_poll(sidecar->probes);
 	moat_merge_advance(sidecar->merge, UINT64_MAX);
+	if (sidecar->link)
+		moat_uplink_flush(sidecar->link);
 }
 
 void moat_sidecar_free(struct moat_sidecar *sidecar)
@@ -184,6 +199,7 @@ void moat_sidecar_free(struct moat_sidecar *sidecar)
 	moat_sidecar_stop(sidecar);
 	moat_probes_free(sidecar->probes);
 	moat_merge_free(sidecar->merge);
+	moat_uplink_free(sidecar->link);
 	moat_processes_free(sidecar->processes);
 	moat_containers_free(sidecar->containers);
 	moat_sink_free(sidecar->sink);
@@ -240,6 +256,19 @@ static json_t *probes_status(const struct moat_sidecar *sidecar)
 	return list;
 }
 
+static json_t *link_status(const struct moat_sidecar *sidecar)
+{
+	struct moat_uplink_counters link;
+
+	if (!sidecar->link)
+		return NULL;
+	moat_uplink_counters(sidecar->link, &link);
+	return json_pack("{s:b, s:o, s:o, s:o, s:o, s:o}", "connected", link.connected, "connects",
+			 number(link.connects), "items", number(link.items), "acked",
+			 number(link.acked), "lost", number(link.lost), "refused",
+			 number(link.refused));
+}
+
 json_t *moat_sidecar_status(const struct moat_sidecar *sidecar)
 {
 	struct moat_processes_counters table;
@@ -250,11 +279,12 @@ json_t *moat_sidecar_status(const struct moat_sidecar *sidecar)
 		moat_sink_counters(sidecar->sink, &sink);
 	else
 		sink.written = sidecar->lines - sidecar->failed;
-	return json_pack("{s:o, s:{s:o, s:o, s:o, s:o, s:o}, s:{s:o, s:o, s:o, s:o}, s:o}",
+	return json_pack("{s:o, s:{s:o, s:o, s:o, s:o, s:o}, s:{s:o, s:o, s:o, s:o}, s:o, s:o*}",
 			 "channel", channel_status(sidecar), "processes", "living",
 			 number(table.living), "ended", number(table.ended), "forgotten",
 			 number(table.forgotten), "unknown", number(table.unknown), "repeated",
 			 number(table.repeated), "lines", "made", number(sidecar->lines), "written",
 			 number(sink.written), "lost", number(sink.lost), "failed",
-			 number(sink.failed + sidecar->failed), "probes", probes_status(sidecar));
+			 number(sink.failed + sidecar->failed), "probes", probes_status(sidecar),
+			 "link", link_status(sidecar));
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * moat-sidecar's inside: probes ─► merge ─► processes, containers ─► OCSF lines to a sink. One thread, one
- * loop; the sink's thread waits for the disk.
+ * moat-sidecar's inside: probes ─► merge ─► processes, containers ─► moatd, and OCSF lines to a sink. One
+ * thread, one loop; the sink's thread waits for the disk.
  */
 #ifndef MOAT_CTL_SIDECAR_SIDECAR_H
 #define MOAT_CTL_SIDECAR_SIDECAR_H
@@ -13,10 +13,11 @@
 
 #include "dataplane/base/error.h"
 
-#define MOAT_SIDECAR_OUTPUT_DEFAULT "/var/log/moat/host.json"
+#define MOAT_SIDECAR_LINK_DEFAULT "/run/moat/sidecar.sock"
 
 struct moat_sidecar_options {
-	const char *output;  /* file for JSON lines, opened for appending; "-": standard output */
+	const char *output; /* file for JSON lines, opened for appending; "-": standard output; NULL: none */
+	const char *link;    /* socket of moatd; NULL: none */
 	uint32_t ring_bytes; /* as of struct moat_probes_options */
 	uint32_t queue;      /* lines that may wait for the file; 0: 65,536 */
 	uint32_t processes;  /* held in the table; 0: 65,536 */

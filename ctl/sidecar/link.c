@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* See link.h: messages, as both ends see them. */
+#include "ctl/sidecar/link.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ctl/sidecar/probes.h"
+
+#define ALIGNED(size) (((size) + 7) & ~(size_t)7)
+
+void moat_link_begin(struct moat_link_message *message)
+{
+	message->head = (struct moat_link_head){
+		.magic = MOAT_LINK_MAGIC,
+		.version = MOAT_LINK_VERSION,
+		.abi = MOAT_ABI_VERSION,
+		.size = sizeof(message->head),
+	};
+}
+
+bool moat_link_append(struct moat_link_message *message, const struct moat_link_item *item,
+		      const void *more, size_t more_size)
+{
+	size_t own = more ? sizeof(*item) : item->size, size = ALIGNED(own + more_size);
+	uint8_t *to = (uint8_t *)message + message->head.size;
+	struct moat_link_item head = *item;
+
+	if (size > sizeof(*message) - message->head.size)
+		return false;
+	memset(to + size - 8, 0, 8);
+	memcpy(to, item, own);
+	if (more)
+		memcpy(to + own, more, more_size);
+	head.size = (uint32_t)size;
+	memcpy(to, &head, sizeof(head));
+	message->head.size += (uint32_t)size;
+	message->head.items++;
+	return true;
+}
+
+void moat_link_describe(const struct moat_process_record *record,
+			struct moat_link_process *ret_process)
+{
+	*ret_process = (struct moat_link_process){
+		.item = { .size = sizeof(*ret_process), .kind = MOAT_LINK_PROCESS },
+		.task = record->task,
+		.file = record->file,
+		.existed = record->existed,
+		.args_cut = record->args_cut,
+	};
+	snprintf(ret_process->path, sizeof(ret_process->path), "%s",
+		 record->path ? record->path : "");
+	snprintf(ret_process->args, sizeof(ret_process->args), "%s",
+		 record->args ? record->args : "");
+	if (record->args && strlen(record->args) >= sizeof(ret_process->args))
+		ret_process->args_cut = 1;
+}
+
+static bool ends(const char *text, size_t size)
+{
+	return memchr(text, '\0', size) != NULL;
+}
+
+static bool item_is_sound(const struct moat_link_item *item)
+{
+	const struct moat_link_container *container = (const struct moat_link_container *)item;
+	const struct moat_link_process *process = (const struct moat_link_process *)item;
+	const struct moat_event *event = (const struct moat_event *)(item + 1);
+
+	switch (item->kind) {
+	case MOAT_LINK_EVENT:
+		return moat_event_is_sound(event, item->size - (uint32_t)sizeof(*item));
+	case MOAT_LINK_CONTAINER:
+		return item->size == sizeof(*container) &&
+		       ends(container->path, sizeof(container->path));
+	case MOAT_LINK_PROCESS:
+		return item->size == sizeof(*process) &&
+		       ends(process->path, sizeof(process->path)) &&
+		       ends(process->args, sizeof(process->args));
+	default:
+		return false;
+	}
+}
+
+/* The item at `at`, NULL if it isn't whole. */
+static const struct moat_link_item *item_at(const uint8_t *message, size_t size, size_t at)
+{
+	const struct moat_link_item *item = (const struct moat_link_item *)(message + at);
+
+	if (size - at < sizeof(*item) || item->size < sizeof(*item) || item->size > size - at ||
+	    item->size % 8 != 0)
+		return NULL;
+	return item_is_sound(item) ? item : NULL;
+}
+
+int moat_link_read(const void *message, size_t size, moat_link_fn handler, void *userdata)
+{
+	const struct moat_link_head *head = message;
+	const struct moat_link_item *item;
+	uint32_t items = 0;
+
+	if (size < sizeof(*head) || head->magic != MOAT_LINK_MAGIC)
+		return -EBADMSG;
+	if (head->version != MOAT_LINK_VERSION || head->abi != MOAT_ABI_VERSION)
+		return MOAT_LINK_FOREIGN;
+	if (head->size != size)
+		return -EBADMSG;
+	for (size_t at = sizeof(*head); at < size; at += item->size, items++) {
+		item = item_at(message, size, at);
+		if (!item)
+			return -EBADMSG;
+	}
+	if (items != head->items)
+		return -EBADMSG;
+	for (size_t at = sizeof(*head); at < size; at += item->size) {
+		item = item_at(message, size, at);
+		handler(userdata, item);
+	}
+	return 0;
+}
