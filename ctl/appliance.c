@@ -3,6 +3,7 @@
 #include "ctl/appliance.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,20 +66,37 @@ struct moat_rule_count moat_appliance_rule_count(const struct moat_appliance *ap
 	return sum;
 }
 
-void moat_appliance_emit(struct moat_appliance *appliance, json_t *event)
+/* To the file and the followers. */
+static void publish(struct moat_appliance *appliance, json_t *event)
 {
-	moat_auto_free char *line = NULL;
+	moat_auto_free char *line = json_dumps(event, JSON_COMPACT | JSON_PRESERVE_ORDER |
+							      JSON_ENSURE_ASCII);
 
-	if (!event)
-		return;
-	line = json_dumps(event, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_ENSURE_ASCII);
 	if (line && appliance->sink)
 		moat_sink_write(appliance->sink, line);
 	if (appliance->control)
 		moat_control_publish(appliance->control, event);
+}
+
+void moat_appliance_emit(struct moat_appliance *appliance, json_t *event)
+{
+	if (!event)
+		return;
+	publish(appliance, event);
 	if (json_array_size(appliance->events) == MOAT_EVENTS_KEPT)
 		json_array_remove(appliance->events, 0);
 	json_array_append_new(appliance->events, event);
+}
+
+void moat_appliance_emit_host(void *userdata, json_t *object)
+{
+	struct moat_appliance *appliance = userdata;
+	json_t *event = appliance->config->events_host ? moat_event_host(object) : NULL;
+
+	json_decref(object);
+	if (event)
+		publish(appliance, event);
+	json_decref(event);
 }
 
 /* ---- rules --------------------------------------------------------------------------------------- */
@@ -464,6 +482,15 @@ static int open_all(struct moat_appliance *appliance, struct moat_error *error)
 	return r;
 }
 
+static int open_host(struct moat_appliance *appliance, struct moat_error *error)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/sidecar.sock", appliance->config->run_dir);
+	return moat_host_new(appliance->loop, path, moat_appliance_emit_host, appliance,
+			     &appliance->host, error);
+}
+
 int moat_appliance_new(sd_event *loop, struct moat_config *config,
 		       struct moat_appliance **ret_appliance, struct moat_error *error)
 {
@@ -478,6 +505,8 @@ int moat_appliance_new(sd_event *loop, struct moat_config *config,
 	appliance->lock_fd = -1;
 	appliance->started_ns = moat_clock_monotonic_ns();
 	r = open_all(appliance, error);
+	if (r == 0)
+		r = open_host(appliance, error);
 	if (r < 0) {
 		moat_detection_free(appliance->detection);
 		appliance->detection = NULL;
@@ -507,6 +536,7 @@ void moat_appliance_free(struct moat_appliance *appliance)
 	sd_event_source_disable_unref(appliance->finding_source);
 	moat_ports_close(appliance);
 	moat_control_free(appliance->control);
+	moat_host_free(appliance->host);
 	moat_top_free(appliance->top);
 	moat_detection_free(appliance->detection);
 	moat_wire_deinit(&appliance->wire);

@@ -11,6 +11,7 @@
 #include "ctl/detection.h"
 #include "ctl/event.h"
 #include "ctl/findings.h"
+#include "ctl/host.h"
 #include "ctl/ports.h"
 #include "ctl/respond.h"
 #include "ctl/rulebook.h"
@@ -37,6 +38,7 @@ struct moat_appliance {
 	struct moat_detection *detection;
 	struct moat_sink *sink; /* NULL: no event file */
 	struct moat_control *control;
+	struct moat_host *host; /* the link to moat-sidecar */
 	struct moat_top *top;
 	sd_event_source *finding_source;
 	sd_event_source *timer_source;
@@ -49,6 +51,9 @@ struct moat_appliance {
 
 /* Puts the rulebook's draft in force and tells of every change. 0, also without a draft. */
 int moat_appliance_apply(struct moat_appliance *appliance, struct moat_error *error);
+
+/* Likewise an event of the host, which the memory of the latest leaves out: there are too many. */
+void moat_appliance_emit_host(void *appliance, json_t *object);
 
 /* Hands an event to the file, the followers and the memory of the latest. Stolen; NULL is ignored. */
 void moat_appliance_emit(struct moat_appliance *appliance, json_t *event);

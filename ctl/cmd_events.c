@@ -21,12 +21,29 @@ static void describe_rule(const json_t *event, FILE *out)
 		fprintf(out, " (%s)", moat_json_text(event, "moat.why"));
 }
 
+static void describe_host(const json_t *event, FILE *out)
+{
+	bool starts = moat_json_number(event, "ocsf.activity_id") == 1;
+	const char *line = moat_json_text(event, "ocsf.process.cmd_line");
+	const char *container = moat_json_text(event, "ocsf.process.container.uid");
+
+	fprintf(out, "process %.0f %s: %s", moat_json_number(event, "ocsf.process.pid"),
+		starts ? "runs" : "ended",
+		line[0] ? line : moat_json_text(event, "ocsf.process.name"));
+	if (!starts)
+		fprintf(out, " (exit code %.0f)", moat_json_number(event, "ocsf.exit_code"));
+	if (container[0])
+		fprintf(out, " (container %.12s)", container);
+}
+
 static void describe(const json_t *event, FILE *out)
 {
 	const char *object = moat_json_text(event, "moat.object");
 	const char *entry = moat_json_text(event, "moat.entry");
 
-	if (strcmp(object, "finding") == 0)
+	if (strcmp(moat_json_text(event, "event_type"), "host") == 0)
+		describe_host(event, out);
+	else if (strcmp(object, "finding") == 0)
 		fprintf(out, "finding %.0f %s: %s", moat_json_number(event, "moat.id"),
 			moat_json_text(event, "moat.state"), moat_json_text(event, "moat.sentence"));
 	else if (strcmp(object, "rule") == 0)

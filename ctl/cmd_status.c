@@ -201,6 +201,7 @@ static void print_losses(const json_t *status)
 		{ "events.lost", "events were lost: the event file is slower than they come" },
 		{ "events.failed", "events could not be written: look after the disk" },
 		{ "control.dropped", "clients were dropped" },
+		{ "host.lost", "events of the host were lost while moatd was away" },
 	};
 
 	for (size_t i = 0; i < MOAT_ARRAY_SIZE(losses); i++) {
@@ -228,6 +229,18 @@ static void print_events(const json_t *status)
 	       moat_json_number(status, "events.lost") + moat_json_number(status, "events.failed"));
 }
 
+static void print_host(const json_t *status)
+{
+	char processes[MOAT_TERM_TEXT_LEN];
+
+	if (!json_is_true(moat_json_at(status, "host.connected"))) {
+		printf("Host        not watched (moat-sidecar isn't connected)\n");
+		return;
+	}
+	printf("Host        watched by moat-sidecar, %s processes\n",
+	       moat_term_grouped((uint64_t)moat_json_number(status, "host.processes"), processes));
+}
+
 int moat_cmd_status(const struct moat_cmd *cmd, struct moat_error *error)
 {
 	json_t *status = NULL;
@@ -244,6 +257,7 @@ int moat_cmd_status(const struct moat_cmd *cmd, struct moat_error *error)
 		print_detection(status);
 		print_response(status);
 		print_events(status);
+		print_host(status);
 		print_losses(status);
 		putchar('\n');
 		moat_cmd_print_findings(moat_json_at(status, "findings"));

@@ -485,6 +485,8 @@ static int take_events(const struct reader *reader, const struct moat_raw_events
 		r = take_path(reader, "events.path", raw->path, &config->events_path);
 	}
 	if (r == 0)
+		config->events_host = raw->host ? *raw->host : config->events_host;
+	if (r == 0)
 		r = take_uint(reader, "events.queue", raw->queue, 64, 1u << 20,
 			      &config->events_queue);
 	return r;
@@ -574,6 +576,7 @@ int moat_config_default(struct moat_config **ret_config)
 	config->respond.max_rules = 64;
 	config->respond.hold_ns = 60 * MOAT_NS_PER_S;
 	config->events_queue = 8192;
+	config->events_host = true;
 	*ret_config = moat_take_ptr(config);
 	return 0;
 }

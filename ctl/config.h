@@ -60,6 +60,7 @@ struct moat_config {
 	size_t list_file_count;
 	char *events_path; /* NULL: no event file */
 	uint32_t events_queue;
+	bool events_host; /* what moat-sidecar tells of goes into the event file, too */
 };
 
 enum moat_config_flags {

@@ -127,6 +127,7 @@ static const cyaml_schema_field_t lists_fields[] = {
 static const cyaml_schema_field_t events_fields[] = {
 	CYAML_FIELD_STRING_PTR("path", OPT_PTR, struct moat_raw_events, path, 1, 4095),
 	CYAML_FIELD_UINT_PTR("queue", OPT_PTR, struct moat_raw_events, queue),
+	CYAML_FIELD_BOOL_PTR("host", OPT_PTR, struct moat_raw_events, host),
 	CYAML_FIELD_END,
 };
 

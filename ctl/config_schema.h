@@ -72,6 +72,7 @@ struct moat_raw_lists {
 struct moat_raw_events {
 	char *path;
 	uint32_t *queue;
+	bool *host;
 };
 
 struct moat_raw_config {

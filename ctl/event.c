@@ -355,3 +355,12 @@ json_t *moat_event_moatd(const struct moat_event_context *context, const char *c
 	return json_pack("{s:o,s:s,s:o}", "timestamp", time_of(context, now_ns), "event_type",
 			 "moat", "moat", detail);
 }
+
+json_t *moat_event_host(json_t *object)
+{
+	json_int_t ms = json_integer_value(json_object_get(object, "time"));
+	char text[MOAT_TIME_TEXT_LEN];
+
+	moat_clock_format((uint64_t)ms * MOAT_NS_PER_MS, text);
+	return json_pack("{s:s,s:s,s:O}", "timestamp", text, "event_type", "host", "ocsf", object);
+}

@@ -54,6 +54,10 @@ json_t *moat_event_rule(const struct moat_event_context *context,
 json_t *moat_event_moatd(const struct moat_event_context *context, const char *change,
 			 json_t *detail);
 
+/* An event of the host (ctl/sidecar/ocsf.h) on moat's own timeline: event_type "host", the OCSF object under
+ * "ocsf". `object` is borrowed. */
+json_t *moat_event_host(json_t *object);
+
 /* A rule with all its fields, for listings. `hits` in packets. */
 json_t *moat_event_rule_detail(const struct moat_rule *rule, const struct moat_rule_count *count,
 			       uint64_t now_ns);

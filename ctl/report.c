@@ -344,5 +344,6 @@ json_t *moat_appliance_status(struct moat_appliance *appliance)
 	json_object_set_new(status, "findings", findings_of(appliance));
 	json_object_set_new(status, "events", events_of(appliance));
 	json_object_set_new(status, "control", control_of(appliance));
+	json_object_set_new(status, "host", moat_host_status(appliance->host));
 	return status;
 }

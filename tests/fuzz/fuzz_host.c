@@ -5,6 +5,7 @@
 #include <jansson.h>
 
 #include "ctl/sidecar/container.h"
+#include "ctl/sidecar/link.h"
 #include "ctl/sidecar/probes.h"
 #include "ctl/sidecar/process.h"
 #include "ctl/sidecar/text.h"
@@ -63,6 +64,29 @@ static void check_record(const uint8_t *data, size_t size)
 		MOAT_FUZZ_ASSERT(moat_processes_update(table, &record.head) >= 0);
 }
 
+static void touch_item(void *userdata, const struct moat_link_item *item)
+{
+	uint32_t *sum = userdata;
+
+	for (uint32_t i = 0; i < item->size; i++)
+		*sum += ((const uint8_t *)item)[i];
+}
+
+/* A message is read whole or refused. */
+static void check_message(const uint8_t *data, size_t size)
+{
+	static struct moat_link_message message;
+	uint32_t sum = 0;
+
+	if (size > sizeof(message.body))
+		return;
+	moat_link_begin(&message);
+	memcpy(message.body, data, size);
+	message.head.size += (uint32_t)size;
+	message.head.items = 1;
+	moat_link_read(&message, message.head.size, touch_item, &sum);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	moat_auto_free char *text = moat_fuzz_text(data, size);
@@ -70,5 +94,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_container(text);
 	check_text(data, size);
 	check_record(data, size);
+	check_message(data, size);
 	return 0;
 }
