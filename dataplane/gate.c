@@ -157,10 +157,16 @@ static int receive_sample(void *userdata, void *data, size_t size)
 static int check_options(const struct moat_gate_options *options, struct moat_error *error)
 {
 	uint32_t cells = options->cells ? options->cells : CELLS_DEFAULT;
+	uint32_t rows = options->row_buckets;
 
 	if (cells < CELLS_MIN || cells > CELLS_MAX || (cells & (cells - 1)) != 0)
 		return moat_error_set(error, -EINVAL, "%u cells: a power of two from %u to %u",
 				      cells, CELLS_MIN, CELLS_MAX);
+	if (rows &&
+	    (rows & (rows - 1) || rows < 1u << MOAT_ROW_BITS_MIN || rows > 1u << MOAT_ROW_BITS_MAX))
+		return moat_error_set(error, -EINVAL,
+				      "%u buckets a row: a power of two from %u to %u", rows,
+				      1u << MOAT_ROW_BITS_MIN, 1u << MOAT_ROW_BITS_MAX);
 	if (options->nodes > NODES_MAX)
 		return moat_error_set(error, -EINVAL, "%u nodes: at most %u", options->nodes,
 				      NODES_MAX);
@@ -194,9 +200,11 @@ static int open_parts(struct moat_gate *gate, const struct moat_gate_options *op
 	r = make_dirs(gate->pin_path, error);
 	if (r < 0)
 		return r;
-	r = moat_gate_maps_open(&gate->maps, gate->pin_path,
-				options->cells ? options->cells : CELLS_DEFAULT,
-				options->nodes ? options->nodes : NODES_DEFAULT, error);
+	gate->maps.cells = options->cells ? options->cells : CELLS_DEFAULT;
+	gate->maps.nodes = options->nodes ? options->nodes : NODES_DEFAULT;
+	gate->maps.row_buckets = options->row_buckets ? options->row_buckets
+						      : 1u << MOAT_ROW_BITS_DEFAULT;
+	r = moat_gate_maps_open(&gate->maps, gate->pin_path, error);
 	if (r == 0) {
 		r = open_rest(gate, error);
 		if (r < 0 && !gate->maps.adopted)

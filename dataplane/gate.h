@@ -19,6 +19,7 @@
 #include "dataplane/parse.h"
 #include "dataplane/pulse.h"
 #include "dataplane/ruleset.h"
+#include "dataplane/tables.h"
 #include "moat/gate.h"
 
 #define MOAT_GATE_PIN_DEFAULT "/sys/fs/bpf/moat"
@@ -35,6 +36,7 @@ struct moat_gate_options {
 	const char *pin_path; /* NULL: MOAT_GATE_PIN_DEFAULT */
 	uint32_t cells;       /* a CPU, direction: power of two, 1,024 to 2^20; 0: 16,384 */
 	uint32_t nodes;       /* of the tries, each half; 0: 32,768 (1 KiB each) */
+	uint32_t row_buckets; /* for sources, a row: a power of two, 2^10 to 2^22; 0: 2^16 (moat/stage.h) */
 	uint32_t sample_pass; /* one in so many passing packets; 0: off */
 	uint32_t sample_drop;
 	struct moat_tunnels tunnels; /* looked into by the ports attached from now on */
@@ -67,6 +69,8 @@ struct moat_gate_port_options {
 	bool replace; /* another XDP program is replaced in one step instead of refused */
 	enum moat_gate_fail fail; /* wire and mirror: what becomes of frames that no worker takes */
 	const char *peer; /* wire: the interface they leave by if it fails open; NULL: see set_peer */
+	uint32_t stages;  /* enum moat_stage; 0: MOAT_STAGES_DEFAULT; MOAT_STAGE_NONE: none */
+	bool fail_closed; /* while no policy was ever loaded, packets are dropped */
 };
 
 struct moat_gate_port_info {
@@ -74,6 +78,8 @@ struct moat_gate_port_info {
 	int ifindex;
 	uint32_t index; /* of the port, 0 to MOAT_PORTS_MAX - 1: what samples carry */
 	enum moat_port_role role;
+	uint32_t stages; /* that are in its program; MOAT_STAGE_NONE apart */
+	bool fail_closed;
 	bool native; /* false: generic mode, after native was refused (reason in `fallback`) */
 	char fallback[128]; /* kernel's words on why not native; empty if native */
 	bool adopted;       /* a pinned link was taken over by link update */
@@ -107,6 +113,10 @@ int moat_gate_counters(const struct moat_gate *gate, uint32_t port,
 
 /* What the rule of a slot has counted since it has the slot, over all ports and CPUs. Any thread. */
 struct moat_rule_count moat_gate_rule_count(const struct moat_gate *gate, uint32_t slot);
+
+/* What the protection with a number (its place in the stage set in force, from 1) did, over all ports and
+ * CPUs, since it has the number. One thread, that which commits. */
+struct moat_profile_hits moat_gate_profile_hits(const struct moat_gate *gate, uint32_t number);
 
 /* The cell tables of one CPU, mapped: read them with the epoch rule of moat/cell.h. */
 struct moat_gate_cells {

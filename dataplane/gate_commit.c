@@ -38,6 +38,7 @@ void moat_gate_tables_init(struct moat_gate *gate)
 			.dst6_root = moat_gate_maps_element(maps, GATE_MAP_DST6_ROOT, i),
 			.nodes = moat_gate_maps_element(maps, GATE_MAP_TRIE_NODES, i),
 			.rules = moat_gate_maps_element(maps, GATE_MAP_RULE_TABLES, i),
+			.stages = moat_gate_maps_element(maps, GATE_MAP_STAGE_TABLES, i),
 			.node_capacity = maps->nodes,
 			.dirty = maps->adopted,
 		};
@@ -94,7 +95,7 @@ struct moat_rule_count moat_gate_rule_count(const struct moat_gate *gate, uint32
 	return sum;
 }
 
-/* A slot that another rule takes begins at 0: the gate's own counts are never written from here. */
+/* A slot that another rule takes begins at 0 and with a full bucket: the gate's own counts are never written from here. */
 static void note_slots(struct moat_gate *gate, const struct moat_ruleset *set)
 {
 	size_t count;
@@ -102,6 +103,7 @@ static void note_slots(struct moat_gate *gate, const struct moat_ruleset *set)
 
 	for (size_t i = 0; i < count; i++) {
 		uint32_t slot = rules[i].slot;
+		struct moat_limit *limit;
 
 		if (slot >= MOAT_RULES_MAX)
 			continue;
@@ -109,6 +111,9 @@ static void note_slots(struct moat_gate *gate, const struct moat_ruleset *set)
 		if (gate->slot_ids[slot] == rules[i].id)
 			continue;
 		gate->slot_ids[slot] = rules[i].id;
+		limit = moat_gate_maps_element(&gate->maps, GATE_MAP_LIMITS, slot);
+		__atomic_store_n(&limit->packets, 0, __ATOMIC_RELAXED);
+		__atomic_store_n(&limit->bytes, 0, __ATOMIC_RELAXED);
 		bases_of(gate)[slot] = sum_counts(gate, slot);
 	}
 }
@@ -139,6 +144,21 @@ void moat_gate_targets_update(struct moat_gate *gate)
 	}
 	if (active_half(gate) < 2)
 		find_targets(gate, &gate->halves[active_half(gate)]);
+}
+
+struct moat_profile_hits moat_gate_profile_hits(const struct moat_gate *gate, uint32_t number)
+{
+	struct moat_profile_hits hits = { 0 };
+	uint32_t active = active_half(gate);
+
+	for (uint32_t cpu = 0; active < 2 && number < MOAT_PROFILES_MAX && cpu < gate->maps.cpus;
+	     cpu++) {
+		const struct moat_profile_share *shares = moat_gate_maps_element(
+			&gate->maps, GATE_MAP_PROFILE_SHARES, cpu);
+
+		moat_tables_add_profile_hits(&gate->halves[active], number, &shares[number], &hits);
+	}
+	return hits;
 }
 
 /* Returns once no packet can be reading the half that was in force: programs run in RCU read-side
@@ -176,6 +196,9 @@ int moat_gate_commit(struct moat_gate *gate, const struct moat_ruleset *set,
 		return r;
 	note_slots(gate, set);
 	find_targets(gate, &gate->halves[idle]);
+	moat_tables_reset_profiles(&gate->halves[!idle], &gate->halves[idle],
+				   moat_gate_maps_element(&gate->maps, GATE_MAP_PROFILE_LIMITS, 0));
+	moat_gate_ctl(gate)->stages[idle] = gate->halves[idle].work;
 	moat_gate_ctl(gate)->rule_count[idle] = gate->halves[idle].rules->rule_count;
 	__atomic_store_n(&moat_gate_ctl(gate)->active, idle, __ATOMIC_SEQ_CST);
 	wait_grace_period(gate);

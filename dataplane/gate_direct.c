@@ -23,7 +23,8 @@
 #define SECTION "moat_gate"
 
 static const char *const direct_names[] = {
-	"ctl", "src4_root", "dst4_root", "src6_root", "dst6_root", "rule_tables", "port_counters",
+	"ctl",         "src4_root",    "dst4_root",      "src6_root",     "dst6_root",
+	"rule_tables", "stage_tables", "profile_limits", "port_counters",
 };
 
 static bool is_direct(int fd)

@@ -18,10 +18,15 @@ enum gate_map_id {
 	GATE_MAP_DST6_ROOT,
 	GATE_MAP_TRIE_NODES,
 	GATE_MAP_RULE_TABLES,
+	GATE_MAP_STAGE_TABLES,
+	GATE_MAP_ROWS,
+	GATE_MAP_PROFILE_LIMITS,
 	GATE_MAP_LIMITS,
 	GATE_MAP_CELLS,
 	GATE_MAP_HITS, /* one element more than CPUs: the sums that a slot's current rule began with */
 	GATE_MAP_SHARES,
+	GATE_MAP_ROW_SHARES,
+	GATE_MAP_PROFILE_SHARES,
 	GATE_MAP_KNOWN,
 	GATE_MAP_CHALLENGE,
 	GATE_MAP_CHALLENGE_CPU,
@@ -48,14 +53,14 @@ struct gate_maps {
 	uint32_t cpus; /* possible */
 	uint32_t cells;
 	uint32_t nodes;
-	uint32_t validated; /* sets of validated sources: a power of two */
+	uint32_t validated;   /* sets of validated sources: a power of two */
+	uint32_t row_buckets; /* a row: a power of two */
 	bool adopted;
 };
 
-/* Opens what is pinned below `pin_path`, or makes and pins it. `cells` and `nodes` are wishes for new
- * maps. Errors as of moat_gate_open. */
-int moat_gate_maps_open(struct gate_maps *maps, const char *pin_path, uint32_t cells,
-			uint32_t nodes, struct moat_error *error);
+/* Opens what is pinned below `pin_path`, or makes and pins it. cells, nodes and row_buckets are wishes for
+ * new maps. Errors as of moat_gate_open. */
+int moat_gate_maps_open(struct gate_maps *maps, const char *pin_path, struct moat_error *error);
 void moat_gate_maps_close(struct gate_maps *maps);
 /* Closes the maps and removes their pins. */
 void moat_gate_maps_remove(struct gate_maps *maps, const char *pin_path);
@@ -125,7 +130,7 @@ struct moat_gate {
 	struct moat_tables halves[2];
 	uint32_t slot_ids[MOAT_RULES_MAX];     /* which rule holds a slot; 0: none */
 	char slot_targets[MOAT_RULES_MAX][16]; /* where it redirects to */
-	uint32_t challenge_form; /* of programs to be loaded */
+	uint32_t challenge_form;               /* of programs to be loaded */
 	struct ring_buffer *ring;
 	moat_gate_sample_fn handler; /* of the poll that runs */
 	void *handler_data;

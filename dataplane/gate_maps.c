@@ -56,6 +56,20 @@ static void define(struct gate_maps *maps)
 		[GATE_MAP_TRIE_NODES] = { "trie_nodes", array, NODE_BYTES * maps->nodes, 2 },
 		[GATE_MAP_RULE_TABLES] = { "rule_tables", array, sizeof(struct moat_rule_tables), 2,
 					   true },
+		[GATE_MAP_STAGE_TABLES] = { "stage_tables", array, sizeof(struct moat_stage_tables),
+					    2, true },
+		[GATE_MAP_ROWS] = { "rows", array,
+				    sizeof(struct moat_row_bucket) * maps->row_buckets, MOAT_ROWS },
+		[GATE_MAP_PROFILE_LIMITS] = { "profile_limits", array,
+					      sizeof(struct moat_profile_limit), MOAT_PROFILES_MAX,
+					      true },
+		[GATE_MAP_ROW_SHARES] = { "row_shares", array,
+					  sizeof(struct moat_row_share) * maps->row_buckets *
+						  MOAT_ROWS,
+					  cpus },
+		[GATE_MAP_PROFILE_SHARES] = { "profile_shares", array,
+					      sizeof(struct moat_profile_share) * MOAT_PROFILES_MAX,
+					      cpus },
 		[GATE_MAP_LIMITS] = { "limits", array, sizeof(struct moat_limit), MOAT_RULES_MAX },
 		[GATE_MAP_CELLS] = { "window_cells", array, cells_bytes(maps->cells), cpus },
 		[GATE_MAP_HITS] = { "hits", array, sizeof(struct moat_rule_count) * MOAT_RULES_MAX,
@@ -228,6 +242,7 @@ static int adopt_all(struct gate_maps *maps, const char *pin_path, struct moat_e
 
 	maps->nodes = pinned_value_size(pin_path, "trie_nodes") / NODE_BYTES;
 	maps->validated = pinned_value_size(pin_path, "validated") / sizeof(struct moat_validated);
+	maps->row_buckets = pinned_value_size(pin_path, "rows") / sizeof(struct moat_row_bucket);
 	maps->cells = 0;
 	if (cells > sizeof(struct moat_cell_head))
 		maps->cells = (cells - sizeof(struct moat_cell_head)) / 2 / sizeof(struct moat_cell);
@@ -250,8 +265,7 @@ static int adopt_all(struct gate_maps *maps, const char *pin_path, struct moat_e
 	return 0;
 }
 
-int moat_gate_maps_open(struct gate_maps *maps, const char *pin_path, uint32_t cells,
-			uint32_t nodes, struct moat_error *error)
+int moat_gate_maps_open(struct gate_maps *maps, const char *pin_path, struct moat_error *error)
 {
 	char directory[PATH_MAX], path[PATH_MAX];
 	int r = libbpf_num_possible_cpus();
@@ -259,8 +273,6 @@ int moat_gate_maps_open(struct gate_maps *maps, const char *pin_path, uint32_t c
 	if (r < 0)
 		return moat_error_set(error, r, "counting CPUs: %s", strerror(-r));
 	maps->cpus = (uint32_t)r;
-	maps->cells = cells;
-	maps->nodes = nodes;
 	maps->validated = MOAT_CHALLENGE_SETS_DEFAULT;
 	define(maps);
 	if (!moat_gate_path(directory, "%s/maps", pin_path) ||

@@ -15,10 +15,13 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "moat/limit.h" /* what the skeleton speaks of */
+
 #include "gate.skel.h"
 
 #include "dataplane/base/cleanup.h"
 #include "dataplane/gate_internal.h"
+#include "dataplane/rate.h"
 
 #define LOG_BYTES (1 << 20) /* the verifier gives up if its log doesn't fit */
 
@@ -161,6 +164,7 @@ static int port_load(struct moat_gate *gate, struct gate_port *port, struct moat
 	bool steers = port->info.role != MOAT_ROLE_GATEWAY;
 	struct bpf_program *program;
 	moat_auto_free char *log = calloc(1, LOG_BYTES);
+	struct moat_rate control_rate;
 	int r = moat_gate_direct_init();
 
 	if (r == 0)
@@ -176,6 +180,12 @@ static int port_load(struct moat_gate *gate, struct gate_port *port, struct moat
 	skeleton->rodata->challenge_form = gate->challenge_form;
 	skeleton->rodata->validated_mask = gate->maps.validated - 1;
 	skeleton->rodata->cpu_mask = counters_of(gate) - 1;
+	skeleton->rodata->port_stages = port->info.stages;
+	skeleton->rodata->fail_closed = port->info.fail_closed;
+	skeleton->rodata->row_mask = gate->maps.row_buckets - 1;
+	control_rate = moat_rate_of_packets(MOAT_CONTROL_PTB_PPS, 0, gate->clock.ticks_per_s,
+					    gate->maps.cpus);
+	memcpy((void *)&skeleton->rodata->control_rate, &control_rate, sizeof(control_rate));
 	skeleton->rodata->tunnel_stages = gate->tunnels.kinds & MOAT_STAGE_TUNNELS;
 	if (gate->tunnels.vxlan_port)
 		skeleton->rodata->vxlan_port = gate->tunnels.vxlan_port;
@@ -379,6 +389,9 @@ int moat_gate_attach(struct moat_gate *gate, const struct moat_gate_port_options
 	port.info.ifindex = (int)ifindex;
 	port.info.index = index;
 	port.info.role = options->role;
+	port.info.stages = options->stages ? options->stages & ~MOAT_STAGE_NONE
+					   : MOAT_STAGES_DEFAULT;
+	port.info.fail_closed = options->fail_closed;
 	port.info.current = true;
 	port.wire.fail = options->fail;
 	port.wire.peer = options->peer ? if_nametoindex(options->peer) : 0;

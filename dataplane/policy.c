@@ -14,6 +14,7 @@
 
 #include "dataplane/base/cleanup.h"
 #include "dataplane/policy_priv.h"
+#include "dataplane/rate.h"
 
 #define JUDGES_MAX 1024
 #define TICKS_PER_S 1000
@@ -56,6 +57,7 @@ static void half_deinit(struct moat_tables *half)
 	unmap(half->dst6_root, ROOT_BYTES);
 	unmap(half->nodes, node_bytes(half->node_capacity));
 	unmap(half->rules, sizeof(*half->rules));
+	unmap(half->stages, sizeof(*half->stages));
 }
 
 static int half_init(struct moat_tables *half)
@@ -65,6 +67,7 @@ static int half_init(struct moat_tables *half)
 	half->src6_root = map(ROOT_BYTES);
 	half->dst6_root = map(ROOT_BYTES);
 	half->rules = map(sizeof(*half->rules));
+	half->stages = map(sizeof(*half->stages));
 	/* strict overcommit counts what isn't touched as well: then fewer have to do */
 	half->node_capacity = 2 * NODES_MOST;
 	while (!half->nodes && half->node_capacity > NODES_LEAST) {
@@ -72,9 +75,25 @@ static int half_init(struct moat_tables *half)
 		half->nodes = map(node_bytes(half->node_capacity));
 	}
 	return half->src4_root && half->dst4_root && half->src6_root && half->dst6_root &&
-			       half->rules && half->nodes
+			       half->rules && half->stages && half->nodes
 		       ? 0
 		       : -ENOMEM;
+}
+
+static int rows_init(struct moat_policy *policy)
+{
+	for (size_t row = 0; row < MOAT_ROWS; row++) {
+		policy->rows[row] = map(MOAT_POLICY_ROW * sizeof(struct moat_row_bucket));
+		if (!policy->rows[row])
+			return -ENOMEM;
+		for (uint32_t i = 0; i < policy->judge_count; i++) {
+			policy->judges[i].rows[row] = map(MOAT_POLICY_ROW *
+							  sizeof(struct moat_row_share));
+			if (!policy->judges[i].rows[row])
+				return -ENOMEM;
+		}
+	}
+	return 0;
 }
 
 void moat_policy_free(struct moat_policy *policy)
@@ -84,6 +103,12 @@ void moat_policy_free(struct moat_policy *policy)
 	half_deinit(&policy->halves[0]);
 	half_deinit(&policy->halves[1]);
 	unmap(policy->validated, VALIDATED_BYTES);
+	for (size_t row = 0; row < MOAT_ROWS; row++) {
+		unmap(policy->rows[row], MOAT_POLICY_ROW * sizeof(struct moat_row_bucket));
+		for (uint32_t i = 0; policy->judges && i < policy->judge_count; i++)
+			unmap(policy->judges[i].rows[row],
+			      MOAT_POLICY_ROW * sizeof(struct moat_row_share));
+	}
 	free(policy->known);
 	free(policy->judges);
 	free(policy);
@@ -130,7 +155,11 @@ int moat_policy_new(uint32_t judges, uint64_t hash_seed, struct moat_policy **re
 	for (uint32_t i = 0; i < judges; i++) {
 		policy->judges[i].policy = policy;
 		policy->judges[i].random = (hash_seed + i) | 1; /* never 0 */
+		policy->judges[i].stages = MOAT_STAGES_DEFAULT;
 	}
+	if (rows_init(policy) < 0)
+		return -ENOMEM;
+	policy->control_rate = moat_rate_of_packets(MOAT_CONTROL_PTB_PPS, 0, TICKS_PER_S, judges);
 	for (size_t i = 0; i < MOAT_ARRAY_SIZE(policy->halves); i++) {
 		r = half_init(&policy->halves[i]);
 		if (r < 0)
@@ -191,6 +220,18 @@ static void store_base(struct moat_slot_count *base, const struct moat_rule_coun
 	atomic_store_explicit(&base->bytes, sum->bytes, memory_order_relaxed);
 }
 
+struct moat_profile_hits moat_policy_profile_hits(const struct moat_policy *policy, uint32_t number)
+{
+	struct moat_profile_hits hits = { 0 };
+	uint32_t active = policy->active;
+
+	for (uint32_t i = 0; active < 2 && number < MOAT_PROFILES_MAX && i < policy->judge_count;
+	     i++)
+		moat_tables_add_profile_hits(&policy->halves[active], number,
+					     &policy->judges[i].profiles[number], &hits);
+	return hits;
+}
+
 /* Rules that are new in their slot start from 0, and with a full bucket. */
 static void rebase_slots(struct moat_policy *policy, const struct moat_ruleset *set)
 {
@@ -240,6 +281,7 @@ int moat_policy_commit(struct moat_policy *policy, const struct moat_ruleset *se
 	if (r != 0)
 		return r;
 	rebase_slots(policy, set);
+	moat_tables_reset_profiles(&policy->halves[!idle], &policy->halves[idle], policy->profiles);
 	atomic_store(&policy->active, idle);
 	wait_for_judges(policy, atomic_fetch_add(&policy->generation, 1) + 1);
 	return 0;

@@ -9,11 +9,13 @@
 #ifndef MOAT_DATAPLANE_POLICY_H
 #define MOAT_DATAPLANE_POLICY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "dataplane/base/error.h"
 #include "dataplane/challenge.h"
 #include "dataplane/ruleset.h"
+#include "dataplane/tables.h"
 #include "moat/rule.h"
 
 struct moat_policy;
@@ -47,8 +49,16 @@ struct moat_known *moat_policy_known(struct moat_policy *policy);
  * slot of a deleted one starts from 0. Redirecting rules have no targets here: PASS_NO_TARGET. */
 struct moat_rule_count moat_policy_rule_count(const struct moat_policy *policy, uint32_t slot);
 
+/* What the protection with a number (its place in the stage set in force, from 1) did, over all judges,
+ * since it has the number. */
+struct moat_profile_hits moat_policy_profile_hits(const struct moat_policy *policy, uint32_t number);
+
 /* Judge `index` (0 to judges - 1), to be used by one thread at a time; owned by the policy. */
 struct moat_judge *moat_policy_judge(struct moat_policy *policy, uint32_t index);
+
+/* The stages of a judge (enum moat_stage, as in a port's program; at first MOAT_STAGES_DEFAULT), and whether
+ * packets are dropped while there is no policy. Called by the judge's thread, or before it begins. */
+void moat_judge_set_stages(struct moat_judge *judge, uint32_t stages, bool fail_closed);
 
 /* Says that the thread is done with the packets judged so far: call once a burst, after its last packet.
  * From here to the next packet a commit doesn't wait for this judge, so an idle worker has nothing more

@@ -26,6 +26,11 @@ struct moat_judge {
 	uint32_t challenge; /* enum moat_challenge_outcome of who asked this packet */
 	uint32_t cookie;    /* of the packet that was challenged last */
 	struct moat_challenge_cpu challenges;
+	/* the judge's thread alone, but for the counts in profiles */
+	uint32_t stages; /* enum moat_stage */
+	bool fail_closed;
+	struct moat_row_share *rows[MOAT_ROWS];
+	_Alignas(64) struct moat_profile_share profiles[MOAT_PROFILES_MAX];
 };
 
 struct moat_policy {
@@ -41,11 +46,17 @@ struct moat_policy {
 	_Alignas(64) struct moat_challenge_state challenge;
 	/* written by judges: a cache line each */
 	_Alignas(64) struct moat_limit limits[MOAT_RULES_MAX]; /* by slot */
+	struct moat_profile_limit profiles[MOAT_PROFILES_MAX]; /* by number */
+	struct moat_row_bucket *rows[MOAT_ROWS];
+	struct moat_rate control_rate; /* MOAT_CONTROL_PTB_PPS, constant */
 	/* written by commits */
 	_Alignas(64) _Atomic uint64_t generation;
 	uint32_t slot_ids[MOAT_RULES_MAX];                 /* the rule that had the slot last */
 	struct moat_slot_count slot_bases[MOAT_RULES_MAX]; /* what the slot had before that rule */
 };
+
+/* The hashed buckets of the workers' policy: as many as a gate has that isn't told otherwise. */
+#define MOAT_POLICY_ROW (1u << MOAT_ROW_BITS_DEFAULT)
 
 /* Challenges on behalf of a scope. True if that decided; else the packet goes on. */
 bool moat_judge_challenge(struct moat_judge *judge, const struct moat_headers *headers,
@@ -55,6 +66,6 @@ bool moat_judge_challenge(struct moat_judge *judge, const struct moat_headers *h
  * none decides. */
 enum moat_reason moat_judge_rules(struct moat_judge *judge, const struct moat_tables *half,
 				  const struct moat_headers *headers, uint32_t src_class,
-				  uint64_t now_ms, uint32_t *ret_rule_id);
+				  uint32_t dst_class, uint64_t now_ms, uint32_t *ret_rule_id);
 
 #endif

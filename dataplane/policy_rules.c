@@ -126,11 +126,10 @@ static uint64_t and_of(const struct moat_bits *const vectors[DIMENSIONS], unsign
 }
 
 enum moat_reason moat_judge_rules(struct moat_judge *judge, const struct moat_tables *half,
-				  const struct moat_headers *h, uint32_t src_class, uint64_t now_ms,
-				  uint32_t *ret_rule_id)
+				  const struct moat_headers *h, uint32_t src_class,
+				  uint32_t dst_class, uint64_t now_ms, uint32_t *ret_rule_id)
 {
 	const struct moat_rule_tables *rules = half->rules;
-	uint32_t dst_class = moat_tables_lookup_dst(half, &h->dst) & MOAT_LPM_CLASS;
 	const struct moat_bits *const vectors[DIMENSIONS] = {
 		&rules->src[src_class],
 		&rules->dst[dst_class],

@@ -1,6 +1,277 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The order of judgement of the workers' policy (moat/stage.h): as bpf/gate/judge.h. */
+/* The order of judgement of the workers' policy (moat/stage.h): as bpf/gate/judge.h. Each stage returns
+ * whether it decided. */
 #include "dataplane/policy_priv.h"
+
+/* One packet on its way through the stages. */
+struct judged {
+	struct moat_judge *judge;
+	const struct moat_tables *half;
+	const struct moat_headers *headers;
+	uint64_t now_ms;
+	uint32_t leaf; /* of the source */
+	enum moat_reason reason;
+	uint32_t rule_id;
+};
+
+void moat_judge_set_stages(struct moat_judge *judge, uint32_t stages, bool fail_closed)
+{
+	judge->stages = stages;
+	judge->fail_closed = fail_closed;
+}
+
+static bool decide(struct judged *judged, enum moat_reason reason)
+{
+	judged->reason = reason;
+	return true;
+}
+
+/* ---- 2 control -------------------------------------------------------------------------------- */
+
+static bool take_control(struct moat_judge *judge, uint64_t now_ms)
+{
+	__u64 *bucket = &judge->policy->profiles[0].rates[MOAT_KIND_ICMP];
+	struct moat_share *share = &judge->profiles[0].rates[MOAT_KIND_ICMP];
+	const struct moat_rate *rate = &judge->policy->control_rate;
+
+	if (!moat_share_fill(bucket, share, rate, now_ms, 1))
+		return false;
+	moat_share_spend(bucket, share, rate, 1);
+	return true;
+}
+
+static bool judge_icmp(struct judged *judged)
+{
+	const struct moat_headers *h = judged->headers;
+	bool v4 = h->family == MOAT_FAMILY_V4, too_big;
+
+	if (h->proto != (v4 ? 1 : 58) || h->fragment != MOAT_FRAGMENT_NONE)
+		return false;
+	if (!v4 && h->ttl == 255 && h->icmp_type >= 133 && h->icmp_type <= 137)
+		return decide(judged, MOAT_REASON_PASS_CONTROL);
+	too_big = v4 ? h->icmp_type == 3 && h->icmp_code == 4 : h->icmp_type == 2;
+	return too_big && take_control(judged->judge, judged->now_ms) &&
+	       decide(judged, MOAT_REASON_PASS_CONTROL);
+}
+
+static bool is_routing(const struct moat_headers *h)
+{
+	if (h->fragment != MOAT_FRAGMENT_NONE)
+		return false;
+	if (h->proto == 6)
+		return h->sport == 179 || h->dport == 179;
+	if (h->proto == 17)
+		return h->dport == 3784 || h->dport == 4784 || h->dport == 6784;
+	return h->proto == 89 || h->proto == 112;
+}
+
+static bool is_session(const struct moat_stage_tables *tables, const struct moat_headers *h)
+{
+	for (uint32_t i = 0; h->proto == 6 && i < tables->session_count; i++) {
+		const struct moat_session *session = &tables->sessions[i];
+
+		if (moat_addr_equal(&session->src, &h->src) &&
+		    moat_addr_equal(&session->dst, &h->dst) && session->sport == h->sport &&
+		    session->dport == h->dport)
+			return true;
+	}
+	return false;
+}
+
+static bool judge_marked(struct judged *judged)
+{
+	if ((judged->leaf & MOAT_LPM_NEIGHBOUR) && is_routing(judged->headers))
+		return decide(judged, MOAT_REASON_PASS_CONTROL);
+	if (judged->leaf & MOAT_LPM_MANAGEMENT)
+		return decide(judged, MOAT_REASON_PASS_MANAGEMENT);
+	if ((judged->leaf & MOAT_LPM_SESSION) && is_session(judged->half->stages, judged->headers))
+		return decide(judged, MOAT_REASON_PASS_MANAGEMENT);
+	return false;
+}
+
+/* ---- 4 sanity, 5 lists, 7 amplification, 8 fragments ------------------------------------------ */
+
+static bool judge_sanity(struct judged *judged, uint32_t stages)
+{
+	const struct moat_headers *h = judged->headers;
+
+	if ((stages & MOAT_STAGE_BROKEN) && h->broken)
+		return decide(judged, MOAT_REASON_DROP_BROKEN);
+	if ((stages & MOAT_STAGE_FLAGS) && h->proto == 6 && h->has_ports &&
+	    !moat_flags_are_legal(h->tcp_flags))
+		return decide(judged, MOAT_REASON_DROP_FLAGS);
+	if ((stages & MOAT_STAGE_LAND) && moat_addr_equal(&h->src, &h->dst))
+		return decide(judged, MOAT_REASON_DROP_LAND);
+	return (stages & MOAT_STAGE_MARTIAN) && (judged->leaf & MOAT_LPM_MARTIAN) &&
+	       decide(judged, MOAT_REASON_DROP_MARTIAN);
+}
+
+static bool judge_lists(struct judged *judged, uint32_t stages)
+{
+	if ((stages & MOAT_STAGE_ALLOW) && (judged->leaf & MOAT_LPM_ALLOW))
+		return decide(judged, MOAT_REASON_PASS_ALLOWED);
+	return (stages & MOAT_STAGE_DENY) && (judged->leaf & MOAT_LPM_DENY) &&
+	       decide(judged, MOAT_REASON_DROP_DENIED);
+}
+
+static bool judge_amplification(struct judged *judged)
+{
+	const struct moat_headers *h = judged->headers;
+	uint16_t longest;
+
+	if (h->proto != 17 || !h->has_ports)
+		return false;
+	longest = judged->half->stages->reflect_len[h->sport];
+	return longest && h->l3_len > longest && decide(judged, MOAT_REASON_DROP_AMPLIFICATION);
+}
+
+/* ---- 9 sources, 11 profiles ------------------------------------------------------------------- */
+
+/* A rate's tokens from the buckets of both rows: false if neither has one; those that have are marked. */
+static bool fill_rows(__u64 *const buckets[MOAT_ROWS], struct moat_share *const shares[MOAT_ROWS],
+		      const struct moat_rate *rate, uint64_t now_ms, uint32_t tokens,
+		      bool ret_filled[MOAT_ROWS])
+{
+	bool any = rate->cost == 0;
+
+	for (size_t row = 0; row < MOAT_ROWS; row++) {
+		ret_filled[row] = rate->cost &&
+				  moat_share_fill(buckets[row], shares[row], rate, now_ms, tokens);
+		any |= ret_filled[row];
+	}
+	return any;
+}
+
+static bool take_rows(struct moat_judge *judge, uint64_t hash, const struct moat_rate *packets,
+		      const struct moat_rate *bytes, uint64_t now_ms, uint32_t length)
+{
+	__u64 *packet_buckets[MOAT_ROWS], *byte_buckets[MOAT_ROWS];
+	struct moat_share *packet_shares[MOAT_ROWS], *byte_shares[MOAT_ROWS];
+	bool packets_filled[MOAT_ROWS], bytes_filled[MOAT_ROWS];
+
+	for (size_t row = 0; row < MOAT_ROWS; row++) {
+		size_t at = (row ? hash >> 32 : hash) & (MOAT_POLICY_ROW - 1);
+
+		packet_buckets[row] = &judge->policy->rows[row][at].packets;
+		byte_buckets[row] = &judge->policy->rows[row][at].bytes;
+		packet_shares[row] = &judge->rows[row][at].packets;
+		byte_shares[row] = &judge->rows[row][at].bytes;
+	}
+	if (!fill_rows(packet_buckets, packet_shares, packets, now_ms, 1, packets_filled) ||
+	    !fill_rows(byte_buckets, byte_shares, bytes, now_ms, length, bytes_filled))
+		return false;
+	for (size_t row = 0; row < MOAT_ROWS; row++) {
+		if (packets_filled[row])
+			moat_share_spend(packet_buckets[row], packet_shares[row], packets, 1);
+		if (bytes_filled[row])
+			moat_share_spend(byte_buckets[row], byte_shares[row], bytes, length);
+	}
+	return true;
+}
+
+static bool judge_source(struct judged *judged)
+{
+	uint32_t number = (judged->leaf & MOAT_LPM_PROFILE) >> MOAT_LPM_PROFILE_SHIFT;
+	const struct moat_source_profile *profile = &judged->half->stages->sources[number];
+	struct moat_addr source = judged->headers->src;
+
+	if (!profile->packets.cost && !profile->bytes.cost)
+		return false;
+	if (moat_addr_is_v4(&source)) {
+		source.quads[1] &= profile->v4_mask;
+	} else {
+		source.quads[0] &= profile->v6_mask.quads[0];
+		source.quads[1] &= profile->v6_mask.quads[1];
+	}
+	return !take_rows(judged->judge, moat_addr_hash(&source, judged->judge->policy->hash_seed),
+			  &profile->packets, &profile->bytes, judged->now_ms,
+			  judged->headers->l3_len) &&
+	       decide(judged, MOAT_REASON_DROP_SOURCE);
+}
+
+/* Tokens and counts of the protection that had the number before are void. */
+static void own(struct moat_profile_share *share, uint16_t owner)
+{
+	if (share->owner == owner)
+		return;
+	*share = (struct moat_profile_share){ .owner = owner };
+}
+
+static bool take_profile(struct judged *judged, uint32_t number, const struct moat_profile *profile,
+			 uint32_t kind)
+{
+	static const struct moat_rate none = { 0 };
+	struct moat_judge *judge = judged->judge;
+	__u64 *bucket = &judge->policy->profiles[number].rates[kind];
+	struct moat_share *share = &judge->profiles[number].rates[kind];
+	uint64_t hash;
+
+	if (profile->each) {
+		hash = moat_addr_hash(&judged->headers->dst, judge->policy->hash_seed);
+		return take_rows(judge, moat_each_hash(hash, kind), &profile->rates[kind], &none,
+				 judged->now_ms, 0);
+	}
+	if (!moat_share_fill(bucket, share, &profile->rates[kind], judged->now_ms, 1))
+		return false;
+	moat_share_spend(bucket, share, &profile->rates[kind], 1);
+	return true;
+}
+
+/* One writer: counts need no atomic add. */
+static void count(__u64 *counter)
+{
+	__atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
+}
+
+static bool judge_profile(struct judged *judged, uint32_t dst_leaf, uint32_t kind)
+{
+	uint32_t number = (dst_leaf & MOAT_LPM_PROFILE) >> MOAT_LPM_PROFILE_SHIFT;
+	const struct moat_profile *profile = &judged->half->stages->profiles[number];
+	struct moat_profile_share *share = &judged->judge->profiles[number];
+
+	if (number == 0 || profile->rates[kind].cost == 0)
+		return false;
+	own(share, profile->owner);
+	count(&share->matched);
+	if (take_profile(judged, number, profile, kind))
+		return false;
+	count(&share->dropped);
+	return decide(judged, MOAT_REASON_DROP_PROFILE);
+}
+
+/* ---- all -------------------------------------------------------------------------------------- */
+
+/* Stages 4 to 11. */
+static void judge_policy(struct judged *judged)
+{
+	const struct moat_tables *half = judged->half;
+	uint32_t stages = judged->judge->stages, work = stages & half->work;
+	uint32_t kind = moat_kind_of(judged->headers), dst_leaf = 0;
+	bool has_rules = (stages & MOAT_STAGE_RULES) && half->rules->rule_count;
+
+	if (judge_sanity(judged, stages) || judge_lists(judged, stages))
+		return;
+	if (has_rules || ((work & MOAT_STAGE_PROFILES) && kind < MOAT_KIND_COUNT))
+		dst_leaf = moat_tables_lookup_dst(half, &judged->headers->dst);
+	if (has_rules) {
+		judged->reason = moat_judge_rules(judged->judge, half, judged->headers,
+						  judged->leaf & MOAT_LPM_CLASS,
+						  dst_leaf & MOAT_LPM_CLASS, judged->now_ms,
+						  &judged->rule_id);
+		if (judged->reason != MOAT_REASON_PASS_DEFAULT)
+			return;
+	}
+	if ((work & MOAT_STAGE_AMPLIFICATION) && judge_amplification(judged))
+		return;
+	if ((work & MOAT_STAGE_FRAGMENTS) && judged->headers->fragment != MOAT_FRAGMENT_NONE) {
+		judged->reason = MOAT_REASON_DROP_FRAGMENT;
+		return;
+	}
+	if ((work & MOAT_STAGE_SOURCES) && judge_source(judged))
+		return;
+	if ((work & MOAT_STAGE_PROFILES) && kind < MOAT_KIND_COUNT)
+		judge_profile(judged, dst_leaf, kind);
+}
 
 void moat_judge_quiesce(struct moat_judge *judge)
 {
@@ -17,27 +288,33 @@ static void enter(struct moat_judge *judge)
 enum moat_reason moat_judge_packet(struct moat_judge *judge, const struct moat_headers *headers,
 				   enum moat_parse parse, uint64_t now_ms, uint32_t *ret_rule_id)
 {
-	enum moat_reason reason = moat_parse_reason(parse);
-	const struct moat_tables *half;
-	uint32_t active, leaf;
+	struct judged judged = {
+		.judge = judge,
+		.headers = headers,
+		.now_ms = now_ms,
+		.reason = MOAT_REASON_PASS_DEFAULT,
+	};
+	uint32_t active;
 
 	*ret_rule_id = 0;
 	judge->challenge = MOAT_CHALLENGE_UNASKED;
 	judge->sample_interval = 0;
-	if (reason != MOAT_REASON_PASS_DEFAULT)
-		return reason;
+	if (parse == MOAT_PARSE_NOT_IP)
+		return MOAT_REASON_PASS_NOT_IP;
+	if (parse == MOAT_PARSE_OK && judge_icmp(&judged))
+		return judged.reason;
 	if (atomic_load_explicit(&judge->entered, memory_order_relaxed) == 0)
 		enter(judge);
 	active = atomic_load_explicit(&judge->policy->active, memory_order_acquire);
 	if (active == MOAT_GATE_NO_POLICY)
-		return MOAT_REASON_PASS_NO_TABLE;
-	half = &judge->policy->halves[active];
-	leaf = moat_tables_lookup_src(half, &headers->src);
-	if (leaf & MOAT_LPM_ALLOW)
-		return MOAT_REASON_PASS_ALLOWED;
-	if (leaf & MOAT_LPM_DENY)
-		return MOAT_REASON_DROP_DENIED;
-	if (half->rules->rule_count == 0)
-		return MOAT_REASON_PASS_DEFAULT;
-	return moat_judge_rules(judge, half, headers, leaf & MOAT_LPM_CLASS, now_ms, ret_rule_id);
+		return judge->fail_closed ? MOAT_REASON_DROP_NO_POLICY : MOAT_REASON_PASS_NO_TABLE;
+	if (parse != MOAT_PARSE_OK)
+		return judge->stages & MOAT_STAGE_BROKEN ? MOAT_REASON_DROP_BROKEN
+							 : moat_parse_reason(parse);
+	judged.half = &judge->policy->halves[active];
+	judged.leaf = moat_tables_lookup_src(judged.half, &headers->src);
+	if (!judge_marked(&judged))
+		judge_policy(&judged);
+	*ret_rule_id = judged.rule_id;
+	return judged.reason;
 }

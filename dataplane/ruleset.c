@@ -33,6 +33,7 @@ int moat_ruleset_copy(const struct moat_ruleset *set, struct moat_ruleset **ret_
 	*copy = *set;
 	for (size_t list = 0; list < MOAT_ARRAY_SIZE(copy->lists); list++)
 		moat_prefixes_copy(&set->lists[list], &copy->lists[list]);
+	moat_stage_set_ref(copy->stages);
 	*ret_set = copy;
 	return 0;
 }
@@ -43,6 +44,7 @@ void moat_ruleset_free(struct moat_ruleset *set)
 		return;
 	for (size_t list = 0; list < MOAT_ARRAY_SIZE(set->lists); list++)
 		moat_prefixes_deinit(&set->lists[list]);
+	moat_stage_set_unref(set->stages);
 	free(set);
 }
 
@@ -55,8 +57,10 @@ void moat_ruleset_replace(struct moat_ruleset *set, struct moat_ruleset *from)
 {
 	for (size_t list = 0; list < MOAT_ARRAY_SIZE(set->lists); list++)
 		moat_prefixes_deinit(&set->lists[list]);
+	moat_stage_set_unref(set->stages);
 	*set = *from;
 	memset(from->lists, 0, sizeof(from->lists));
+	from->stages = NULL;
 }
 
 /* ---- rules ------------------------------------------------------------------------------------ */
@@ -310,4 +314,45 @@ const struct moat_prefix *moat_ruleset_prefixes(const struct moat_ruleset *set, 
 {
 	*ret_count = moat_prefixes_count(&set->lists[list]);
 	return moat_prefixes_items(&set->lists[list]);
+}
+
+/* ---- stages ----------------------------------------------------------------------------------- */
+
+void moat_ruleset_set_stages(struct moat_ruleset *set, struct moat_stage_set *stages)
+{
+	struct moat_stage_set *old = set->stages;
+
+	set->stages = moat_stage_set_ref(stages);
+	moat_stage_set_unref(old);
+}
+
+const struct moat_stage_set *moat_ruleset_stages(const struct moat_ruleset *set)
+{
+	return set->stages;
+}
+
+int moat_ruleset_add_session(struct moat_ruleset *set, const struct moat_session *session)
+{
+	size_t at = 0;
+	int r = MOAT_RULESET_EXISTS;
+
+	while (at < set->session_count && memcmp(&set->sessions[at], session, sizeof(*session)) != 0)
+		at++;
+	if (at == set->session_count) {
+		r = 0;
+		if (set->session_count < MOAT_SESSIONS_MAX)
+			set->session_count++;
+		else
+			at = 0;
+	}
+	memmove(&set->sessions[at], &set->sessions[at + 1],
+		(set->session_count - at - 1) * sizeof(set->sessions[0]));
+	set->sessions[set->session_count - 1] = *session;
+	return r;
+}
+
+const struct moat_session *moat_ruleset_sessions(const struct moat_ruleset *set, size_t *ret_count)
+{
+	*ret_count = set->session_count;
+	return set->sessions;
 }

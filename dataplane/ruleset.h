@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "dataplane/base/error.h"
+#include "dataplane/stage_set.h"
 #include "moat/rule.h"
 
 #define MOAT_PREFIXES_MAX 1250000 /* allow and deny, both families */
@@ -90,5 +91,14 @@ const struct moat_rule *moat_ruleset_rules(const struct moat_ruleset *set, size_
 const struct moat_rule *moat_ruleset_find(const struct moat_ruleset *set, uint32_t id);
 const struct moat_prefix *moat_ruleset_prefixes(const struct moat_ruleset *set, enum moat_list list,
 						size_t *ret_count);
+
+/* What the other stages do. The set takes a reference of its own; NULL: nothing. */
+void moat_ruleset_set_stages(struct moat_ruleset *set, struct moat_stage_set *stages);
+const struct moat_stage_set *moat_ruleset_stages(const struct moat_ruleset *set); /* may be NULL */
+
+/* A connection that nothing may cut. The oldest of MOAT_SESSIONS_MAX makes room. 0; EXISTS, which makes it
+ * the youngest. */
+int moat_ruleset_add_session(struct moat_ruleset *set, const struct moat_session *session);
+const struct moat_session *moat_ruleset_sessions(const struct moat_ruleset *set, size_t *ret_count);
 
 #endif

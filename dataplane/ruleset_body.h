@@ -14,6 +14,9 @@ struct moat_ruleset {
 	 * arrives for a deleted rule isn't counted for the next one. */
 	uint16_t free_slots[MOAT_RULES_MAX];
 	uint32_t next_id;
+	struct moat_stage_set *stages; /* shared with copies; NULL: none */
+	struct moat_session sessions[MOAT_SESSIONS_MAX];
+	size_t session_count;
 };
 
 /* As moat_ruleset_add, into `slot` if that is free. */

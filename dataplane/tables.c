@@ -40,22 +40,26 @@ static int fill_tries(struct moat_tables *half, const struct moat_ruleset *set,
 		      const struct moat_prefix_classes *src, const struct moat_prefix_classes *dst)
 {
 	moat_auto_free struct moat_lpm_item *items = NULL;
-	size_t count, allowed, denied;
+	struct moat_prefix hosts[MOAT_SESSIONS_MAX];
+	size_t count, allowed, denied, most = moat_stage_items_most(set);
 	int r;
 
 	moat_ruleset_prefixes(set, MOAT_LIST_ALLOW, &allowed);
 	moat_ruleset_prefixes(set, MOAT_LIST_DENY, &denied);
 	/* destinations have no lists, and no more classes than there are rules */
-	items = malloc((allowed + denied + MOAT_RULES_MAX) * sizeof(*items));
+	items = malloc((allowed + denied + MOAT_RULES_MAX + most) * sizeof(*items));
 	if (!items)
 		return -ENOMEM;
 	count = add_list(set, MOAT_LIST_ALLOW, MOAT_LPM_ALLOW, items);
 	count += add_list(set, MOAT_LIST_DENY, MOAT_LPM_DENY, items + count);
 	count += add_classes(src, items + count);
+	count += moat_stage_src_items(set, items + count, hosts);
 	r = moat_lpm_fill(half, true, items, count);
 	if (r != 0)
 		return r;
-	return moat_lpm_fill(half, false, items, add_classes(dst, items));
+	count = add_classes(dst, items);
+	count += moat_stage_dst_items(set, items + count);
+	return moat_lpm_fill(half, false, items, count);
 }
 
 /* What a build works on: too much for a stack. */
@@ -89,8 +93,10 @@ int moat_tables_build(struct moat_tables *half, const struct moat_ruleset *set,
 		r = moat_rule_tables_fill(half->rules, scratch->live,
 					  collect_live(set, clock->now_ns, scratch->live), clock,
 					  &scratch->src, &scratch->dst);
-	if (r == 0)
+	if (r == 0) {
+		moat_stage_tables_fill(half, set, clock);
 		r = fill_tries(half, set, &scratch->src, &scratch->dst);
+	}
 	if (r == MOAT_TABLES_NO_NODES)
 		moat_error_set(error, -ENOSPC,
 			       "the prefixes need more than the %u trie nodes that there are",

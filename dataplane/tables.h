@@ -27,6 +27,8 @@ struct moat_tables {
 	uint32_t (*nodes)[MOAT_LPM_NODE_SIZE];
 	uint32_t node_capacity;
 	struct moat_rule_tables *rules;
+	struct moat_stage_tables *stages;
+	uint32_t work; /* enum moat_stage: what this half has something to do for */
 
 	/* builder's own: what this half holds besides zeros, so that a rebuild clears only that; all zero
 	 * for new, zeroed memory */
@@ -45,6 +47,22 @@ struct moat_tables_clock {
 
 /* The longest window of 2^shift ticks up to 128 ms: 128 ms at 1000 and 250 ticks a second, 80 ms at 100. */
 uint32_t moat_tables_window_shift(uint32_t ticks_per_s);
+
+/* What a protection did since it stands. */
+struct moat_profile_hits {
+	uint64_t matched; /* packets of the kinds that it limits */
+	uint64_t dropped; /* of them */
+};
+
+/* Adds what a judge counted for the profile with a number of a half, if it is that profile's. */
+void moat_tables_add_profile_hits(const struct moat_tables *half, uint32_t number,
+				  const struct moat_profile_share *share,
+				  struct moat_profile_hits *hits);
+
+/* Fills the buckets (one of MOAT_PROFILES_MAX a number) whose number has another owner in the new half. */
+void moat_tables_reset_profiles(const struct moat_tables *old_half,
+				const struct moat_tables *new_half,
+				struct moat_profile_limit *limits);
 
 enum moat_tables_result {
 	MOAT_TABLES_NO_NODES = 1

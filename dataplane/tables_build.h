@@ -36,4 +36,15 @@ int moat_vectors_fill(struct moat_rule_tables *tables, const struct moat_rule *c
 		      size_t count, struct moat_prefix_classes *ret_src,
 		      struct moat_prefix_classes *ret_dst);
 
+/* Fills half->stages and half->work from what the set asks of stages. */
+void moat_stage_tables_fill(struct moat_tables *half, const struct moat_ruleset *set,
+			    const struct moat_tables_clock *clock);
+
+/* What the stages' prefixes make of leaves, of sources and of destinations; ret_hosts is where the prefixes
+ * of sessions are kept. Each returns how many, at most moat_stage_items_most. */
+size_t moat_stage_items_most(const struct moat_ruleset *set);
+size_t moat_stage_src_items(const struct moat_ruleset *set, struct moat_lpm_item *ret_items,
+			    struct moat_prefix ret_hosts[MOAT_SESSIONS_MAX]);
+size_t moat_stage_dst_items(const struct moat_ruleset *set, struct moat_lpm_item *ret_items);
+
 #endif

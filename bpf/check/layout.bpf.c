@@ -33,6 +33,7 @@ LAYOUT(moat_profile_limit);
 LAYOUT(moat_profile_share);
 LAYOUT(moat_source_profile);
 LAYOUT(moat_row_bucket);
+LAYOUT(moat_row_share);
 LAYOUT(moat_stage_tables);
 LAYOUT(moat_match);
 LAYOUT(moat_rule);

@@ -126,7 +126,7 @@ MOAT_INLINE int gate_challenge(struct gate_packet *packet, __u32 scope)
 	if (!gate_challenge_wants(packet))
 		return 0;
 	result = gate_challenge_judge(&packet->headers, packet->now, packet->cpu, scope);
-	packet->challenge = (__u16)result;
+	packet->challenge = (__u8)result;
 	switch (packet->challenge) {
 	case MOAT_CHALLENGE_SEND:
 	case MOAT_CHALLENGE_REFUSE:

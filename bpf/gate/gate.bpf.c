@@ -67,10 +67,22 @@ __attribute__((noinline)) int gate_sample_send(struct xdp_md *ctx, const struct 
 	return 0;
 }
 
+MOAT_INLINE void gate_sample(struct xdp_md *ctx, const struct gate_packet *packet,
+			     struct moat_gate_counters *count, __u32 interval, int drop)
+{
+	/* a rule's sample is the packet's: it isn't counted down for twice */
+	if (packet->sample_interval)
+		interval = packet->sample_interval;
+	else if (!moat_sample_due(count, drop, interval))
+		interval = 0;
+	if (interval)
+		gate_sample_send(ctx, packet, interval);
+}
+
 /* Judges and counts a frame. What passes goes to the kernel or, of a wire, to the other port. */
 MOAT_INLINE int gate_frame(struct xdp_md *ctx, int is_wire)
 {
-	__u32 cpu = moat_machine_cpu(), frame, interval;
+	__u32 cpu = moat_machine_cpu(), frame;
 	struct moat_gate_counters *count = gate_counters(cpu);
 	const volatile struct moat_gate_ctl *control = gate_ctl();
 	struct gate_packet packet;
@@ -86,7 +98,6 @@ MOAT_INLINE int gate_frame(struct xdp_md *ctx, int is_wire)
 	packet.challenge = MOAT_CHALLENGE_UNASKED;
 	packet.cpu = cpu;
 	packet.half = control->active;
-	packet.hash_seed = control->hash_seed;
 	packet.now = moat_machine_ticks();
 
 	packet.parse = gate_parse(ctx, &packet.headers, &frame);
@@ -99,14 +110,9 @@ MOAT_INLINE int gate_frame(struct xdp_md *ctx, int is_wire)
 	moat_count_packet(count, packet.reason, frame);
 	gate_count_cells(&packet.headers, cpu, packet.now >> window_shift, control,
 			 drop || packet.reason == MOAT_REASON_TX_CHALLENGE, &packet.errors);
-	interval = drop ? control->sample_drop : control->sample_pass;
-	/* a rule's sample is the packet's: it isn't counted down for twice */
-	if (packet.sample_interval)
-		interval = packet.sample_interval;
-	else if (!moat_sample_due(count, drop, interval))
-		interval = 0;
-	if (interval)
-		gate_sample_send(ctx, &packet, interval);
+	if (port_stages & MOAT_STAGE_SAMPLE)
+		gate_sample(ctx, &packet, count, drop ? control->sample_drop : control->sample_pass,
+			    drop);
 	if (packet.expired | packet.errors) {
 		count->rules_expired += packet.expired;
 		count->helper_errors += packet.errors;

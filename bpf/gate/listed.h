@@ -32,7 +32,22 @@ MOAT_INLINE int gate_listed_transport(struct moat_headers *h, const void *transp
 	h->dport = bpf_ntohs(udp->dest);
 	if (h->proto == 6) {
 		h->tcp_flags = tcp[13];
+		/* what the sanity stage may drop for another reason takes the common way */
+		if (port_stages & MOAT_STAGE_BROKEN) {
+			__u32 header = (tcp[12] >> 4) * 4;
+
+			if (header < sizeof(struct tcphdr) || size + header > h->l3_len)
+				return 0;
+		}
+		if ((port_stages & MOAT_STAGE_FLAGS) && !moat_flags_are_legal(h->tcp_flags))
+			return 0;
 		return h->l3_len >= size + sizeof(struct tcphdr);
+	}
+	if (port_stages & MOAT_STAGE_BROKEN) {
+		__u32 datagram = bpf_ntohs(udp->len);
+
+		if (datagram < sizeof(struct udphdr) || size + datagram > h->l3_len)
+			return 0;
 	}
 	/* behind UDP there may be a tunnel */
 	return h->proto == 17 && !(tunnel_stages & (MOAT_STAGE_VXLAN | MOAT_STAGE_GENEVE)) &&
@@ -90,14 +105,16 @@ MOAT_INLINE int gate_drop_listed(struct xdp_md *ctx, __u32 cpu, struct moat_gate
 	struct moat_headers h = {};
 	int listed = 0;
 
-	if (half > 1 || data + GATE_LISTED_V4 > end)
+	if (!(port_stages & MOAT_STAGE_DENY) || half > 1 || data + GATE_LISTED_V4 > end)
 		return 0;
 	if (eth->h_proto == bpf_htons(ETH_P_IP))
 		listed = gate_listed_v4(&h, data, frame, half, &errors);
 	else if (eth->h_proto == bpf_htons(ETH_P_IPV6) && data + GATE_LISTED_V6 <= end)
 		listed = gate_listed_v6(&h, data, frame, half, &errors);
+	if (!listed || ((port_stages & MOAT_STAGE_LAND) && moat_addr_equal(&h.src, &h.dst)))
+		return 0;
 	/* a packet that is to be sampled needs all its headers */
-	if (!listed || !moat_sample_skip(count, 1, control->sample_drop))
+	if ((port_stages & MOAT_STAGE_SAMPLE) && !moat_sample_skip(count, 1, control->sample_drop))
 		return 0;
 	gate_count_cells(&h, cpu, moat_machine_ticks() >> window_shift, control, 1, &errors);
 	moat_count_packet(count, MOAT_REASON_DROP_DENIED, frame);

@@ -27,6 +27,11 @@ const volatile __u32 cpu_mask = 0;      /* of the elements of port_counters, a p
 const volatile __u32 tunnel_stages = 0; /* which tunnels are looked into: enum moat_stage */
 const volatile __u16 vxlan_port = MOAT_VXLAN_PORT;
 const volatile __u16 geneve_port = MOAT_GENEVE_PORT;
+/* enum moat_stage: what of the gate there is. The verifier takes out the code of the other stages. */
+const volatile __u32 port_stages = MOAT_STAGES_DEFAULT;
+const volatile __u32 fail_closed = 0;              /* without a policy packets are dropped */
+const volatile __u32 row_mask = 0;                 /* buckets a row - 1 */
+const volatile struct moat_rate control_rate = {}; /* MOAT_CONTROL_PTB_PPS for the gate's clock */
 
 #define MOAT_ARRAY(name, value_type, elements)     \
 	struct {                                   \
@@ -72,6 +77,18 @@ struct gate_rule_tables {
 	struct moat_rule_tables halves[2];
 };
 
+struct gate_profile_shares {
+	struct moat_profile_share profiles[MOAT_PROFILES_MAX];
+};
+
+struct gate_stage_tables {
+	struct moat_stage_tables halves[2];
+};
+
+struct gate_profile_limits {
+	struct moat_profile_limit profiles[MOAT_PROFILES_MAX];
+};
+
 /* Direct tables: one value, reached by its address (moat_table) without any lookup. */
 MOAT_ARRAY(ctl, struct moat_gate_ctl, 1);
 MOAT_ARRAY(src4_root, struct gate_src4_roots, 1);
@@ -79,16 +96,21 @@ MOAT_ARRAY(dst4_root, struct gate_roots, 1);
 MOAT_ARRAY(src6_root, struct gate_roots, 1);
 MOAT_ARRAY(dst6_root, struct gate_roots, 1);
 MOAT_ARRAY(rule_tables, struct gate_rule_tables, 1);
+MOAT_ARRAY(stage_tables, struct gate_stage_tables, 1);
+MOAT_ARRAY(profile_limits, struct gate_profile_limits, 1);
 MOAT_ARRAY(port_counters, struct moat_gate_counters, 1); /* of this port: one a CPU, see cpu_mask */
 /* one element a half */
 MOAT_ARRAY(trie_nodes, struct gate_leaf, 2);
+/* one element a row, row_mask + 1 buckets */
+MOAT_ARRAY(rows, struct moat_row_bucket, MOAT_ROWS);
 /* one element a slot */
 MOAT_ARRAY(limits, struct moat_limit, MOAT_RULES_MAX);
 /* one element a CPU */
 MOAT_ARRAY(window_cells, struct gate_cells, 1);
 MOAT_ARRAY(hits, struct gate_hits, 1);
 MOAT_ARRAY(shares, struct gate_shares, 1);
-
+MOAT_ARRAY(row_shares, struct moat_row_share, 1); /* row by row, row_mask + 1 each */
+MOAT_ARRAY(profile_shares, struct gate_profile_shares, 1);
 MOAT_ARRAY(challenge_cpu, struct moat_challenge_cpu, 1);
 
 MOAT_ARRAY(known, struct moat_known, 1);
@@ -158,6 +180,11 @@ MOAT_INLINE struct moat_gate_counters *gate_counters(__u32 cpu)
 MOAT_INLINE const struct moat_rule_tables *gate_rule_table(__u32 half)
 {
 	return moat_table_half(rule_tables, half, sizeof(struct moat_rule_tables));
+}
+
+MOAT_INLINE const struct moat_stage_tables *gate_stage_table(__u32 half)
+{
+	return moat_table_half(stage_tables, half, sizeof(struct moat_stage_tables));
 }
 
 #endif

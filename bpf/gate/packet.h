@@ -6,25 +6,26 @@
 #include "gate/maps.h"
 #include "lib/lookup.h"
 #include "lib/match.h"
+#include "machine.h"
 
 /* One packet on its way through the stages. */
 struct gate_packet {
 	struct moat_headers headers;
 	__u64 now; /* jiffies */
-	__u64 hash_seed;
 	__u32 cpu;
-	__u32 half; /* of every table, read once */
-	__u16 parse;
-	__u16 challenge; /* enum moat_challenge_outcome of who asked */
-	__u32 reason;
+	__u32 half;     /* of every table, read once */
+	__u8 parse;     /* enum moat_parse */
+	__u8 challenge; /* enum moat_challenge_outcome of who asked */
+	__u16 reason;   /* enum moat_reason */
 	__u32 rule_id;
 	__u32 sample_interval; /* of the rule that sampled it; 0: none did */
 	union {                /* the stack is short */
 		__u32 tries;   /* rules looked at; */
 		__u32 cookie;  /* behind them, of the answer to be sent */
 	};
-	__u32 expired; /* of them */
-	__u32 errors;  /* lookups that failed and can't */
+	__u32 expired;  /* of them */
+	__u32 errors;   /* lookups that failed and can't */
+	__u32 dst_leaf; /* looked up by gate_judge for the stages from the rules on */
 	/* of the rules' stage, which sets them */
 	struct moat_classes classes;
 	struct moat_matches matches;

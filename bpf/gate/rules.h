@@ -19,7 +19,7 @@ MOAT_INLINE enum moat_reason gate_limit(struct gate_packet *packet,
 		return MOAT_REASON_PASS_LIMIT;
 	}
 	if ((entry->flags & MOAT_RULE_PREFER_KNOWN) &&
-	    moat_known_test(filter, &packet->headers.src, packet->hash_seed))
+	    moat_known_test(filter, &packet->headers.src, gate_ctl()->hash_seed))
 		return MOAT_REASON_PASS_KNOWN;
 	if (moat_limit_take(limit, &share->slots[slot], entry->id, &entry->packets, &entry->bytes,
 			    packet->now, packet->headers.l3_len))
@@ -227,8 +227,7 @@ MOAT_INLINE void gate_judge_rules(struct gate_packet *packet, __u32 src_class)
 	const struct moat_rule_entry *entry;
 	__u32 dst_class;
 
-	dst_class = gate_lookup_dst(&packet->headers.dst, packet->half, &packet->errors) &
-		    MOAT_LPM_CLASS;
+	dst_class = packet->dst_leaf & MOAT_LPM_CLASS;
 	/* most rules name an address, so most packets need no more than this */
 	if (!moat_addresses_match(table, src_class, dst_class))
 		return;

@@ -102,22 +102,15 @@ static bool is_expired(const struct moat_oracle *oracle, const struct moat_rule 
 }
 
 /* A token bucket for packets, one for bytes: each lets a packet through that finds a whole token. */
-static bool within_rate(struct moat_oracle *oracle, const struct moat_rule *rule, uint32_t length,
-			uint64_t now_ticks)
+static bool bucket_takes(const struct moat_oracle *oracle, struct moat_oracle_bucket *bucket,
+			 const struct moat_rule *rule, uint32_t length, uint64_t now_ticks)
 {
 	const struct oracle_rate packets = { rule->rate_pps, rule->burst, ORACLE_LOT_PACKETS };
 	const struct oracle_rate bytes = { rule->rate_bps, (uint64_t)rule->burst * 1500,
 					   ORACLE_LOT_BYTES };
 	const struct oracle_clock clock = { oracle->clock.ticks_per_s, oracle->settings.judges };
 	uint32_t judge = oracle->judge;
-	struct moat_oracle_bucket *bucket = oracle->buckets;
 
-	while (bucket < oracle->buckets + oracle->bucket_count && bucket->id != rule->id)
-		bucket++;
-	if (bucket == oracle->buckets + oracle->bucket_count) {
-		*bucket = (struct moat_oracle_bucket){ .id = rule->id };
-		oracle->bucket_count++;
-	}
 	if (packets.per_s &&
 	    !oracle_tokens_fill(&bucket->packets, &clock, &packets, judge, 1, now_ticks))
 		return false;
@@ -127,6 +120,21 @@ static bool within_rate(struct moat_oracle *oracle, const struct moat_rule *rule
 	oracle_tokens_spend(&bucket->packets, &clock, &packets, judge, packets.per_s ? 1 : 0);
 	oracle_tokens_spend(&bucket->bytes, &clock, &bytes, judge, bytes.per_s ? length : 0);
 	return true;
+}
+
+static bool within_rate(struct moat_oracle *oracle, const struct moat_rule *rule, uint32_t length,
+			uint64_t now_ticks)
+{
+	struct moat_oracle_bucket *bucket = oracle->buckets;
+
+	while (bucket < oracle->buckets + oracle->bucket_count && bucket->id != rule->id)
+		bucket++;
+	if (bucket == oracle->buckets + oracle->bucket_count) {
+		/* full: it filled from the clock's origin on */
+		*bucket = (struct moat_oracle_bucket){ .id = rule->id };
+		oracle->bucket_count++;
+	}
+	return bucket_takes(oracle, bucket, rule, length, now_ticks);
 }
 
 static bool is_known(const struct moat_oracle *oracle, const struct moat_addr *addr)
@@ -219,6 +227,21 @@ static enum moat_reason by_rules(struct moat_oracle *oracle, const struct moat_h
 	return MOAT_REASON_PASS_DEFAULT;
 }
 
+/* What needs no policy: neighbour discovery, and ICMP errors that path MTU discovery needs, to a rate. */
+static bool is_control(struct moat_oracle *oracle, const struct moat_headers *h, uint64_t now_ticks)
+{
+	const struct moat_rule rate = { .rate_pps = 1000 };
+	bool v6 = h->family == MOAT_FAMILY_V6;
+
+	if (h->fragment != MOAT_FRAGMENT_NONE || h->proto != (v6 ? 58 : 1))
+		return false;
+	if (v6 && h->ttl == 255 && h->icmp_type >= 133 && h->icmp_type <= 137)
+		return true;
+	if (v6 ? h->icmp_type != 2 : h->icmp_type != 3 || h->icmp_code != 4)
+		return false;
+	return bucket_takes(oracle, &oracle->control, &rate, h->l3_len, now_ticks);
+}
+
 enum moat_reason moat_oracle_judge(struct moat_oracle *oracle, const struct moat_headers *headers,
 				   enum moat_parse parse, uint64_t now_ticks, uint32_t *ret_rule_id)
 {
@@ -230,10 +253,14 @@ enum moat_reason moat_oracle_judge(struct moat_oracle *oracle, const struct moat
 	};
 
 	*ret_rule_id = 0;
-	if (parse != MOAT_PARSE_OK)
+	if (parse == MOAT_PARSE_NOT_IP)
 		return unjudged[parse];
+	if (parse == MOAT_PARSE_OK && is_control(oracle, headers, now_ticks))
+		return MOAT_REASON_PASS_CONTROL;
 	if (!oracle->set)
 		return MOAT_REASON_PASS_NO_TABLE;
+	if (parse != MOAT_PARSE_OK)
+		return unjudged[parse];
 	if (on_list(oracle, MOAT_LIST_ALLOW, &headers->src))
 		return MOAT_REASON_PASS_ALLOWED;
 	if (on_list(oracle, MOAT_LIST_DENY, &headers->src))

@@ -45,6 +45,7 @@ struct moat_oracle {
 	uint32_t judge; /* the one that judges now, 0 to judges - 1 */
 	struct moat_oracle_bucket buckets[MOAT_RULES_MAX];
 	size_t bucket_count;
+	struct moat_oracle_bucket control; /* of ICMP errors for path MTU discovery */
 	struct moat_addr known[MOAT_ORACLE_KNOWN_MAX]; /* the sources put into the known filter */
 	size_t known_count;
 	/* what it counted: of each rule, by position, but the samples; and matches of expired rules */

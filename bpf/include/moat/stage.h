@@ -6,7 +6,8 @@
  *  1 parse         what isn't IP passes (PASS_NOT_IP). Tunnels are looked into where configured.
  *  2 control       always on, and nothing overrides it. It looks at what could be read (MOAT_PARSE_OK) and is
  *                  no fragment: neighbour and router discovery with hop limit 255 (ICMPv6 133-137),
- *                  ICMP "fragmentation needed" (3/4) and ICMPv6 "packet too big" (type 2) up to
+ *                  ICMP "fragmentation needed" (3/4) and ICMPv6 "packet too big" (type 2), each over its
+ *                  own IP, up to
  *                  MOAT_CONTROL_PTB_PPS on the box (beyond it they are judged like others), and, from
  *                  prefixes marked as neighbours, BGP (TCP 179, either port), BFD (UDP to 3784, 4784,
  *                  6784), OSPF (89) and VRRP (112): PASS_CONTROL. Management prefixes, fragments too, and
@@ -59,6 +60,9 @@ enum moat_stage {
 
 #define MOAT_STAGE_TUNNELS \
 	(MOAT_STAGE_GRE | MOAT_STAGE_IP_TUNNEL | MOAT_STAGE_VXLAN | MOAT_STAGE_GENEVE)
+
+/* A mask that is said to have no stage, where 0 is "not said". */
+#define MOAT_STAGE_NONE (1u << 31)
 
 /* On where nothing else is said: what enforces only what an operator or the responder asked for. */
 #define MOAT_STAGES_DEFAULT \
@@ -126,7 +130,8 @@ struct moat_profile {
 };
 MOAT_STATIC_ASSERT(sizeof(struct moat_profile) == 64, "one cache line for a packet");
 
-/* The buckets of a protected prefix, those of all CPUs in one; one of MOAT_PROFILES_MAX by number. */
+/* The buckets of a protected prefix, those of all CPUs in one; one of MOAT_PROFILES_MAX by number. Number
+ * 0 protects none: its ICMP bucket is that of MOAT_CONTROL_PTB_PPS. */
 struct moat_profile_limit {
 	__u64 rates[MOAT_KIND_COUNT]; /* as in struct moat_limit */
 	__u64 challenge;
@@ -172,6 +177,12 @@ MOAT_STATIC_ASSERT(sizeof(struct moat_source_profile) == 64, "one cache line for
 struct moat_row_bucket {
 	__u64 packets; /* as in struct moat_limit */
 	__u64 bytes;
+};
+
+/* What one judge has of them. */
+struct moat_row_share {
+	struct moat_share packets;
+	struct moat_share bytes;
 };
 
 /* The key of a kind of packets to one address of an `each` profile, from the address's hash. */

@@ -27,6 +27,7 @@ static inline struct moat_tables moat_test_tables(uint32_t node_capacity)
 		.nodes = moat_test_map((size_t)node_capacity * MOAT_LPM_NODE_SIZE * sizeof(uint32_t)),
 		.node_capacity = node_capacity,
 		.rules = moat_test_map(sizeof(struct moat_rule_tables)),
+		.stages = moat_test_map(sizeof(struct moat_stage_tables)),
 	};
 }
 
@@ -40,6 +41,7 @@ static inline void moat_test_tables_unmap(struct moat_tables *half)
 	munmap(half->dst6_root, root);
 	munmap(half->nodes, (size_t)half->node_capacity * MOAT_LPM_NODE_SIZE * sizeof(uint32_t));
 	munmap(half->rules, sizeof(struct moat_rule_tables));
+	munmap(half->stages, sizeof(struct moat_stage_tables));
 }
 
 #endif
