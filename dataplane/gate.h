@@ -20,6 +20,7 @@
 #include "dataplane/pulse.h"
 #include "dataplane/ruleset.h"
 #include "dataplane/tables.h"
+#include "moat/forward.h"
 #include "moat/gate.h"
 
 #define MOAT_GATE_PIN_DEFAULT "/sys/fs/bpf/moat"
@@ -62,6 +63,14 @@ int moat_gate_detach(const char *pin_path, struct moat_error *error);
  * it. One thread, once. */
 void moat_gate_look_around(void);
 
+/* How what passes a gateway port is sent on. Ports whose way isn't the kernel's may send to each other. */
+struct moat_gate_way {
+	enum moat_forward_mode mode;
+	char peer[16];  /* wire: the interface on the other side */
+	bool closed;    /* wire: without the peer packets are dropped, not passed to the stack */
+	uint8_t mac[6]; /* fib: the interface's address when its program was loaded */
+};
+
 struct moat_gate_port_options {
 	const char *name; /* interface */
 	enum moat_port_role role;
@@ -71,6 +80,7 @@ struct moat_gate_port_options {
 	const char *peer; /* wire: the interface they leave by if it fails open; NULL: see set_peer */
 	uint32_t stages;  /* enum moat_stage; 0: MOAT_STAGES_DEFAULT; MOAT_STAGE_NONE: none */
 	bool fail_closed; /* while no policy was ever loaded, packets are dropped */
+	struct moat_gate_way way; /* gateway; its address is found */
 };
 
 struct moat_gate_port_info {
@@ -82,7 +92,8 @@ struct moat_gate_port_info {
 	bool fail_closed;
 	bool native; /* false: generic mode, after native was refused (reason in `fallback`) */
 	char fallback[128]; /* kernel's words on why not native; empty if native */
-	bool adopted;       /* a pinned link was taken over by link update */
+	struct moat_gate_way way;
+	bool adopted; /* a pinned link was taken over by link update */
 	bool current; /* attached by this process; false: found, and still with the program of then */
 	char replaced[48]; /* name and id of the program that was replaced; empty: none */
 };
@@ -100,6 +111,13 @@ int moat_gate_release(struct moat_gate *gate, const char *name, struct moat_erro
  * packet. MOAT_TABLES_NO_NODES or an error leave the old one. */
 int moat_gate_commit(struct moat_gate *gate, const struct moat_ruleset *set,
 		     struct moat_error *error);
+
+/* Sum over CPUs of what became of packets that passed, for ports whose way isn't the kernel's. -ENOENT. */
+int moat_gate_forwards(const struct moat_gate *gate, uint32_t port,
+		       struct moat_forward_counters *ret_counters);
+/* Finds anew which interfaces can be sent to: what a driver or a veth's peer allows may change. Cheap; to be
+ * called now and then. */
+void moat_gate_refresh(struct moat_gate *gate);
 
 /* False until the first commit (of this process or of the one whose gate was adopted). */
 bool moat_gate_has_policy(const struct moat_gate *gate);

@@ -33,6 +33,7 @@ enum gate_map_id {
 	GATE_MAP_VALIDATED,
 	GATE_MAP_PORTS,
 	GATE_MAP_TARGETS,
+	GATE_MAP_WAYS, /* out of the ports that forward by themselves (moat/forward.h) */
 	GATE_MAP_SAMPLES,
 	GATE_MAP_COUNT,
 };
@@ -116,8 +117,10 @@ struct gate_port {
 	int prog_fd;
 	int counters_fd;
 	int xsks_fd;
+	int forward_fd;    /* counters of its way out */
 	uint8_t *counters; /* mapped, an element a CPU */
 	struct gate_wire wire;
+	uint8_t *forwards; /* likewise */
 	struct moat_gate_port_info info;
 };
 
@@ -154,6 +157,13 @@ void moat_gate_ports_close(struct moat_gate *gate);
 
 /* What is pinned of a port, or -ENOENT. */
 int moat_gate_port_pinned(const struct moat_gate *gate, const char *name, const char *file);
+
+/* gate_forward.c: the ways out of ports. */
+/* Sets what a port's program has to know of its way. */
+void moat_gate_way_load(const struct gate_port *port, uint32_t *ret_mode, uint32_t *ret_closed,
+			uint8_t ret_mac[8]);
+/* Brings the map of ways up to date with the ports and their interfaces. */
+void moat_gate_ways_update(struct moat_gate *gate);
 
 /* gate_hold.c: what holds a port's program to its interface. */
 /* Puts the loaded program on an interface that has none of ours. Errors as of moat_gate_attach. */

@@ -86,6 +86,8 @@ static void define(struct gate_maps *maps)
 				     MOAT_PORTS_MAX },
 		[GATE_MAP_TARGETS] = { "targets", BPF_MAP_TYPE_DEVMAP, sizeof(uint32_t),
 				       MOAT_PORTS_MAX },
+		[GATE_MAP_WAYS] = { "ways", BPF_MAP_TYPE_DEVMAP_HASH, sizeof(uint32_t),
+				    2 * MOAT_PORTS_MAX },
 		[GATE_MAP_SAMPLES] = { "samples", BPF_MAP_TYPE_RINGBUF, 0, MOAT_SAMPLE_RING_BYTES },
 	};
 

@@ -22,6 +22,7 @@
 #include "dataplane/base/cleanup.h"
 #include "dataplane/gate_internal.h"
 #include "dataplane/rate.h"
+#include "dataplane/netdev.h"
 
 #define LOG_BYTES (1 << 20) /* the verifier gives up if its log doesn't fit */
 
@@ -69,14 +70,18 @@ static int pin(const struct moat_gate *gate, const char *name, const char *file,
 static void port_init(struct gate_port *port)
 {
 	memset(port, 0, sizeof(*port));
-	port->link_fd = port->prog_fd = port->counters_fd = port->xsks_fd = -1;
+	port->link_fd = port->prog_fd = port->counters_fd = port->xsks_fd = port->forward_fd = -1;
 	moat_gate_wire_init(&port->wire);
 }
 
 static void port_deinit(struct gate_port *port, uint32_t cpus)
 {
-	int *fds[] = { &port->link_fd, &port->prog_fd, &port->counters_fd, &port->xsks_fd };
+	int *fds[] = { &port->link_fd, &port->prog_fd, &port->counters_fd, &port->xsks_fd,
+		       &port->forward_fd };
 
+	if (port->forwards)
+		munmap(port->forwards,
+		       moat_gate_map_length(sizeof(struct moat_forward_counters), cpus));
 	if (port->counters)
 		munmap(port->counters,
 		       moat_gate_map_length(sizeof(struct moat_gate_counters), cpus));
@@ -96,12 +101,32 @@ static uint32_t counters_of(const struct moat_gate *gate)
 	return count;
 }
 
+static int port_open_forwards(const struct moat_gate *gate, struct gate_port *port)
+{
+	size_t size = sizeof(struct moat_forward_counters);
+	void *memory;
+
+	port->forward_fd = moat_gate_port_pinned(gate, port->info.name, "forward");
+	if (port->forward_fd == -ENOENT)
+		port->forward_fd = moat_gate_map_create("forward", BPF_MAP_TYPE_ARRAY,
+							(uint32_t)size, gate->maps.cpus);
+	if (port->forward_fd < 0)
+		return port->forward_fd;
+	memory = mmap(NULL, moat_gate_map_length((uint32_t)size, gate->maps.cpus), PROT_READ,
+		      MAP_SHARED, port->forward_fd, 0);
+	if (memory == MAP_FAILED)
+		return -errno;
+	port->forwards = memory;
+	return 0;
+}
+
 /* The port's counters and sockets: those that are pinned, so that counts go on and sockets stay, or
  * new ones. */
 static int port_open_maps(struct moat_gate *gate, struct gate_port *port)
 {
 	const char *name = port->info.name;
 	void *memory;
+	int r;
 
 	port->counters_fd = moat_gate_port_pinned(gate, name, "counters");
 	if (port->counters_fd == -ENOENT)
@@ -121,7 +146,8 @@ static int port_open_maps(struct moat_gate *gate, struct gate_port *port)
 	if (memory == MAP_FAILED)
 		return -errno;
 	port->counters = memory;
-	return moat_gate_wire_open(&port->wire);
+	r = port_open_forwards(gate, port);
+	return r < 0 ? r : moat_gate_wire_open(&port->wire);
 }
 
 /* ---- loading ------------------------------------------------------------------------------- */
@@ -137,6 +163,8 @@ static int reuse_maps(struct moat_gate *gate, const struct gate_port *port, stru
 		r = bpf_map__reuse_fd(skeleton->maps.pulses, port->wire.pulses_fd);
 	if (r == 0)
 		r = bpf_map__reuse_fd(skeleton->maps.wire_peer, port->wire.peer_fd);
+	if (r == 0)
+		r = bpf_map__reuse_fd(skeleton->maps.forward_counters, port->forward_fd);
 	for (int i = 0; r == 0 && i < GATE_MAP_COUNT; i++) {
 		map = bpf_object__find_map_by_name(skeleton->obj, gate->maps.map[i].name);
 		if (map)
@@ -194,6 +222,9 @@ static int port_load(struct moat_gate *gate, struct gate_port *port, struct moat
 	skeleton->rodata->wire_fail = port->wire.fail;
 	skeleton->rodata->socket_frame_max = MOAT_GATE_SOCKET_FRAME_MAX;
 	skeleton->rodata->pulse_ticks = MOAT_PULSE_MS * gate->clock.ticks_per_s / 1000;
+	moat_gate_way_load(port, (uint32_t *)&skeleton->rodata->forward_mode,
+			   (uint32_t *)&skeleton->rodata->forward_closed,
+			   (uint8_t *)skeleton->rodata->forward_mac);
 	program = steers ? skeleton->progs.steer : skeleton->progs.gate;
 	bpf_program__set_autoload(skeleton->progs.gate, !steers);
 	bpf_program__set_autoload(skeleton->progs.steer, steers);
@@ -230,6 +261,8 @@ static int port_pin(struct moat_gate *gate, struct gate_port *port, struct moat_
 	r = pin(gate, name, "counters", port->counters_fd);
 	if (r == 0)
 		r = pin(gate, name, "xsks", port->xsks_fd);
+	if (r == 0)
+		r = pin(gate, name, "forward", port->forward_fd);
 	if (r == 0)
 		r = pin(gate, name, "prog", port->prog_fd);
 	if (r == 0 && port->link_fd >= 0)
@@ -368,6 +401,7 @@ static void keep_port(struct moat_gate *gate, const struct gate_port *port)
 	list_ports(gate);
 	pthread_mutex_unlock(&gate->port_lock);
 	moat_gate_targets_update(gate);
+	moat_gate_ways_update(gate);
 }
 
 int moat_gate_attach(struct moat_gate *gate, const struct moat_gate_port_options *options,
@@ -392,6 +426,8 @@ int moat_gate_attach(struct moat_gate *gate, const struct moat_gate_port_options
 	port.info.stages = options->stages ? options->stages & ~MOAT_STAGE_NONE
 					   : MOAT_STAGES_DEFAULT;
 	port.info.fail_closed = options->fail_closed;
+	port.info.way = options->way;
+	moat_netdev_address(options->name, port.info.way.mac);
 	port.info.current = true;
 	port.wire.fail = options->fail;
 	port.wire.peer = options->peer ? if_nametoindex(options->peer) : 0;
@@ -420,6 +456,7 @@ int moat_gate_release(struct moat_gate *gate, const char *name, struct moat_erro
 	list_ports(gate);
 	pthread_mutex_unlock(&gate->port_lock);
 	moat_gate_targets_update(gate);
+	moat_gate_ways_update(gate);
 	return 0;
 }
 

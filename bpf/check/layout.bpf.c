@@ -12,6 +12,7 @@
 #include "moat/event.h"
 #include "moat/egress.h"
 #include "moat/challenge.h"
+#include "moat/forward.h"
 #include "moat/gate.h"
 #include "moat/limit.h"
 #include "moat/packet.h"
@@ -63,6 +64,7 @@ LAYOUT(moat_file);
 LAYOUT(moat_event_exec);
 LAYOUT(moat_event_exit);
 LAYOUT(moat_event_counters);
+LAYOUT(moat_forward_counters);
 LAYOUT(moat_egress_counters);
 LAYOUT(moat_egress_slot);
 LAYOUT(moat_egress_key);

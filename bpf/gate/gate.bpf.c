@@ -3,7 +3,7 @@
  * The XDP fast path of one port: parse, judge, count, sample. Loaded once a port, so that what differs
  * between ports is a constant; the tables are shared (gate/maps.h).
  *
- *   gate   judges every packet; what passes goes to the kernel
+ *   gate   judges every packet; what passes goes to the kernel, or the port's way (gate/forward.h)
  *   steer  wire and mirror ports: hands every packet to the AF_XDP worker of its queue, which judges
  *          and counts it in cells of its own; does the worker's work where there is none (gate/steer.h)
  */
@@ -14,6 +14,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "gate/forward.h"
 #include "gate/judge.h"
 #include "gate/listed.h"
 #include "gate/maps.h"
@@ -122,7 +123,9 @@ MOAT_INLINE int gate_frame(struct xdp_md *ctx, int is_wire)
 	if (packet.reason == MOAT_REASON_TX_CHALLENGE)
 		return gate_challenge_answer(ctx, &packet.headers, packet.cookie) ? XDP_TX
 										  : XDP_DROP;
-	return is_wire || packet.reason == MOAT_REASON_REDIRECT_RULE ? XDP_REDIRECT : XDP_PASS;
+	if (is_wire || packet.reason == MOAT_REASON_REDIRECT_RULE)
+		return XDP_REDIRECT;
+	return gate_forward(ctx, cpu);
 }
 
 SEC("moat_gate")
