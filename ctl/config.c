@@ -4,35 +4,22 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <fnmatch.h>
 #include <math.h>
-#include <net/if.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "ctl/config_schema.h"
+#include "ctl/config_priv.h"
 #include "ctl/config_tunnels.h"
 #include "dataplane/base/addr.h"
 #include "dataplane/base/cleanup.h"
 #include "dataplane/base/clock.h"
-#include "dataplane/egress.h"
 
-#define WHERE_LEN 128
 /* Passes that respond.allow becomes share the rule table with everything else. */
 #define RESPOND_ALLOW_MAX 128
 
-struct reader {
-	const char *path;
-	const struct moat_marks *marks;
-	struct moat_error *error;
-	unsigned int flags;
-};
-
-/* "PATH:LINE:COLUMN: WHERE: why". Returns -EINVAL. */
-__attribute__((format(printf, 3, 4))) static int bad(const struct reader *reader, const char *where,
-						     const char *format, ...)
+int moat_config_bad(const struct reader *reader, const char *where, const char *format, ...)
 {
 	struct moat_mark mark = moat_marks_value(reader->marks, where);
 	char why[384];
@@ -151,168 +138,6 @@ static int take_path(const struct reader *reader, const char *where, const char 
 	free(*path);
 	*path = copy;
 	return 0;
-}
-
-static int check_port_exists(const struct reader *reader, const char *where, const char *name)
-{
-	if (!(reader->flags & MOAT_CONFIG_CHECK_PORTS) || if_nametoindex(name) != 0)
-		return 0;
-	return bad(reader, where, "there is no interface \"%s\" (see: ip link)", name);
-}
-
-/* What a container may send. */
-static int take_egress(const struct reader *reader, unsigned int index,
-		       const struct moat_raw_port *raw, struct moat_config_port *port)
-{
-	char where[WHERE_LEN];
-
-	if (!raw->egress)
-		return 0;
-	snprintf(where, sizeof(where), "ports.%u.egress", index);
-	if (port->role != MOAT_ROLE_CONTAINER)
-		return bad(reader, where,
-			   "only a port with role container has limits on what it sends");
-	if (raw->egress->packets)
-		port->egress_packets = *raw->egress->packets;
-	if (raw->egress->bytes)
-		port->egress_bytes = *raw->egress->bytes;
-	if (port->egress_bytes <= MOAT_EGRESS_RATE_MAX)
-		return 0;
-	snprintf(where, sizeof(where), "ports.%u.egress.bytes", index);
-	return bad(reader, where, "%llu is above %llu", (unsigned long long)port->egress_bytes,
-		   MOAT_EGRESS_RATE_MAX);
-}
-
-static int take_port(const struct reader *reader, unsigned int index,
-		     const struct moat_raw_port *raw, struct moat_config *config)
-{
-	struct moat_config_port *port = &config->ports[config->port_count];
-	char where[WHERE_LEN];
-	int r;
-
-	snprintf(where, sizeof(where), "ports.%u.name", index);
-	if (strpbrk(raw->name, "/ \t\n:") || strcmp(raw->name, ".") == 0 ||
-	    strcmp(raw->name, "..") == 0)
-		return bad(reader, where, "\"%s\" is no interface name", raw->name);
-	for (size_t i = 0; i < config->port_count; i++) {
-		if (strcmp(config->ports[i].name, raw->name) == 0)
-			return bad(reader, where, "port \"%s\" is listed twice", raw->name);
-	}
-	snprintf(port->name, sizeof(port->name), "%s", raw->name);
-	port->is_pattern = strpbrk(raw->name, "*?[") != NULL;
-	port->role = (enum moat_port_role)raw->role;
-	port->generic = raw->mode == 1;
-	port->replace = raw->replace && *raw->replace;
-	port->fail = (enum moat_gate_fail)raw->fail;
-	if (port->role == MOAT_ROLE_WIRE && !raw->fail)
-		port->fail = MOAT_FAIL_OPEN;
-	if (port->role != MOAT_ROLE_WIRE && raw->fail) {
-		snprintf(where, sizeof(where), "ports.%u.fail", index);
-		return bad(reader, where, "only a port with role wire can fail open or closed");
-	}
-	if (raw->peer)
-		snprintf(port->peer, sizeof(port->peer), "%s", raw->peer);
-	config->port_count++;
-	/* sockets and workers are made at the start, for interfaces that are there */
-	if (port->is_pattern && moat_config_port_has_workers(port))
-		return bad(reader, where, "\"%s\" is a pattern: a wire or mirror port has a name",
-			   raw->name);
-	r = take_egress(reader, index, raw, port);
-	if (r < 0 || port->is_pattern)
-		return r;
-	return check_port_exists(reader, where, raw->name);
-}
-
-bool moat_config_port_has_workers(const struct moat_config_port *port)
-{
-	return port->role == MOAT_ROLE_WIRE || port->role == MOAT_ROLE_MIRROR;
-}
-
-const struct moat_config_port *moat_config_port_of(const struct moat_config *config,
-						   const char *interface)
-{
-	const struct moat_config_port *matching = NULL;
-
-	for (size_t i = 0; i < config->port_count; i++) {
-		const struct moat_config_port *port = &config->ports[i];
-
-		if (!port->is_pattern && strcmp(port->name, interface) == 0)
-			return port;
-		if (port->is_pattern && !matching && fnmatch(port->name, interface, 0) == 0)
-			matching = port;
-	}
-	return matching;
-}
-
-static const struct moat_config_port *port_named(const struct moat_config *config, const char *name)
-{
-	for (size_t i = 0; i < config->port_count; i++) {
-		if (strcmp(config->ports[i].name, name) == 0)
-			return &config->ports[i];
-	}
-	return NULL;
-}
-
-/* The two ports of a wire name each other. */
-static int check_peer(const struct reader *reader, unsigned int index,
-		      const struct moat_config *config)
-{
-	const struct moat_config_port *port = &config->ports[index];
-	const struct moat_config_port *peer = port_named(config, port->peer);
-	char where[WHERE_LEN];
-
-	snprintf(where, sizeof(where), "ports.%u.peer", index);
-	if (port->role != MOAT_ROLE_WIRE)
-		return port->peer[0] ? bad(reader, where, "only a port with role wire has a peer")
-				     : 0;
-	if (!port->peer[0])
-		return bad(reader, where, "a wire needs the port on its other side as \"peer\"");
-	if (!peer || peer == port || peer->role != MOAT_ROLE_WIRE)
-		return bad(reader, where, "\"%s\" is no other port with role wire", port->peer);
-	if (strcmp(peer->peer, port->name) != 0)
-		return bad(reader, where, "\"%s\" has another peer, \"%s\"", peer->name, peer->peer);
-	return 0;
-}
-
-/* Both judges number their windows by clocks of their own, and one detection thread follows one. */
-static int check_one_kind(const struct reader *reader, unsigned int index,
-			  const struct moat_config *config)
-{
-	const enum moat_port_role role = config->ports[index].role;
-	char where[WHERE_LEN];
-	bool mixed = false;
-
-	for (unsigned int i = 0; i < index; i++) {
-		enum moat_port_role other = config->ports[i].role;
-
-		mixed |= other != MOAT_ROLE_CONTAINER &&
-			 (other == MOAT_ROLE_GATEWAY) != (role == MOAT_ROLE_GATEWAY);
-	}
-	if (!mixed || role == MOAT_ROLE_CONTAINER)
-		return 0;
-	snprintf(where, sizeof(where), "ports.%u.role", index);
-	return bad(reader, where,
-		   "gateway ports, and wire or mirror ports, need a moatd each (with run_dir, "
-		   "state_dir and pin_dir of its own)");
-}
-
-static int take_ports(const struct reader *reader, const struct moat_raw_config *raw,
-		      struct moat_config *config)
-{
-	int r = 0;
-
-	if (raw->ports_count == 0)
-		return bad(reader, "ports", "at least one port is needed");
-	if (raw->ports_count > MOAT_PORTS_MAX)
-		return bad(reader, "ports", "%u ports, but %d at most", raw->ports_count,
-			   MOAT_PORTS_MAX);
-	for (unsigned int i = 0; r == 0 && i < raw->ports_count; i++)
-		r = take_port(reader, i, &raw->ports[i], config);
-	for (unsigned int i = 0; r == 0 && i < raw->ports_count; i++)
-		r = check_peer(reader, i, config);
-	for (unsigned int i = 0; r == 0 && i < raw->ports_count; i++)
-		r = check_one_kind(reader, i, config);
-	return r;
 }
 
 static int take_gate(const struct reader *reader, const struct moat_raw_gate *raw,
@@ -518,7 +343,7 @@ static int take_all(const struct reader *reader, const struct moat_raw_config *r
 	if (r == 0 && raw->log_level)
 		config->log_level = (enum moat_log_level)raw->log_level;
 	if (r == 0)
-		r = take_ports(reader, raw, config);
+		r = moat_config_take_ports(reader, raw, config);
 	if (r == 0)
 		r = take_gate(reader, raw->gate, config);
 	if (r == 0)

@@ -31,6 +31,7 @@ struct moat_config_port {
 	uint64_t egress_packets,
 		egress_bytes; /* container: each may send so much a second; 0: no limit */
 	bool replace;         /* another XDP program is replaced, not left alone */
+	enum moat_forward_mode forward;
 	enum moat_gate_fail fail; /* wire: frames that no worker takes */
 };
 

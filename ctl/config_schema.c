@@ -30,6 +30,11 @@ static const cyaml_strval_t roles[] = {
 	{ "mirror", MOAT_ROLE_MIRROR },
 	{ "container", MOAT_ROLE_CONTAINER },
 };
+static const cyaml_strval_t port_forwards[] = {
+	{ "kernel", MOAT_FORWARD_KERNEL },
+	{ "fib", MOAT_FORWARD_FIB },
+	{ "wire", MOAT_FORWARD_WIRE },
+};
 static const cyaml_strval_t port_modes[] = { { "auto", 0 }, { "generic", 1 } };
 static const cyaml_strval_t port_fails[] = {
 	{ "open", MOAT_FAIL_OPEN },
@@ -62,6 +67,8 @@ static const cyaml_schema_field_t port_fields[] = {
 	CYAML_FIELD_STRING_PTR("peer", OPT_PTR, struct moat_raw_port, peer, 1, 15),
 	CYAML_FIELD_ENUM("mode", ENUM, struct moat_raw_port, mode, port_modes,
 			 CYAML_ARRAY_LEN(port_modes)),
+	CYAML_FIELD_ENUM("forward", ENUM, struct moat_raw_port, forward, port_forwards,
+			 CYAML_ARRAY_LEN(port_forwards)),
 	CYAML_FIELD_BOOL_PTR("replace", OPT_PTR, struct moat_raw_port, replace),
 	CYAML_FIELD_MAPPING_PTR("egress", OPT_PTR, struct moat_raw_port, egress, egress_fields),
 	CYAML_FIELD_ENUM("fail", ENUM, struct moat_raw_port, fail, port_fails,
@@ -160,6 +167,7 @@ static const struct {
 	size_t count;
 } enums[] = {
 	{ ".role", roles, CYAML_ARRAY_LEN(roles) },
+	{ ".forward", port_forwards, CYAML_ARRAY_LEN(port_forwards) },
 	{ "respond.mode", respond_modes, CYAML_ARRAY_LEN(respond_modes) },
 	{ ".mode", port_modes, CYAML_ARRAY_LEN(port_modes) }, /* behind respond.mode */
 	{ "log_level", log_levels, CYAML_ARRAY_LEN(log_levels) },

@@ -18,7 +18,7 @@
 struct moat_gate_port_options moat_ports_options(const struct moat_config_port *port,
 						 const char *interface)
 {
-	return (struct moat_gate_port_options){
+	struct moat_gate_port_options options = {
 		.name = interface,
 		.role = port->role,
 		.generic = port->generic,
@@ -26,12 +26,21 @@ struct moat_gate_port_options moat_ports_options(const struct moat_config_port *
 		.fail = port->fail,
 		.peer = port->peer[0] ? port->peer : NULL,
 	};
+
+	options.way.mode = port->forward;
+	if (port->forward == MOAT_FORWARD_WIRE) {
+		options.way.closed = port->fail == MOAT_FAIL_CLOSED;
+		snprintf(options.way.peer, sizeof(options.way.peer), "%s", port->peer);
+	}
+	return options;
 }
 
 static bool is_alike(const struct moat_gate_port_info *info,
 		     const struct moat_gate_port_options *options, int ifindex)
 {
-	return info->ifindex == ifindex && info->role == options->role;
+	return info->ifindex == ifindex && info->role == options->role &&
+	       info->way.mode == options->way.mode && info->way.closed == options->way.closed &&
+	       strcmp(info->way.peer, options->way.peer) == 0;
 }
 
 static const struct moat_gate_port_info *attached_port(const struct moat_appliance *appliance,
@@ -133,7 +142,10 @@ static int attach_one(struct moat_appliance *appliance, const struct moat_config
 
 	if (port->role == MOAT_ROLE_CONTAINER)
 		return attach_container(appliance, port, link, error);
-	if (attached && attached->current && is_alike(attached, &options, link->ifindex))
+	/* a program that routes knows its interface's address */
+	if (attached && attached->current && is_alike(attached, &options, link->ifindex) &&
+	    (options.way.mode != MOAT_FORWARD_FIB ||
+	     memcmp(attached->way.mac, link->mac, sizeof(link->mac)) == 0))
 		return 0;
 	r = moat_gate_attach(appliance->gate, &options, &info, error);
 	if (r < 0)
@@ -342,6 +354,8 @@ static void sync_ports(struct moat_appliance *appliance)
 	appliance->ports.has_news = false;
 	let_go_vanished(appliance);
 	attach_appeared(appliance);
+	/* a wire's peer may have come back as another interface */
+	moat_gate_refresh(appliance->gate);
 }
 
 static int on_news(sd_event_source *source, int fd, uint32_t events, void *userdata)
@@ -360,6 +374,8 @@ void moat_ports_tick(struct moat_appliance *appliance)
 {
 	bool is_due = ++appliance->ports.ticks % RETRY_TICKS == 0;
 
+	if (is_due)
+		moat_gate_refresh(appliance->gate);
 	if (appliance->ports.has_news || (is_due && appliance->ports.waiting_count > 0))
 		sync_ports(appliance);
 }

@@ -82,6 +82,35 @@ static const char *role_name(enum moat_port_role role)
 	}
 }
 
+/* What became of what passed, where the port doesn't leave that to the kernel. */
+static void add_forward(const struct moat_appliance *appliance, json_t *port,
+			const struct moat_gate_port_info *info,
+			const struct moat_gate_counters *counters)
+{
+	static const char *const modes[] = { "kernel", "fib", "wire" };
+	struct moat_forward_counters forwards;
+	uint64_t passed = 0, sum = 0;
+	json_t *packets;
+
+	json_object_set_new(port, "forward", json_string(modes[info->way.mode]));
+	if (moat_gate_forwards(appliance->gate, info->index, &forwards) < 0)
+		return;
+	packets = json_object();
+	for (int i = 0; i < MOAT_FORWARD_COUNT; i++) {
+		sum += forwards.packets[i];
+		if (forwards.packets[i])
+			json_object_set_new(packets, moat_forward_name(i),
+					    number(forwards.packets[i]));
+	}
+	for (uint32_t i = 0; i < MOAT_REASON_COUNT; i++) {
+		if (moat_reason_verdict(i) == MOAT_VERDICT_PASS)
+			passed += counters->reasons[i].packets;
+	}
+	json_object_set_new(port, "forwarded", packets);
+	/* packets between the two counts are few, and gone with the next look */
+	json_object_set_new(port, "forward_balanced", json_boolean(sum == passed));
+}
+
 static json_t *port_of(const struct moat_appliance *appliance,
 		       const struct moat_gate_port_info *info)
 {
@@ -95,6 +124,7 @@ static json_t *port_of(const struct moat_appliance *appliance,
 	if (!port || read_port(appliance, info->index, &counters) < 0)
 		return port;
 	add_reasons(port, &counters.in, counters.reasons);
+	add_forward(appliance, port, info, &counters);
 	json_object_set_new(port, "samples", number(counters.samples));
 	json_object_set_new(port, "samples_lost", number(counters.samples_lost));
 	json_object_set_new(port, "helper_errors", number(counters.helper_errors));

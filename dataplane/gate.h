@@ -115,6 +115,8 @@ int moat_gate_commit(struct moat_gate *gate, const struct moat_ruleset *set,
 /* Sum over CPUs of what became of packets that passed, for ports whose way isn't the kernel's. -ENOENT. */
 int moat_gate_forwards(const struct moat_gate *gate, uint32_t port,
 		       struct moat_forward_counters *ret_counters);
+/* "sent", "neighbour", ...: as in `moat status`. */
+const char *moat_forward_name(enum moat_forward forward);
 /* Finds anew which interfaces can be sent to: what a driver or a veth's peer allows may change. Cheap; to be
  * called now and then. */
 void moat_gate_refresh(struct moat_gate *gate);

@@ -88,6 +88,28 @@ void moat_gate_refresh(struct moat_gate *gate)
 	moat_gate_ways_update(gate);
 }
 
+const char *moat_forward_name(enum moat_forward forward)
+{
+	static const char *const names[MOAT_FORWARD_COUNT] = {
+		[MOAT_FORWARD_SENT] = "sent",
+		[MOAT_FORWARD_NOT_IP] = "not_ip",
+		[MOAT_FORWARD_TAGGED] = "tagged",
+		[MOAT_FORWARD_NOT_OURS] = "not_ours",
+		[MOAT_FORWARD_OPTIONS] = "options",
+		[MOAT_FORWARD_TTL] = "ttl",
+		[MOAT_FORWARD_LOCAL] = "local",
+		[MOAT_FORWARD_REFUSED] = "refused",
+		[MOAT_FORWARD_OFF] = "off",
+		[MOAT_FORWARD_UNSUPPORTED] = "unsupported",
+		[MOAT_FORWARD_NEIGHBOUR] = "neighbour",
+		[MOAT_FORWARD_TOO_BIG] = "too_big",
+		[MOAT_FORWARD_NO_TARGET] = "no_target",
+		[MOAT_FORWARD_ERROR] = "error",
+	};
+
+	return (unsigned int)forward < MOAT_FORWARD_COUNT ? names[forward] : "unknown";
+}
+
 int moat_gate_forwards(const struct moat_gate *gate, uint32_t port,
 		       struct moat_forward_counters *ret_counters)
 {

@@ -16,6 +16,7 @@
 
 #include "gate/maps.h"
 #include "lib/parse.h"
+#include "machine.h"
 
 #define AF_INET 2
 #define AF_INET6 10
@@ -163,18 +164,16 @@ MOAT_INLINE enum moat_forward gate_fib(struct xdp_md *ctx, int *ret_action)
 	return MOAT_FORWARD_SENT;
 }
 
-/* The action of a packet that passed. */
-MOAT_INLINE int gate_forward(struct xdp_md *ctx, __u32 cpu)
+/* Counts and sends on. A global function, see gate_judge_rest: it has the stack to itself. The mode is asked
+ * for here too, since older kernels keep functions that nobody calls: of this one no more than that. */
+__attribute__((noinline)) int gate_send_on(struct xdp_md *ctx)
 {
-	struct moat_forward_counters *count;
+	struct moat_forward_counters *count = moat_map_element(forward_counters, moat_machine_cpu());
 	enum moat_forward result = MOAT_FORWARD_SENT;
 	int action = XDP_PASS;
 
-	if (forward_mode == MOAT_FORWARD_KERNEL)
+	if (forward_mode == MOAT_FORWARD_KERNEL || !count)
 		return XDP_PASS;
-	count = moat_map_element(forward_counters, cpu);
-	if (!count)
-		return XDP_PASS; /* the array has this element */
 	if (forward_mode == MOAT_FORWARD_FIB) {
 		result = gate_fib(ctx, &action);
 	} else {
@@ -186,6 +185,12 @@ MOAT_INLINE int gate_forward(struct xdp_md *ctx, __u32 cpu)
 	if (result < MOAT_FORWARD_COUNT)
 		count->packets[result]++;
 	return action;
+}
+
+/* The action of a packet that passed. */
+MOAT_INLINE int gate_forward(struct xdp_md *ctx)
+{
+	return forward_mode == MOAT_FORWARD_KERNEL ? XDP_PASS : gate_send_on(ctx);
 }
 
 #endif

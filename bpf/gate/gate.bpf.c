@@ -125,7 +125,7 @@ MOAT_INLINE int gate_frame(struct xdp_md *ctx, int is_wire)
 										  : XDP_DROP;
 	if (is_wire || packet.reason == MOAT_REASON_REDIRECT_RULE)
 		return XDP_REDIRECT;
-	return gate_forward(ctx, cpu);
+	return gate_forward(ctx);
 }
 
 SEC("moat_gate")

@@ -125,7 +125,7 @@ static void test_ports(void)
 	check_refused("ports:\n  - {name: a, peer: b}\n",
 		      "f:2:21: ports.0.peer: only a port with role wire has a peer");
 	check_refused("ports:\n  - {name: a, fail: closed}\n",
-		      "f:2:21: ports.0.fail: only a port with role wire can fail open or closed");
+		      "f:2:21: ports.0.fail: only a wire can fail open or closed");
 	check_refused("ports:\n  - name: a/b\n",
 		      "f:2:11: ports.0.name: \"a/b\" is no interface name");
 }

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What the files that check a configuration share. Nobody else includes this. */
+#ifndef MOAT_CTL_CONFIG_PRIV_H
+#define MOAT_CTL_CONFIG_PRIV_H
+
+#include "ctl/config.h"
+#include "ctl/config_schema.h"
+
+#define WHERE_LEN 128
+
+struct reader {
+	const char *path;
+	const struct moat_marks *marks;
+	struct moat_error *error;
+	unsigned int flags;
+};
+
+/* "PATH:LINE:COLUMN: WHERE: why". Returns -EINVAL. */
+__attribute__((format(printf, 3, 4))) int
+moat_config_bad(const struct reader *reader, const char *where, const char *format, ...);
+#define bad moat_config_bad
+
+/* The list of ports (config_ports.c). */
+int moat_config_take_ports(const struct reader *reader, const struct moat_raw_config *raw,
+			   struct moat_config *config);
+
+#endif
