@@ -125,6 +125,40 @@ static int commit(void *userdata, const struct moat_ruleset *set, struct moat_er
 	return r;
 }
 
+/* moat_rulebook_ops.patch: the workers' policy can take it after the gate has, or both are built anew. */
+static int patch(void *userdata, const struct moat_ruleset *set, enum moat_list list,
+		 const struct moat_prefix *prefix)
+{
+	struct moat_appliance *appliance = userdata;
+	int r = 0;
+
+	if (moat_appliance_has_gateway(appliance->config))
+		r = moat_gate_patch(appliance->gate, set, list, prefix);
+	if (r == 0 && appliance->wire.policy)
+		r = moat_policy_patch(appliance->wire.policy, set, list, prefix);
+	appliance->commit_done_ns = moat_clock_monotonic_ns();
+	return r;
+}
+
+int moat_appliance_change_list(struct moat_appliance *appliance, bool add, enum moat_list list,
+			       const struct moat_prefix *prefix, struct moat_error *error)
+{
+	const struct moat_rulebook_ops ops = { commit, patch, appliance };
+	struct moat_error ours = { .text = "" };
+	uint64_t begin_ns = moat_clock_monotonic_ns();
+	int save_error = 0;
+	int r = (add ? moat_rulebook_list_add_now : moat_rulebook_list_del_now)(
+		appliance->rulebook, list, prefix, &ops, &save_error, &ours);
+
+	if (r != 0)
+		return ours.text[0] ? moat_error_set(error, r, "%s", ours.text) : r;
+	appliance->patches++;
+	appliance->patch_last_ns = appliance->commit_done_ns - begin_ns;
+	if (save_error < 0)
+		moat_log(MOAT_LOG_WARNING, "the list is in force but not saved: %s", ours.text);
+	return 0;
+}
+
 static void tell_change(struct moat_appliance *appliance, const struct moat_event_context *context,
 			const struct moat_rule_change *change, uint64_t mono_ns)
 {
@@ -317,6 +351,17 @@ static int make_dirs(const struct moat_config *config, struct moat_error *error)
 	return 0;
 }
 
+/* What the rules that stand at the start take; a first commit that has to grow the gate would do as well. */
+static uint32_t nodes_hint(const struct moat_appliance *appliance)
+{
+	uint32_t needed = 0;
+	int nodes = 0;
+
+	if (moat_tables_count_nodes(moat_rulebook_newest(appliance->rulebook), &needed) == 0)
+		nodes = moat_gate_nodes_for(needed);
+	return nodes > 0 ? (uint32_t)nodes : 0;
+}
+
 static int open_gate(struct moat_appliance *appliance, struct moat_error *error)
 {
 	const struct moat_config *config = appliance->config;
@@ -324,6 +369,7 @@ static int open_gate(struct moat_appliance *appliance, struct moat_error *error)
 		.pin_path = config->pin_dir,
 		.cells = config->gate_cells,
 		.nodes = config->gate_nodes,
+		.nodes_hint = nodes_hint(appliance),
 		.sample_pass = config->sample_pass,
 		.sample_drop = config->sample_drop,
 		.tunnels = config->tunnels,

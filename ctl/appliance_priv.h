@@ -45,12 +45,18 @@ struct moat_appliance {
 	json_t *events; /* an array, newest last */
 	uint64_t started_ns;
 	uint64_t commits, commits_failed;
+	uint64_t patches;        /* changes of one prefix ... */
+	uint64_t patch_last_ns;  /* ... and how long the last one took to be in force */
 	uint64_t commit_last_ns; /* how long the last one took ... */
 	uint64_t commit_done_ns; /* ... and when it was in force, CLOCK_MONOTONIC */
 };
 
 /* Puts the rulebook's draft in force and tells of every change. 0, also without a draft. */
 int moat_appliance_apply(struct moat_appliance *appliance, struct moat_error *error);
+
+/* Puts one prefix into a list or takes it out, in force when this returns: as moat_rulebook_list_add_now. */
+int moat_appliance_change_list(struct moat_appliance *appliance, bool add, enum moat_list list,
+			       const struct moat_prefix *prefix, struct moat_error *error);
 
 /* Likewise an event of the host, which the memory of the latest leaves out: there are too many. */
 void moat_appliance_emit_host(void *appliance, json_t *object);

@@ -216,21 +216,18 @@ static int add_entry(struct moat_appliance *appliance, enum moat_list list, cons
 	/* Nobody sends from everywhere: it would cut off the operator, as a rule that drops all would. */
 	if (list == MOAT_LIST_DENY && prefix.len == 0)
 		return moat_error_set(error, -EINVAL, "\"%s\" would deny everything", text);
-	r = moat_rulebook_list_add(appliance->rulebook, list, &prefix);
-	if (r != 0)
-		moat_rulebook_drop(appliance->rulebook);
+	r = moat_appliance_change_list(appliance, true, list, &prefix, error);
 	if (r == MOAT_RULESET_EXISTS)
 		return moat_error_set(error, -EEXIST, "\"%s\" stands already", text);
 	if (r == MOAT_RULESET_FULL)
 		return moat_error_set(error, -ENOSPC, "there are %d prefixes already",
 				      MOAT_PREFIXES_MAX);
 	if (r < 0)
-		return moat_error_set(error, r, "\"%s\": %s", text, strerror(-r));
-	r = moat_appliance_apply(appliance, error);
-	if (r < 0)
-		return r;
+		return error->text[0] ? r
+				      : moat_error_set(error, r, "\"%s\": %s", text, strerror(-r));
 	tell_list(appliance, "list_added", text);
-	*ret_result = json_pack("{s:s}", "entry", text);
+	*ret_result = json_pack("{s:s,s:f}", "entry", text, "in_force_us",
+				(double)appliance->patch_last_ns / 1000);
 	return 0;
 }
 
@@ -290,19 +287,18 @@ static int del_entry(struct moat_appliance *appliance, const char *text, struct 
 	r = parse_prefix(prefix_text, &prefix, error);
 	if (r < 0)
 		return r;
-	r = moat_rulebook_list_del(appliance->rulebook, list, &prefix);
-	if (r < 0)
-		moat_rulebook_drop(appliance->rulebook);
+	r = moat_appliance_change_list(appliance, false, list, &prefix, error);
 	if (r == -EPERM)
 		return moat_error_set(
 			error, r, "\"%s\" stands in the configuration: change it there and reload",
 			text);
-	if (r < 0)
+	if (r == -ENOENT)
 		return moat_error_set(error, r, "\"%s\" doesn't stand", text);
-	r = moat_appliance_apply(appliance, error);
-	if (r == 0)
-		tell_list(appliance, "list_removed", text);
-	return r;
+	if (r < 0)
+		return error->text[0] ? r
+				      : moat_error_set(error, r, "\"%s\": %s", text, strerror(-r));
+	tell_list(appliance, "list_removed", text);
+	return 0;
 }
 
 static int do_rules_del(struct moat_appliance *appliance, struct moat_control_call *call,

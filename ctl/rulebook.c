@@ -194,9 +194,14 @@ static int add_own(struct moat_ruleset *set, const struct moat_ruleset *own,
 	if (r < 0)
 		return moat_error_set(error, r, "rules: %s", strerror(-r));
 	for (int list = MOAT_LIST_ALLOW; r >= 0 && list <= MOAT_LIST_DENY; list++) {
-		const struct moat_prefix *prefixes = moat_ruleset_prefixes(own, (enum moat_list)list,
-									   &count);
+		const struct moat_prefix *prefixes;
 
+		moat_ruleset_prefixes(set, (enum moat_list)list, &count);
+		if (count == 0) {
+			moat_ruleset_list_share(set, (enum moat_list)list, own);
+			continue;
+		}
+		prefixes = moat_ruleset_prefixes(own, (enum moat_list)list, &count);
 		r = add_prefixes(set, (enum moat_list)list, prefixes, count, error);
 	}
 	return r < 0 ? r : 0;
@@ -345,26 +350,123 @@ int moat_rulebook_list_del(struct moat_rulebook *rulebook, enum moat_list list,
 	return -ENOENT;
 }
 
-/* Gives `own` the rules of the draft that it hasn't, under the same ids: it read the same file and numbered
- * them by itself. */
-static int take_ids(struct moat_rulebook *rulebook, struct moat_ruleset *own)
+/* ---- one prefix, at once ------------------------------------------------------------------------- */
+
+/* Changes a list of both sets, which may share it: a copy of a million prefixes for one is too much. */
+static int change_lists(struct moat_rulebook *rulebook, bool add, enum moat_list list,
+			const struct moat_prefix *prefix)
+{
+	int (*change)(struct moat_ruleset *, enum moat_list,
+		      const struct moat_prefix *) = add ? moat_ruleset_list_add
+							: moat_ruleset_list_del;
+	struct pair *now = &rulebook->now;
+	bool shared = moat_ruleset_list_is_shared(now->live, now->own, list);
+	int r;
+
+	if (shared) {
+		moat_ruleset_list_clear(now->own, list);
+		r = change(now->live, list, prefix);
+		moat_ruleset_list_share(now->own, list, now->live);
+		return r;
+	}
+	r = change(now->own, list, prefix);
+	if (r != 0)
+		return r;
+	r = change(now->live, list, prefix);
+	if (r != 0)
+		(add ? moat_ruleset_list_del : moat_ruleset_list_add)(now->own, list, prefix);
+	return r;
+}
+
+static int change_now(struct moat_rulebook *rulebook, bool add, enum moat_list list,
+		      const struct moat_prefix *prefix, const struct moat_rulebook_ops *ops,
+		      int *ret_save_error, struct moat_error *error)
+{
+	int r;
+
+	if (rulebook->draft.live)
+		return -EBUSY;
+	r = change_lists(rulebook, add, list, prefix);
+	if (r != 0)
+		return r;
+	rulebook->change_count = 0;
+	r = ops->patch(ops->userdata, rulebook->now.live, list, prefix);
+	if (r != 0)
+		r = ops->commit(ops->userdata, rulebook->now.live, error);
+	if (r != 0) {
+		/* what a patch began to do nothing of may be left */
+		change_lists(rulebook, !add, list, prefix);
+		ops->commit(ops->userdata, rulebook->now.live, NULL);
+		return r < 0 ? r : -ENOSPC;
+	}
+	r = moat_ruleset_log(rulebook->state_path, add, list, prefix, error);
+	if (r > 0)
+		r = moat_ruleset_save(rulebook->now.own, rulebook->state_path, error);
+	if (ret_save_error)
+		*ret_save_error = r;
+	return 0;
+}
+
+int moat_rulebook_list_add_now(struct moat_rulebook *rulebook, enum moat_list list,
+			       const struct moat_prefix *prefix, const struct moat_rulebook_ops *ops,
+			       int *ret_save_error, struct moat_error *error)
+{
+	if (moat_ruleset_list_has(rulebook->now.live, list, prefix))
+		return MOAT_RULESET_EXISTS;
+	return change_now(rulebook, true, list, prefix, ops, ret_save_error, error);
+}
+
+int moat_rulebook_list_del_now(struct moat_rulebook *rulebook, enum moat_list list,
+			       const struct moat_prefix *prefix, const struct moat_rulebook_ops *ops,
+			       int *ret_save_error, struct moat_error *error)
+{
+	if (!moat_ruleset_list_has(rulebook->now.live, list, prefix))
+		return -ENOENT;
+	if (!moat_ruleset_list_has(rulebook->now.own, list, prefix))
+		return -EPERM;
+	return change_now(rulebook, false, list, prefix, ops, ret_save_error, error);
+}
+
+/* ---- files --------------------------------------------------------------------------------------- */
+
+/* Gives `own` what the file added to the draft: prefixes stand at the end of the lists, or make the list the
+ * same as the live one. */
+static int take_lists(struct moat_rulebook *rulebook, const size_t before[2])
+{
+	struct pair *draft = &rulebook->draft;
+	int r = 0;
+
+	for (int i = MOAT_LIST_ALLOW; i <= MOAT_LIST_DENY; i++) {
+		enum moat_list list = (enum moat_list)i;
+		size_t count, own_count;
+		const struct moat_prefix *items = moat_ruleset_prefixes(draft->live, list, &count);
+
+		moat_ruleset_prefixes(draft->own, list, &own_count);
+		if (own_count == before[list]) {
+			/* all that stood was own, so all that stands is */
+			moat_ruleset_list_share(draft->own, list, draft->live);
+			continue;
+		}
+		for (size_t at = before[list]; r == 0 && at < count; at++)
+			r = moat_ruleset_list_add(draft->own, list, &items[at]);
+	}
+	return r > 0 ? -ENOSPC : r;
+}
+
+/* Gives `own` the rules that the file added, under the same ids. */
+static int take_rules(struct moat_rulebook *rulebook)
 {
 	size_t count;
-	const struct moat_rule *rules = moat_ruleset_rules(own, &count);
+	const struct moat_rule *rules = moat_ruleset_rules(rulebook->draft.live, &count);
 
-	for (size_t i = count; i-- > 0; rules = moat_ruleset_rules(own, &count)) {
-		if (!moat_ruleset_find(rulebook->draft.own, rules[i].id))
-			moat_ruleset_del(own, rules[i].id);
-	}
-	rules = moat_ruleset_rules(rulebook->draft.live, &count);
 	for (size_t i = 0; i < count; i++) {
 		int r;
 
 		if (moat_ruleset_find(rulebook->now.live, rules[i].id) ||
-		    moat_ruleset_find(own, rules[i].id))
+		    moat_ruleset_find(rulebook->draft.own, rules[i].id))
 			continue;
-		r = moat_ruleset_add(own, &rules[i], NULL);
-		if (r < 0 || r == MOAT_RULESET_FULL)
+		r = moat_ruleset_add(rulebook->draft.own, &rules[i], NULL);
+		if (r != 0)
 			return r < 0 ? r : -ENOSPC;
 		note(rulebook, MOAT_RULE_ADDED, &rules[i], "loaded");
 	}
@@ -374,29 +476,24 @@ static int take_ids(struct moat_rulebook *rulebook, struct moat_ruleset *own)
 int moat_rulebook_load(struct moat_rulebook *rulebook, const char *path, uint64_t now_ns,
 		       struct moat_ruleset_load_report *ret_report, struct moat_error *error)
 {
-	moat_cleanup(moat_ruleset_free_cleanup) struct moat_ruleset *own = NULL;
-	struct moat_ruleset_load_report report;
+	size_t before[2];
 	int r = begin(rulebook);
 
-	if (r == 0)
-		r = moat_ruleset_copy(rulebook->draft.own, &own);
 	if (r < 0)
 		return moat_error_set(error, r, "rules: out of memory");
+	for (int list = MOAT_LIST_ALLOW; list <= MOAT_LIST_DENY; list++)
+		moat_ruleset_prefixes(rulebook->draft.live, (enum moat_list)list, &before[list]);
 	r = moat_ruleset_load(rulebook->draft.live, path, MOAT_OWNER_OPERATOR, now_ns, ret_report,
 			      error);
-	if (r == 0)
-		r = moat_ruleset_load(own, path, MOAT_OWNER_OPERATOR, now_ns, &report, error);
-	if (r == 0 && take_ids(rulebook, own) < 0)
-		r = moat_error_set(error, -ENOMEM, "rules: out of memory");
 	if (r == MOAT_RULESET_FULL)
 		r = moat_error_set(error, -ENOSPC, "more than %d rules or %d prefixes",
 				   MOAT_RULES_MAX, MOAT_PREFIXES_MAX);
+	else if (r == 0 && (take_lists(rulebook, before) < 0 || take_rules(rulebook) < 0))
+		r = moat_error_set(error, -ENOMEM, "rules: out of memory");
 	if (r < 0) {
 		moat_rulebook_drop(rulebook);
 		return r;
 	}
-	moat_ruleset_free(rulebook->draft.own);
-	rulebook->draft.own = moat_take_ptr(own);
 	rulebook->touched = true;
 	return 0;
 }

@@ -57,6 +57,23 @@ int moat_rulebook_list_add(struct moat_rulebook *rulebook, enum moat_list list,
 /* -EPERM: the prefix stands in the configuration, which has to be changed instead. */
 int moat_rulebook_list_del(struct moat_rulebook *rulebook, enum moat_list list,
 			   const struct moat_prefix *prefix);
+/* Puts one change of a list in force at once in the live set, by `patch`, where that is possible without a
+ * rebuild, else by `commit` (struct moat_rulebook_ops). Not while there is a draft: -EBUSY. */
+struct moat_rulebook_ops {
+	moat_rulebook_commit_fn commit;
+	/* 0, or a positive number: it takes a commit */
+	int (*patch)(void *userdata, const struct moat_ruleset *set, enum moat_list list,
+		     const struct moat_prefix *prefix);
+	void *userdata;
+};
+/* As moat_rulebook_list_add and _del, and moat_rulebook_apply. */
+int moat_rulebook_list_add_now(struct moat_rulebook *rulebook, enum moat_list list,
+			       const struct moat_prefix *prefix, const struct moat_rulebook_ops *ops,
+			       int *ret_save_error, struct moat_error *error);
+int moat_rulebook_list_del_now(struct moat_rulebook *rulebook, enum moat_list list,
+			       const struct moat_prefix *prefix, const struct moat_rulebook_ops *ops,
+			       int *ret_save_error, struct moat_error *error);
+
 /* All that a file says, as the operator's. */
 int moat_rulebook_load(struct moat_rulebook *rulebook, const char *path, uint64_t now_ns,
 		       struct moat_ruleset_load_report *ret_report, struct moat_error *error);

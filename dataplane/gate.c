@@ -26,7 +26,7 @@
 #define CELLS_MIN 1024
 #define CELLS_MAX (1u << 20)
 #define NODES_DEFAULT 32768
-#define NODES_MAX (1u << 19) /* 512 MiB a half: the verifier's largest offset */
+#define NODES_MAX (1u << 22) /* 4 GiB a half */
 
 bool moat_gate_path(char ret_path[PATH_MAX], const char *format, ...)
 {
@@ -201,7 +201,9 @@ static int open_parts(struct moat_gate *gate, const struct moat_gate_options *op
 	if (r < 0)
 		return r;
 	gate->maps.cells = options->cells ? options->cells : CELLS_DEFAULT;
-	gate->maps.nodes = options->nodes ? options->nodes : NODES_DEFAULT;
+	gate->maps.nodes = options->nodes        ? options->nodes
+			   : options->nodes_hint ? options->nodes_hint
+						 : NODES_DEFAULT;
 	gate->maps.row_buckets = options->row_buckets ? options->row_buckets
 						      : 1u << MOAT_ROW_BITS_DEFAULT;
 	r = moat_gate_maps_open(&gate->maps, gate->pin_path, error);
@@ -215,7 +217,19 @@ static int open_parts(struct moat_gate *gate, const struct moat_gate_options *op
 		return r;
 	}
 	moat_gate_set_sampling(gate, options->sample_pass, options->sample_drop);
+	gate->grows = options->nodes == 0;
 	return 0;
+}
+
+int moat_gate_nodes_for(uint32_t needed)
+{
+	uint64_t nodes = (uint64_t)needed + needed / 4;
+
+	if (needed > NODES_MAX)
+		return -ENOSPC;
+	if (nodes < NODES_DEFAULT)
+		return NODES_DEFAULT;
+	return (int)(nodes > NODES_MAX ? NODES_MAX : nodes);
 }
 
 int moat_gate_open(const struct moat_gate_options *options, struct moat_gate **ret_gate,

@@ -36,7 +36,8 @@ enum moat_port_role {
 struct moat_gate_options {
 	const char *pin_path; /* NULL: MOAT_GATE_PIN_DEFAULT */
 	uint32_t cells;       /* a CPU, direction: power of two, 1,024 to 2^20; 0: 16,384 */
-	uint32_t nodes;       /* of the tries, each half; 0: 32,768 (1 KiB each) */
+	uint32_t nodes; /* of the tries, each half, 1 KiB each; 0: nodes_hint, and more as needed */
+	uint32_t nodes_hint; /* 0: 32,768 */
 	uint32_t row_buckets; /* for sources, a row: a power of two, 2^10 to 2^22; 0: 2^16 (moat/stage.h) */
 	uint32_t sample_pass; /* one in so many passing packets; 0: off */
 	uint32_t sample_drop;
@@ -51,6 +52,10 @@ struct moat_gate;
  * /run). The sentence is in *error. Nothing is left pinned by a failed first load. */
 int moat_gate_open(const struct moat_gate_options *options, struct moat_gate **ret_gate,
 		   struct moat_error *error);
+
+/* How many nodes to ask for where `needed` are known to be needed (moat_tables_count_nodes): some to spare.
+ * Negative if there can't be as many. */
+int moat_gate_nodes_for(uint32_t needed);
 
 /* Closes descriptors and mappings; the gate goes on without us. NULL is allowed. */
 void moat_gate_close(struct moat_gate *gate);
@@ -120,6 +125,11 @@ const char *moat_forward_name(enum moat_forward forward);
 /* Finds anew which interfaces can be sent to: what a driver or a veth's peer allows may change. Cheap; to be
  * called now and then. */
 void moat_gate_refresh(struct moat_gate *gate);
+
+/* Puts one prefix that came into a list of the committed set, or left it, in force without a rebuild. `set` is as
+ * it is now. 0, MOAT_TABLES_NO_NODES or MOAT_TABLES_REBUILD: commit it instead. */
+int moat_gate_patch(struct moat_gate *gate, const struct moat_ruleset *set, enum moat_list list,
+		    const struct moat_prefix *prefix);
 
 /* False until the first commit (of this process or of the one whose gate was adopted). */
 bool moat_gate_has_policy(const struct moat_gate *gate);

@@ -36,7 +36,7 @@ void moat_gate_tables_init(struct moat_gate *gate)
 			.dst4_root = moat_gate_maps_element(maps, GATE_MAP_DST4_ROOT, i),
 			.src6_root = moat_gate_maps_element(maps, GATE_MAP_SRC6_ROOT, i),
 			.dst6_root = moat_gate_maps_element(maps, GATE_MAP_DST6_ROOT, i),
-			.nodes = moat_gate_maps_element(maps, GATE_MAP_TRIE_NODES, i),
+			.nodes = moat_gate_maps_nodes(maps, i),
 			.rules = moat_gate_maps_element(maps, GATE_MAP_RULE_TABLES, i),
 			.stages = moat_gate_maps_element(maps, GATE_MAP_STAGE_TABLES, i),
 			.node_capacity = maps->nodes,
@@ -175,6 +175,34 @@ static void wait_grace_period(const struct moat_gate *gate)
 		;
 }
 
+int moat_gate_patch(struct moat_gate *gate, const struct moat_ruleset *set, enum moat_list list,
+		    const struct moat_prefix *prefix)
+{
+	uint32_t active = active_half(gate);
+
+	return active > 1 ? MOAT_TABLES_REBUILD
+			  : moat_tables_patch(&gate->halves[active], set, list, prefix);
+}
+
+/* Builds the idle half; where it lacks nodes, with more of them. */
+static int build(struct moat_gate *gate, uint32_t idle, const struct moat_ruleset *set,
+		 const struct moat_tables_clock *clock, struct moat_error *error)
+{
+	uint32_t needed = 0;
+	int r = moat_tables_build(&gate->halves[idle], set, clock, error);
+
+	if (r != MOAT_TABLES_NO_NODES || !gate->grows)
+		return r;
+	r = moat_tables_count_nodes(set, &needed);
+	if (r < 0)
+		return moat_error_set(error, r, "no memory to count the nodes");
+	r = moat_gate_nodes_for(needed);
+	if (r < 0)
+		return moat_error_set(error, -ENOSPC, "the prefixes need %u trie nodes", needed);
+	r = moat_gate_grow(gate, (uint32_t)r, error);
+	return r < 0 ? r : moat_tables_build(&gate->halves[idle], set, clock, error);
+}
+
 int moat_gate_commit(struct moat_gate *gate, const struct moat_ruleset *set,
 		     struct moat_error *error)
 {
@@ -184,14 +212,14 @@ int moat_gate_commit(struct moat_gate *gate, const struct moat_ruleset *set,
 
 	if (r < 0)
 		return moat_error_set(error, r, "reading the gate's clock: %s", strerror(-r));
-	r = moat_tables_build(&gate->halves[idle], set,
-			      &(struct moat_tables_clock){
-				      .now_ns = now.monotonic_ns,
-				      .now_ticks = now.jiffies,
-				      .ticks_per_s = gate->clock.ticks_per_s,
-				      .judges = gate->maps.cpus,
-			      },
-			      error);
+	r = build(gate, idle, set,
+		  &(struct moat_tables_clock){
+			  .now_ns = now.monotonic_ns,
+			  .now_ticks = now.jiffies,
+			  .ticks_per_s = gate->clock.ticks_per_s,
+			  .judges = gate->maps.cpus,
+		  },
+		  error);
 	if (r != 0)
 		return r;
 	note_slots(gate, set);

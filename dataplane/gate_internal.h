@@ -70,6 +70,17 @@ void moat_gate_maps_remove(struct gate_maps *maps, const char *pin_path);
 int moat_gate_direct_init(void);
 /* Element `index`, mapped. */
 void *moat_gate_maps_element(const struct gate_maps *maps, enum gate_map_id id, uint32_t index);
+/* The nodes of a half. */
+void *moat_gate_maps_nodes(const struct gate_maps *maps, uint32_t half);
+/* Another map for so many nodes, or for as many more as fit its elements: mapped, not pinned, and not yet the
+ * maps' own. */
+int moat_gate_maps_new_nodes(const struct gate_maps *maps, uint32_t *nodes,
+			     struct gate_map *ret_map, struct moat_error *error);
+/* Unmaps and closes. */
+void moat_gate_map_close(struct gate_map *map);
+/* Replaces the nodes by `nodes` or some more (gate_grow.c); what is in force stays in force. On failure all is
+ * as it was. */
+int moat_gate_grow(struct moat_gate *gate, uint32_t nodes, struct moat_error *error);
 /* One array map of `entries` values, mmapable; its descriptor, or a negative errno. */
 int moat_gate_map_create(const char *name, uint32_t type, uint32_t value_size, uint32_t entries);
 /* Bytes between elements of an array map, and of its whole mapping. */
@@ -127,6 +138,7 @@ struct gate_port {
 struct moat_gate {
 	char pin_path[PATH_MAX / 2];
 	int lock_fd;
+	bool grows; /* the number of nodes was left to us */
 	struct gate_clock clock;
 	struct moat_tunnels tunnels;
 	struct gate_maps maps;

@@ -43,6 +43,29 @@ static uint32_t cells_bytes(uint32_t cells)
 	return sizeof(struct moat_cell_head) + 2 * cells * sizeof(struct moat_cell);
 }
 
+static uint32_t chunks_of(uint32_t nodes)
+{
+	return (nodes + MOAT_LPM_CHUNK_NODES - 1) / MOAT_LPM_CHUNK_NODES;
+}
+
+static struct gate_map define_nodes(uint32_t nodes)
+{
+	uint32_t chunks = chunks_of(nodes);
+
+	return (struct gate_map){
+		.name = "trie_nodes",
+		.type = BPF_MAP_TYPE_ARRAY,
+		.value_size = NODE_BYTES * (chunks > 1 ? MOAT_LPM_CHUNK_NODES : nodes),
+		.max_entries = 2 * chunks,
+		.fd = -1,
+	};
+}
+
+void *moat_gate_maps_nodes(const struct gate_maps *maps, uint32_t half)
+{
+	return moat_gate_maps_element(maps, GATE_MAP_TRIE_NODES, half * chunks_of(maps->nodes));
+}
+
 /* What the maps of a gate of this size are. */
 static void define(struct gate_maps *maps)
 {
@@ -53,7 +76,7 @@ static void define(struct gate_maps *maps)
 		[GATE_MAP_DST4_ROOT] = { "dst4_root", array, ROOT16_BYTES, 2, true },
 		[GATE_MAP_SRC6_ROOT] = { "src6_root", array, ROOT16_BYTES, 2, true },
 		[GATE_MAP_DST6_ROOT] = { "dst6_root", array, ROOT16_BYTES, 2, true },
-		[GATE_MAP_TRIE_NODES] = { "trie_nodes", array, NODE_BYTES * maps->nodes, 2 },
+		[GATE_MAP_TRIE_NODES] = define_nodes(maps->nodes),
 		[GATE_MAP_RULE_TABLES] = { "rule_tables", array, sizeof(struct moat_rule_tables), 2,
 					   true },
 		[GATE_MAP_STAGE_TABLES] = { "stage_tables", array, sizeof(struct moat_stage_tables),
@@ -165,6 +188,24 @@ static int pin(const struct gate_map *map, const char *pin_path, struct moat_err
 	return 0;
 }
 
+int moat_gate_maps_new_nodes(const struct gate_maps *maps, uint32_t *nodes,
+			     struct gate_map *ret_map, struct moat_error *error)
+{
+	struct gate_map map;
+	int r;
+
+	if (chunks_of(*nodes) > 1)
+		*nodes = chunks_of(*nodes) * MOAT_LPM_CHUNK_NODES;
+	map = define_nodes(*nodes);
+	r = create(&map, error);
+	if (r < 0) {
+		moat_gate_map_close(&map);
+		return r;
+	}
+	*ret_map = map;
+	return 0;
+}
+
 /* Makes all maps. The control word is pinned last: without it what is pinned counts as half made. */
 static int create_all(struct gate_maps *maps, const char *pin_path, struct moat_error *error)
 {
@@ -217,8 +258,8 @@ static int adopt(struct gate_map *map, const char *pin_path, struct moat_error *
 	return map_memory(map, error);
 }
 
-/* The size of a pinned gate, from two of its maps. 0 if they can't be read. */
-static uint32_t pinned_value_size(const char *pin_path, const char *name)
+/* What a pinned map is; all zero if it can't be read. */
+static struct bpf_map_info pinned_info(const char *pin_path, const char *name)
 {
 	struct bpf_map_info info = {};
 	uint32_t length = sizeof(info);
@@ -226,25 +267,35 @@ static uint32_t pinned_value_size(const char *pin_path, const char *name)
 	int fd;
 
 	if (!moat_gate_path(path, "%s/maps/%s", pin_path, name))
-		return 0;
+		return info;
 	fd = bpf_obj_get(path);
 	if (fd < 0)
-		return 0;
+		return info;
 	if (bpf_obj_get_info_by_fd(fd, &info, &length) < 0)
-		info.value_size = 0;
+		memset(&info, 0, sizeof(info));
 	close(fd);
-	return info.value_size;
+	return info;
+}
+
+/* The size of a pinned gate, from two of its maps. 0 if they can't be read. */
+static uint32_t pinned_nodes(const char *pin_path)
+{
+	struct bpf_map_info info = pinned_info(pin_path, "trie_nodes");
+
+	return info.value_size / NODE_BYTES * (info.max_entries / 2);
 }
 
 static int adopt_all(struct gate_maps *maps, const char *pin_path, struct moat_error *error)
 {
-	uint32_t cells = pinned_value_size(pin_path, "window_cells");
+	uint32_t cells = pinned_info(pin_path, "window_cells").value_size;
 	const struct moat_gate_ctl *ctl;
 	int r;
 
-	maps->nodes = pinned_value_size(pin_path, "trie_nodes") / NODE_BYTES;
-	maps->validated = pinned_value_size(pin_path, "validated") / sizeof(struct moat_validated);
-	maps->row_buckets = pinned_value_size(pin_path, "rows") / sizeof(struct moat_row_bucket);
+	maps->nodes = pinned_nodes(pin_path);
+	maps->validated = pinned_info(pin_path, "validated").value_size /
+			  sizeof(struct moat_validated);
+	maps->row_buckets = pinned_info(pin_path, "rows").value_size /
+			    sizeof(struct moat_row_bucket);
 	maps->cells = 0;
 	if (cells > sizeof(struct moat_cell_head))
 		maps->cells = (cells - sizeof(struct moat_cell_head)) / 2 / sizeof(struct moat_cell);
@@ -275,6 +326,8 @@ int moat_gate_maps_open(struct gate_maps *maps, const char *pin_path, struct moa
 	if (r < 0)
 		return moat_error_set(error, r, "counting CPUs: %s", strerror(-r));
 	maps->cpus = (uint32_t)r;
+	if (chunks_of(maps->nodes) > 1)
+		maps->nodes = chunks_of(maps->nodes) * MOAT_LPM_CHUNK_NODES;
 	maps->validated = MOAT_CHALLENGE_SETS_DEFAULT;
 	define(maps);
 	if (!moat_gate_path(directory, "%s/maps", pin_path) ||
@@ -304,16 +357,18 @@ void moat_gate_maps_remove(struct gate_maps *maps, const char *pin_path)
 		moat_gate_remove_dir(directory);
 }
 
+void moat_gate_map_close(struct gate_map *map)
+{
+	if (map->memory)
+		munmap(map->memory, moat_gate_map_length(map->value_size, map->max_entries));
+	if (map->name && map->fd >= 0)
+		close(map->fd);
+	map->memory = NULL;
+	map->fd = -1;
+}
+
 void moat_gate_maps_close(struct gate_maps *maps)
 {
-	for (int i = 0; i < GATE_MAP_COUNT; i++) {
-		struct gate_map *map = &maps->map[i];
-
-		if (map->memory)
-			munmap(map->memory, moat_gate_map_length(map->value_size, map->max_entries));
-		if (map->name && map->fd >= 0)
-			close(map->fd);
-		map->memory = NULL;
-		map->fd = -1;
-	}
+	for (int i = 0; i < GATE_MAP_COUNT; i++)
+		moat_gate_map_close(&maps->map[i]);
 }

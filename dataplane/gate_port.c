@@ -204,7 +204,8 @@ static int port_load(struct moat_gate *gate, struct gate_port *port, struct moat
 	skeleton->rodata->window_shift = gate->clock.window_shift;
 	skeleton->rodata->cells = gate->maps.cells;
 	skeleton->rodata->cell_pairs = gate->maps.cells - 2;
-	skeleton->rodata->node_count = gate->maps.nodes;
+	skeleton->rodata->node_chunks = gate->maps.map[GATE_MAP_TRIE_NODES].max_entries / 2;
+	skeleton->rodata->node_count = gate->maps.nodes / skeleton->rodata->node_chunks;
 	skeleton->rodata->challenge_form = gate->challenge_form;
 	skeleton->rodata->validated_mask = gate->maps.validated - 1;
 	skeleton->rodata->cpu_mask = counters_of(gate) - 1;

@@ -266,6 +266,14 @@ static void wait_for_judges(struct moat_policy *policy, uint64_t generation)
 	}
 }
 
+int moat_policy_patch(struct moat_policy *policy, const struct moat_ruleset *set,
+		      enum moat_list list, const struct moat_prefix *prefix)
+{
+	return policy->active > 1
+		       ? MOAT_TABLES_REBUILD
+		       : moat_tables_patch(&policy->halves[policy->active], set, list, prefix);
+}
+
 int moat_policy_commit(struct moat_policy *policy, const struct moat_ruleset *set,
 		       struct moat_error *error)
 {

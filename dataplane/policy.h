@@ -32,6 +32,10 @@ void moat_policy_free(struct moat_policy *policy);
 int moat_policy_commit(struct moat_policy *policy, const struct moat_ruleset *set,
 		       struct moat_error *error);
 
+/* As moat_gate_patch. */
+int moat_policy_patch(struct moat_policy *policy, const struct moat_ruleset *set,
+		      enum moat_list list, const struct moat_prefix *prefix);
+
 /* The SYN challenge, as of moat_gate_set_challenge: settings (the form too is in force with the next
  * packet), keys (at `now_ms` of the judges' clock; call it where nobody else does) and numbers. */
 void moat_policy_set_challenge(struct moat_policy *policy,

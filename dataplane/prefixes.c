@@ -177,6 +177,16 @@ int moat_prefixes_del(struct moat_prefixes *list, const struct moat_prefix *pref
 	return 0;
 }
 
+bool moat_prefixes_has(const struct moat_prefixes *list, const struct moat_prefix *prefix)
+{
+	return list->body && list->body->index[place_of(list->body, prefix)];
+}
+
+bool moat_prefixes_is_shared(const struct moat_prefixes *a, const struct moat_prefixes *b)
+{
+	return a->body == b->body;
+}
+
 size_t moat_prefixes_count(const struct moat_prefixes *list)
 {
 	return list->body ? list->body->count : 0;

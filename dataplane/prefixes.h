@@ -35,6 +35,11 @@ int moat_prefixes_add(struct moat_prefixes *list, const struct moat_prefix *pref
 /* The last prefix takes the place of the deleted one. 0, -ENOENT or -ENOMEM (of unsharing). */
 int moat_prefixes_del(struct moat_prefixes *list, const struct moat_prefix *prefix);
 
+bool moat_prefixes_has(const struct moat_prefixes *list, const struct moat_prefix *prefix);
+
+/* True if both share their contents, so that they are equal. */
+bool moat_prefixes_is_shared(const struct moat_prefixes *a, const struct moat_prefixes *b);
+
 size_t moat_prefixes_count(const struct moat_prefixes *list);
 
 /* Valid until the next change; NULL if empty. */

@@ -309,6 +309,30 @@ int moat_ruleset_list_del(struct moat_ruleset *set, enum moat_list list,
 	return moat_prefixes_del(&set->lists[list], prefix);
 }
 
+void moat_ruleset_list_clear(struct moat_ruleset *set, enum moat_list list)
+{
+	moat_prefixes_deinit(&set->lists[list]);
+}
+
+void moat_ruleset_list_share(struct moat_ruleset *set, enum moat_list list,
+			     const struct moat_ruleset *from)
+{
+	moat_prefixes_deinit(&set->lists[list]);
+	moat_prefixes_copy(&from->lists[list], &set->lists[list]);
+}
+
+bool moat_ruleset_list_is_shared(const struct moat_ruleset *a, const struct moat_ruleset *b,
+				 enum moat_list list)
+{
+	return moat_prefixes_is_shared(&a->lists[list], &b->lists[list]);
+}
+
+bool moat_ruleset_list_has(const struct moat_ruleset *set, enum moat_list list,
+			   const struct moat_prefix *prefix)
+{
+	return moat_prefixes_has(&set->lists[list], prefix);
+}
+
 const struct moat_prefix *moat_ruleset_prefixes(const struct moat_ruleset *set, enum moat_list list,
 						size_t *ret_count)
 {

@@ -7,6 +7,7 @@
 #ifndef MOAT_DATAPLANE_RULESET_H
 #define MOAT_DATAPLANE_RULESET_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -59,13 +60,16 @@ int moat_ruleset_list_add(struct moat_ruleset *set, enum moat_list list,
 int moat_ruleset_list_del(struct moat_ruleset *set, enum moat_list list,
 			  const struct moat_prefix *prefix);
 
+/* Duplicate lines that a report names. */
+#define MOAT_DUPLICATES_NAMED 8
+
 struct moat_ruleset_load_report {
-	size_t lines;      /* read */
-	size_t rules;      /* added */
-	size_t allowed;    /* allow prefixes added */
-	size_t denied;     /* deny prefixes added */
-	size_t duplicates; /* lines that say what stands already */
-	size_t first_duplicate_line;
+	size_t lines;                                  /* read */
+	size_t rules;                                  /* added */
+	size_t allowed;                                /* allow prefixes added */
+	size_t denied;                                 /* deny prefixes added */
+	size_t duplicates;                             /* lines that say what stands already */
+	size_t duplicate_lines[MOAT_DUPLICATES_NAMED]; /* numbers of the first of them */
 	size_t errors;
 };
 
@@ -78,17 +82,33 @@ struct moat_ruleset_load_report {
 int moat_ruleset_load(struct moat_ruleset *set, const char *path, const char *owner, uint64_t now_ns,
 		      struct moat_ruleset_load_report *ret_report, struct moat_error *error);
 
+void moat_ruleset_list_clear(struct moat_ruleset *set, enum moat_list list);
+
+/* Gives `set` the list of `from`, whose contents they share until one of them changes. */
+void moat_ruleset_list_share(struct moat_ruleset *set, enum moat_list list,
+			     const struct moat_ruleset *from);
+bool moat_ruleset_list_is_shared(const struct moat_ruleset *a, const struct moat_ruleset *b,
+				 enum moat_list list);
+
 /* Writes the set to `path` atomically (temporary file, fsync, rename; mode 0600) in the form that
  * moat_ruleset_restore reads: with ids, owners, comments and expiry as wall-clock time. */
 int moat_ruleset_save(const struct moat_ruleset *set, const char *path, struct moat_error *error);
 
-/* Replaces an empty set by what was saved; what has expired meanwhile is left out. -ENOENT if there is
+/* Notes that one prefix came into a list of the set saved at `path`, or left it (`path`.log, synced to disk): what
+ * a million prefixes are too many to be written again for. 0; MOAT_RULESET_FULL: 10,000 are noted, save the
+ * set instead; or a negative errno. */
+int moat_ruleset_log(const char *path, bool added, enum moat_list list,
+		     const struct moat_prefix *prefix, struct moat_error *error);
+
+/* Replaces an empty set by what was saved and noted since; what has expired meanwhile is left out. -ENOENT if there is
  * no such file. */
 int moat_ruleset_restore(struct moat_ruleset *set, const char *path, struct moat_error *error);
 
 /* Rules by position (priority, then id). Valid until the next change. */
 const struct moat_rule *moat_ruleset_rules(const struct moat_ruleset *set, size_t *ret_count);
 const struct moat_rule *moat_ruleset_find(const struct moat_ruleset *set, uint32_t id);
+bool moat_ruleset_list_has(const struct moat_ruleset *set, enum moat_list list,
+			   const struct moat_prefix *prefix);
 const struct moat_prefix *moat_ruleset_prefixes(const struct moat_ruleset *set, enum moat_list list,
 						size_t *ret_count);
 

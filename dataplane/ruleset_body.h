@@ -23,6 +23,11 @@ struct moat_ruleset {
 int moat_ruleset_put(struct moat_ruleset *set, const struct moat_rule *rule, uint32_t slot,
 		     uint32_t *ret_id);
 
+/* Does what was noted to the set saved at `path` (moat_ruleset_log). 0, also without notes. */
+int moat_ruleset_log_replay(struct moat_ruleset *set, const char *path, struct moat_error *error);
+/* Forgets it: the set was saved anew. */
+void moat_ruleset_log_remove(const char *path);
+
 /* Gives the contents of `from` to `set`; `from` may only be freed then. */
 void moat_ruleset_replace(struct moat_ruleset *set, struct moat_ruleset *from);
 

@@ -131,8 +131,9 @@ static void count_entry(struct moat_ruleset_load_report *report, enum entry entr
 		report->rules++;
 		break;
 	case ENTRY_DUPLICATE:
-		if (report->duplicates++ == 0)
-			report->first_duplicate_line = line;
+		if (report->duplicates < MOAT_DUPLICATES_NAMED)
+			report->duplicate_lines[report->duplicates] = line;
+		report->duplicates++;
 		break;
 	default:
 		break;

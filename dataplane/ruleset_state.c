@@ -112,6 +112,7 @@ int moat_ruleset_save(const struct moat_ruleset *set, const char *path, struct m
 		return moat_error_set(error, r, "%s: %s", path, strerror(-r));
 	}
 	sync_directory(path);
+	moat_ruleset_log_remove(path);
 	return 0;
 }
 
@@ -231,6 +232,12 @@ static int restore_lines(struct restore *restore, const char *path, struct moat_
 	return 0;
 }
 
+static bool is_empty(const struct moat_ruleset *set)
+{
+	return set->count == 0 && moat_prefixes_count(&set->lists[MOAT_LIST_ALLOW]) == 0 &&
+	       moat_prefixes_count(&set->lists[MOAT_LIST_DENY]) == 0;
+}
+
 int moat_ruleset_restore(struct moat_ruleset *set, const char *path, struct moat_error *error)
 {
 	moat_cleanup(moat_ruleset_free_cleanup) struct moat_ruleset *fresh = NULL;
@@ -239,18 +246,24 @@ int moat_ruleset_restore(struct moat_ruleset *set, const char *path, struct moat
 		.monotonic_ns = moat_clock_monotonic_ns(),
 		.realtime_ns = moat_clock_realtime_ns(),
 	};
+	bool missing;
 	int r;
 
 	r = moat_lines_open(path, &lines, error);
-	if (r < 0)
+	missing = r == -ENOENT;
+	if (r < 0 && !missing)
 		return r;
 	r = moat_ruleset_new(&fresh);
 	if (r < 0)
 		return moat_error_set(error, r, "%s: no memory", path);
 	restore.set = fresh;
-	r = restore_lines(&restore, path, &lines, error);
+	r = missing ? 0 : restore_lines(&restore, path, &lines, error);
+	if (r == 0)
+		r = moat_ruleset_log_replay(fresh, path, error);
 	if (r < 0)
 		return r;
+	if (missing && is_empty(fresh))
+		return -ENOENT;
 	moat_ruleset_replace(set, fresh);
 	return 0;
 }

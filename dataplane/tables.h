@@ -65,7 +65,8 @@ void moat_tables_reset_profiles(const struct moat_tables *old_half,
 				struct moat_profile_limit *limits);
 
 enum moat_tables_result {
-	MOAT_TABLES_NO_NODES = 1
+	MOAT_TABLES_NO_NODES = 1,
+	MOAT_TABLES_REBUILD = 2, /* of moat_tables_patch: a build has to do it */
 };
 
 /* Fills the half from the set; nothing may be reading it. 0; NO_NODES if the prefixes need more nodes
@@ -73,6 +74,15 @@ enum moat_tables_result {
  * -ENOMEM. */
 int moat_tables_build(struct moat_tables *half, const struct moat_ruleset *set,
 		      const struct moat_tables_clock *clock, struct moat_error *error);
+
+/* Makes a half that was built from `set` before one prefix came into the list or left it say what `set` says
+ * now; it may be read meanwhile, by lookups that find the old answer or the new one. 0; NO_NODES or REBUILD:
+ * part of it may be done, which only a build completes. */
+int moat_tables_patch(struct moat_tables *half, const struct moat_ruleset *set, enum moat_list list,
+		      const struct moat_prefix *prefix);
+
+/* How many nodes a build from the set takes, node 0 included. -ENOMEM. */
+int moat_tables_count_nodes(const struct moat_ruleset *set, uint32_t *ret_count);
 
 /* The leaf of an address, 0 if no prefix holds it. */
 uint32_t moat_tables_lookup_src(const struct moat_tables *half, const struct moat_addr *addr);

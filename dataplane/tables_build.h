@@ -20,6 +20,11 @@ void moat_lpm_clear(struct moat_tables *half);
 int moat_lpm_fill(struct moat_tables *half, bool source, const struct moat_lpm_item *items,
 		  size_t count);
 
+/* The entry of a root where a prefix is or begins, and the bits that the root takes. Notes that a change is
+ * coming. */
+uint32_t *moat_lpm_root_entry(struct moat_tables *half, bool source,
+			      const struct moat_prefix *prefix, unsigned int *ret_depth);
+
 /* The distinct prefixes of one side of the rules: class c is prefixes[c - 1]. */
 struct moat_prefix_classes {
 	size_t count;

@@ -66,6 +66,23 @@ static void touch(struct moat_tables *half, const struct trie *trie, size_t firs
 		half->touched[chunk / 64] |= 1ULL << (chunk % 64);
 }
 
+uint32_t *moat_lpm_root_entry(struct moat_tables *half, bool source,
+			      const struct moat_prefix *prefix, unsigned int *ret_depth)
+{
+	bool v4 = prefix->family == MOAT_FAMILY_V4;
+	const uint8_t *key = prefix->addr.bytes + (v4 ? 12 : 0);
+	struct trie tries[ROOTS], *trie = &tries[(v4 ? 0 : 2) + (source ? 0 : 1)];
+	size_t index = 0;
+
+	tries_of(half, tries);
+	for (unsigned int i = 0; i < trie->root_bits / 8; i++)
+		index = index << 8 | key[i];
+	touch(half, trie, index,
+	      prefix->len < trie->root_bits ? (size_t)1 << (trie->root_bits - prefix->len) : 1);
+	*ret_depth = trie->root_bits;
+	return &trie->root[index];
+}
+
 /* Flags add up; a class or a profile replaces that of a shorter prefix. */
 static uint32_t leaf_with(uint32_t leaf, uint32_t value)
 {

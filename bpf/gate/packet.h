@@ -31,6 +31,27 @@ struct gate_packet {
 	struct moat_matches matches;
 };
 
+/* The same where a half's nodes are more than one element: one lookup a level. */
+MOAT_INLINE __u32 gate_descend_chunks(__u32 half, __u32 leaf, __u64 high, __u64 low, __u32 *errors)
+{
+#pragma clang loop unroll(disable)
+	for (int level = 0; level < MOAT_LPM_V6_LEVELS && (leaf & MOAT_LPM_CHILD); level++) {
+		__u32 node = leaf & ~MOAT_LPM_CHILD;
+		const __u32 *nodes = moat_map_element(
+			trie_nodes, half * node_chunks + (node >> MOAT_LPM_CHUNK_SHIFT));
+
+		if (!nodes) {
+			++*errors;
+			return 0;
+		}
+		leaf = moat_lookup_child(nodes, node_count, node & (MOAT_LPM_CHUNK_NODES - 1),
+					 high >> 56);
+		high = high << 8 | low >> 56;
+		low <<= 8;
+	}
+	return leaf;
+}
+
 /* Goes down from a root's entry, for the few addresses whose prefixes are longer than the root's. `errors`
  * counts lookups that failed and can't. */
 MOAT_INLINE __u32 gate_descend(__u32 half, __u32 leaf, __u64 high, __u64 low, __u32 *errors)
@@ -39,6 +60,8 @@ MOAT_INLINE __u32 gate_descend(__u32 half, __u32 leaf, __u64 high, __u64 low, __
 
 	if (!(leaf & MOAT_LPM_CHILD))
 		return leaf;
+	if (node_chunks > 1)
+		return gate_descend_chunks(half, leaf, high, low, errors);
 	nodes = moat_map_element(trie_nodes, half);
 	if (!nodes) {
 		++*errors;

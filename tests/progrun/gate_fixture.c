@@ -124,6 +124,8 @@ static int expected_action(enum moat_reason reason)
 	switch (moat_reason_verdict(reason)) {
 	case MOAT_VERDICT_DROP:
 		return XDP_DROP;
+	case MOAT_VERDICT_REDIRECT:
+		return XDP_REDIRECT;
 	case MOAT_VERDICT_TX:
 		return XDP_TX;
 	default:

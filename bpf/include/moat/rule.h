@@ -115,6 +115,11 @@ struct moat_rule {
 #define MOAT_LPM_V6_LEVELS 14 /* nodes below the 16-bit root of a 128-bit key */
 #define MOAT_LPM_V4_LEVELS 2
 
+/* Nodes in one element of the map, 512 MiB: the verifier's largest offset. More of them are further
+ * elements. */
+#define MOAT_LPM_CHUNK_SHIFT 19
+#define MOAT_LPM_CHUNK_NODES (1u << MOAT_LPM_CHUNK_SHIFT)
+
 /* One bit a rule, by position; bit w of `summary` says that words[w] is not 0. Words whose bit isn't set
  * are not written, and hold what an earlier set left there. */
 struct moat_bits {

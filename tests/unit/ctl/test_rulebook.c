@@ -273,13 +273,97 @@ static void test_responder(void)
 	unlink(state);
 }
 
+static int patch_result;
+static size_t patches;
+
+static int patch(void *userdata, const struct moat_ruleset *set, enum moat_list list,
+		 const struct moat_prefix *prefix)
+{
+	patches++;
+	return patch_result;
+}
+
+/* One prefix at a time, kept over a restart by notes, also cut off ones, and made again if it can't be. */
+static void test_list_now(void)
+{
+	const struct moat_rulebook_ops ops = { commit, patch, NULL };
+	struct moat_prefix a = prefix_of("192.0.2.0/24"), b = prefix_of("2001:db8::/32"),
+			   owned = prefix_of("198.51.100.0/24");
+	struct moat_rulebook *book;
+	struct moat_error error = { .text = "" };
+	int save_error = 0;
+	char log[160];
+	FILE *file;
+
+	unlink(state);
+	book = open_book();
+	CU_ASSERT_EQUAL(configure(book, "ports: [{name: a}]\nlists:\n  allow: [198.51.100.0/24]\n",
+				  &error),
+			0);
+	CU_ASSERT_EQUAL(apply(book), 0);
+	CU_ASSERT_EQUAL(
+		moat_rulebook_list_add_now(book, MOAT_LIST_DENY, &a, &ops, &save_error, &error), 0);
+	CU_ASSERT_EQUAL(moat_rulebook_list_add_now(book, MOAT_LIST_DENY, &a, &ops, &save_error,
+						   &error),
+			MOAT_RULESET_EXISTS);
+	CU_ASSERT_EQUAL(
+		moat_rulebook_list_add_now(book, MOAT_LIST_DENY, &b, &ops, &save_error, &error), 0);
+	CU_ASSERT_EQUAL(
+		moat_rulebook_list_add_now(book, MOAT_LIST_ALLOW, &b, &ops, &save_error, &error), 0);
+	CU_ASSERT_EQUAL(
+		moat_rulebook_list_del_now(book, MOAT_LIST_DENY, &a, &ops, &save_error, &error), 0);
+	CU_ASSERT_EQUAL(moat_rulebook_list_del_now(book, MOAT_LIST_DENY, &a, &ops, &save_error,
+						   &error),
+			-ENOENT);
+	CU_ASSERT_EQUAL(moat_rulebook_list_del_now(book, MOAT_LIST_ALLOW, &owned, &ops, &save_error,
+						   &error),
+			-EPERM);
+	CU_ASSERT_EQUAL(patches, 4);
+	CU_ASSERT_EQUAL(save_error, 0);
+	/* neither a patch nor a commit: as it was */
+	patch_result = 1;
+	commit_result = -EIO;
+	CU_ASSERT_EQUAL(moat_rulebook_list_add_now(book, MOAT_LIST_DENY, &a, &ops, &save_error,
+						   &error),
+			-EIO);
+	CU_ASSERT_EQUAL(denied_count(book), 1);
+	patch_result = commit_result = 0;
+	moat_rulebook_free(book);
+	snprintf(log, sizeof(log), "%s.log", state);
+	file = fopen(log, "ae");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+	fputs("+ deny 203.0.113", file);
+	fclose(file);
+	book = open_book();
+	CU_ASSERT_EQUAL(configure(book, "ports: [{name: a}]\n", &error), 0);
+	CU_ASSERT_EQUAL(apply(book), 0);
+	CU_ASSERT_EQUAL(denied_count(book), 1);
+	CU_ASSERT_TRUE(moat_ruleset_list_has(moat_rulebook_live(book), MOAT_LIST_ALLOW, &b));
+	/* the whole set is saved now, and the notes are gone */
+	CU_ASSERT_NOT_EQUAL(access(log, F_OK), 0);
+	CU_ASSERT_EQUAL(
+		moat_rulebook_list_del_now(book, MOAT_LIST_DENY, &b, &ops, &save_error, &error), 0);
+	moat_rulebook_free(book);
+	book = open_book();
+	CU_ASSERT_EQUAL(configure(book, "ports: [{name: a}]\n", &error), 0);
+	CU_ASSERT_EQUAL(denied_count(book), 0);
+	moat_rulebook_free(book);
+	unlink(log);
+	unlink(state);
+}
+
 int main(void)
 {
 	static const struct moat_test tests[] = {
-		{ "draft", test_draft },         { "failed commit", test_failed_commit },
-		{ "state", test_state },         { "config owns", test_config_owns },
-		{ "load", test_load },           { "expiry", test_expiry },
-		{ "responder", test_responder }, { NULL, NULL },
+		{ "draft", test_draft },
+		{ "failed commit", test_failed_commit },
+		{ "state", test_state },
+		{ "config owns", test_config_owns },
+		{ "load", test_load },
+		{ "expiry", test_expiry },
+		{ "responder", test_responder },
+		{ "one prefix", test_list_now },
+		{ NULL, NULL },
 	};
 	int r;
 

@@ -78,7 +78,7 @@ static void test_load(void)
 	CU_ASSERT_EQUAL(report.denied, 4);
 	CU_ASSERT_EQUAL(report.rules, 2);
 	CU_ASSERT_EQUAL(report.duplicates, 2);
-	CU_ASSERT_EQUAL(report.first_duplicate_line, 4);
+	CU_ASSERT_EQUAL(report.duplicate_lines[0], 4);
 	CU_ASSERT_EQUAL(report.errors, 0);
 	CU_ASSERT_STRING_EQUAL(moat_ruleset_rules(set, &count)[0].owner, "tester");
 	CU_ASSERT_STRING_EQUAL(moat_ruleset_rules(set, &count)[0].comment,
