@@ -3,7 +3,8 @@
  * What detection finds in public captures ($MOAT_SHARED/data or ../shared/data), by class and mode, and what
  * it finds where there is nothing. One configuration for all; the families of the "tune" half were what
  * thresholds were chosen on, those of the "test" half were not. MOAT_BENCH_SPLIT=tune or test replays one
- * half alone, MOAT_BENCH_VERBOSE=1 prints every finding.
+ * half alone, MOAT_BENCH_ONLY=TEXT the captures with that in their names (and in mirror mode alone),
+ * MOAT_BENCH_VERBOSE=1 prints every finding.
  */
 #include <errno.h>
 #include <jansson.h>
@@ -208,6 +209,7 @@ static void tell(const struct bench_capture *capture, const struct bench_score *
 
 static void replay_set(const struct bench_set *set, uint32_t mode, const char *only)
 {
+	const char *name = getenv("MOAT_BENCH_ONLY");
 	size_t inactive = 0;
 
 	memset(sums, 0, sizeof(sums));
@@ -218,6 +220,8 @@ static void replay_set(const struct bench_set *set, uint32_t mode, const char *o
 		int r;
 
 		if (only && strcmp(only, split_names[capture->is_test]) != 0)
+			continue;
+		if (name && !strstr(capture->name, name))
 			continue;
 		r = bench_score_capture(capture, mode, &score, &error);
 		moat_bench_progress("detect", mode_name, (int)i + 1, (int)set->count);
@@ -257,8 +261,10 @@ int main(int argc, char **argv)
 	}
 	mode_name = "mirror";
 	replay_set(&set, MOAT_MODE_MIRROR, only);
-	mode_name = "gateway";
-	replay_set(&set, MOAT_MODE_GATEWAY, only);
+	if (!getenv("MOAT_BENCH_ONLY")) {
+		mode_name = "gateway";
+		replay_set(&set, MOAT_MODE_GATEWAY, only);
+	}
 	bench_set_deinit(&set);
 	return missed;
 }

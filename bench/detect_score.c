@@ -148,7 +148,7 @@ static void on_record(void *userdata, const struct moat_flow_record *record, con
 
 static bool is_of_class(const struct scoring *scoring, const struct seen *seen)
 {
-	return (bench_class_kinds(scoring->capture->class) >> seen->kind & 1) != 0;
+	return (scoring->capture->kinds >> seen->kind & 1) != 0;
 }
 
 /* Benign: every finding is false, but for one on flows that their own file calls an attack. A public host's
@@ -314,6 +314,7 @@ int bench_score_capture(const struct bench_capture *capture, uint32_t mode,
 		return -ENOTSUP;
 	options.detect.mode = mode;
 	options.detect.learn_ns = LEARN_NS;
+	options.detect.learn_edges_ns = 0; /* a network whose hosts don't administer each other */
 	options.detect.hosts = 16384;
 	r = counts ? open_scoring(&scoring) : -ENOMEM;
 	if (r == 0)

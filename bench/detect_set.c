@@ -23,7 +23,8 @@ static const struct {
 	[BENCH_SCAN] = { "scan", KIND(SCAN) },
 	[BENCH_BRUTE] = { "brute", KIND(BRUTE_FORCE) },
 	[BENCH_MINING] = { "mining", KIND(MINER) },
-	[BENCH_C2] = { "c2", KIND(BEACON) | KIND(DNS_TUNNEL) | KIND(DGA) | KIND(EXFILTRATION) },
+	[BENCH_C2] = { "c2", KIND(BEACON) | KIND(DNS_TUNNEL) | KIND(DGA) | KIND(EXFILTRATION) |
+				     KIND(ANONYMIZER) },
 	[BENCH_LATERAL] = { "lateral", KIND(LATERAL) },
 	[BENCH_INTERNET] = { "internet", KIND(SCAN) | KIND(BRUTE_FORCE) },
 };
@@ -66,11 +67,6 @@ static const struct {
 const char *bench_class_name(enum bench_class class)
 {
 	return classes[class].name;
-}
-
-uint32_t bench_class_kinds(enum bench_class class)
-{
-	return classes[class].kinds;
 }
 
 static void family_of(const char *file, char ret_family[64])
@@ -118,7 +114,8 @@ static bool is_readable_format(const char *name)
 	return false;
 }
 
-static int add_capture(const char *data, const char *name, struct bench_set *set)
+/* A file that is "malicious", and nobody says how, is found by whatever its host does. */
+static int add_capture(const char *data, const char *name, bool any_malice, struct bench_set *set)
 {
 	struct bench_capture *grown, *capture;
 
@@ -138,6 +135,9 @@ static int add_capture(const char *data, const char *name, struct bench_set *set
 		snprintf(capture->path, sizeof(capture->path), "%s/%s", data, name);
 		snprintf(capture->name, sizeof(capture->name), "%s", name);
 		capture->class = folders[i].class;
+		capture->kinds = classes[capture->class].kinds;
+		if (any_malice)
+			capture->kinds |= KIND(SCAN) | KIND(BRUTE_FORCE) | KIND(MINER);
 		if (folders[i].family)
 			snprintf(capture->family, sizeof(capture->family), "%s", folders[i].family);
 		else
@@ -165,8 +165,10 @@ int bench_set_load(const char *data, struct bench_set *ret_set)
 	if (!fgets(line, sizeof(line), list))
 		return -ENOENT;
 	while (r == 0 && fgets(line, sizeof(line), list)) {
+		bool any_malice = strstr(line, "\tmalicious") || strstr(line, "C2/malicious");
+
 		line[strcspn(line, "\t\n")] = '\0';
-		r = add_capture(data, line, &set);
+		r = add_capture(data, line, any_malice, &set);
 	}
 	if (r < 0) {
 		bench_set_deinit(&set);

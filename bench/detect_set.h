@@ -24,7 +24,8 @@ struct bench_capture {
 	char name[256];  /* relative to the data */
 	char family[64]; /* captures of one origin; never split */
 	enum bench_class class;
-	bool is_test; /* else: what thresholds were chosen on */
+	uint32_t kinds; /* of findings that name what it is of: bits of enum moat_finding_kind */
+	bool is_test;   /* else: what thresholds were chosen on */
 };
 
 struct bench_set {
@@ -34,9 +35,6 @@ struct bench_set {
 };
 
 const char *bench_class_name(enum bench_class class);
-
-/* The kinds of findings (bits of enum moat_finding_kind) that name the class. */
-uint32_t bench_class_kinds(enum bench_class class);
 
 /* Reads DATA/MANIFEST.tsv. 0, -ENOENT, -ENOMEM. */
 int bench_set_load(const char *data, struct bench_set *ret_set);

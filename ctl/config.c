@@ -160,11 +160,12 @@ static int take_gate(const struct reader *reader, const struct moat_raw_gate *ra
 }
 
 static int take_rates(const struct reader *reader, const char *where,
-		      const struct moat_raw_rates *raw, double rates[4])
+		      const struct moat_raw_rates *raw, double rates[MOAT_FLOOD_RATES])
 {
-	static const char *const kinds[] = { "syn", "udp", "icmp", "amplification" };
+	static const char *const kinds[] = { "syn", "udp", "icmp", "amplification", "ack" };
 	const double *const values[] = { raw ? raw->syn : NULL, raw ? raw->udp : NULL,
-					 raw ? raw->icmp : NULL, raw ? raw->amplification : NULL };
+					 raw ? raw->icmp : NULL, raw ? raw->amplification : NULL,
+					 raw ? raw->ack : NULL };
 	char item[WHERE_LEN];
 	int r = 0;
 
@@ -175,25 +176,46 @@ static int take_rates(const struct reader *reader, const char *where,
 	return r;
 }
 
-static int take_protected(const struct reader *reader, const struct moat_raw_detect *raw,
-			  struct moat_detect_config *detect)
+/* At most `max` prefixes into an array of that many. */
+static int take_hosts(const struct reader *reader, const char *key, char *const *raw,
+		      unsigned int count, unsigned int max, struct moat_prefix *prefixes,
+		      size_t *ret_count)
 {
 	char where[WHERE_LEN];
 
-	if (raw->protected_count > MOAT_PROTECTED_MAX)
-		return bad(reader, "detect.protected", "%u prefixes, but %d at most",
-			   raw->protected_count, MOAT_PROTECTED_MAX);
-	for (unsigned int i = 0; i < raw->protected_count; i++) {
+	if (count > max)
+		return bad(reader, key, "%u prefixes, but %u at most", count, max);
+	for (unsigned int i = 0; i < count; i++) {
 		int r;
 
-		snprintf(where, sizeof(where), "detect.protected.%u", i);
-		r = take_prefix(reader, where, raw->protected_prefixes[i],
-				&detect->protected_prefixes[i]);
+		snprintf(where, sizeof(where), "%s.%u", key, i);
+		r = take_prefix(reader, where, raw[i], &prefixes[i]);
 		if (r < 0)
 			return r;
-		detect->protected_count++;
 	}
+	*ret_count = count;
 	return 0;
+}
+
+static int take_behaviours(const struct reader *reader, const struct moat_raw_detect *raw,
+			   struct moat_detect_config *detect)
+{
+	int r = take_hosts(reader, "detect.admins", raw->admins, raw->admin_count, MOAT_ADMINS_MAX,
+			   detect->admins, &detect->admin_count);
+
+	if (r == 0)
+		r = take_number(reader, "detect.scan_failures", raw->scan_failures, 0, 1000,
+				&detect->scan_failures);
+	if (r == 0)
+		r = take_number(reader, "detect.brute_logins", raw->brute_logins, 0, 10000,
+				&detect->brute_logins);
+	if (r == 0)
+		r = take_number(reader, "detect.beacon_times", raw->beacon_times, 0, 20,
+				&detect->beacon_times);
+	if (r == 0)
+		r = take_duration(reader, "detect.learn_edges", raw->learn_edges, 0,
+				  90ULL * 86400 * MOAT_NS_PER_S, &detect->learn_edges_ns);
+	return r;
 }
 
 static int take_detect(const struct reader *reader, const struct moat_raw_detect *raw,
@@ -203,7 +225,8 @@ static int take_detect(const struct reader *reader, const struct moat_raw_detect
 
 	if (!raw)
 		return 0;
-	r = take_protected(reader, raw, detect);
+	r = take_hosts(reader, "detect.protected", raw->protected_prefixes, raw->protected_count,
+		       MOAT_PROTECTED_MAX, detect->protected_prefixes, &detect->protected_count);
 	if (r == 0)
 		r = take_duration(reader, "detect.learn", raw->learn, 2 * MOAT_NS_PER_S,
 				  7 * 86400 * MOAT_NS_PER_S, &detect->learn_ns);
@@ -227,6 +250,8 @@ static int take_detect(const struct reader *reader, const struct moat_raw_detect
 		r = take_uint(reader, "detect.hosts", raw->hosts, 1024, 1u << 22, &detect->hosts);
 	if (r == 0)
 		r = take_uint(reader, "detect.clusters", raw->clusters, 1, 64, &detect->clusters);
+	if (r == 0)
+		r = take_behaviours(reader, raw, detect);
 	if (r == 0 && raw->seed)
 		detect->seed = *raw->seed;
 	return r;

@@ -92,6 +92,7 @@ static const cyaml_schema_field_t rates_fields[] = {
 	CYAML_FIELD_FLOAT_PTR("udp", OPT_PTR, struct moat_raw_rates, udp),
 	CYAML_FIELD_FLOAT_PTR("icmp", OPT_PTR, struct moat_raw_rates, icmp),
 	CYAML_FIELD_FLOAT_PTR("amplification", OPT_PTR, struct moat_raw_rates, amplification),
+	CYAML_FIELD_FLOAT_PTR("ack", OPT_PTR, struct moat_raw_rates, ack),
 	CYAML_FIELD_END,
 };
 
@@ -102,6 +103,12 @@ static const cyaml_schema_field_t detect_fields[] = {
 	CYAML_FIELD_MAPPING_PTR("floor", OPT_PTR, struct moat_raw_detect, floor, rates_fields),
 	CYAML_FIELD_MAPPING_PTR("guard", OPT_PTR, struct moat_raw_detect, guard, rates_fields),
 	CYAML_FIELD_FLOAT_PTR("scan_targets", OPT_PTR, struct moat_raw_detect, scan_targets),
+	CYAML_FIELD_FLOAT_PTR("scan_failures", OPT_PTR, struct moat_raw_detect, scan_failures),
+	CYAML_FIELD_FLOAT_PTR("brute_logins", OPT_PTR, struct moat_raw_detect, brute_logins),
+	CYAML_FIELD_FLOAT_PTR("beacon_times", OPT_PTR, struct moat_raw_detect, beacon_times),
+	CYAML_FIELD_STRING_PTR("learn_edges", OPT_PTR, struct moat_raw_detect, learn_edges, 1, 31),
+	CYAML_FIELD_SEQUENCE_COUNT("admins", OPT_PTR, struct moat_raw_detect, admins, admin_count,
+				   &string_entry, 0, CYAML_UNLIMITED),
 	CYAML_FIELD_FLOAT_PTR("sensitivity", OPT_PTR, struct moat_raw_detect, sensitivity),
 	CYAML_FIELD_STRING_PTR("close_after", OPT_PTR, struct moat_raw_detect, close_after, 1, 31),
 	CYAML_FIELD_FLOAT_PTR("collateral_max", OPT_PTR, struct moat_raw_detect, collateral_max),

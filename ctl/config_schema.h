@@ -33,7 +33,7 @@ struct moat_raw_gate {
 
 /* In the order of enum moat_finding_kind. */
 struct moat_raw_rates {
-	double *syn, *udp, *icmp, *amplification;
+	double *syn, *udp, *icmp, *amplification, *ack;
 };
 
 struct moat_raw_strings {
@@ -46,7 +46,10 @@ struct moat_raw_detect {
 	unsigned int protected_count;
 	char *learn;
 	struct moat_raw_rates *floor, *guard;
-	double *scan_targets, *sensitivity;
+	double *scan_targets, *scan_failures, *brute_logins, *beacon_times, *sensitivity;
+	char *learn_edges;
+	char **admins;
+	unsigned int admin_count;
 	char *close_after;
 	double *collateral_max;
 	uint32_t *hosts, *clusters;

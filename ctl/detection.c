@@ -19,6 +19,7 @@
 
 #define FINDINGS_WAITING 512
 #define SAMPLES_AT_ONCE 4096
+#define FLOWS_AT_ONCE 4096
 /* The gate's sample ring holds some 5,000: at 1 in 64 of 10 Mpps it fills in 30 ms. */
 #define POLL_NS (8 * MOAT_NS_PER_MS)
 #define KNOWN_INTERVAL_NS MOAT_NS_PER_S
@@ -68,6 +69,20 @@ static void on_sample(void *userdata, const struct moat_sample *sample)
 	moat_detect_sample(detection->detect, sample);
 }
 
+/* What a worker has to tell of its flows. Contents first: they say what a record is about. */
+static void take_flows(struct moat_detection *detection, struct moat_worker *worker)
+{
+	struct moat_ring *contents = moat_worker_contents(worker);
+	struct moat_ring *flows = moat_worker_flows(worker);
+	struct moat_flow_record record;
+	struct moat_content content;
+
+	for (int n = 0; contents && n < FLOWS_AT_ONCE && moat_ring_pop(contents, &content); n++)
+		moat_detect_content(detection->detect, &content);
+	for (int n = 0; flows && n < FLOWS_AT_ONCE && moat_ring_pop(flows, &record); n++)
+		moat_detect_flow(detection->detect, &record);
+}
+
 static void take_samples(struct moat_detection *detection)
 {
 	pthread_mutex_lock(&detection->mutex);
@@ -79,6 +94,7 @@ static void take_samples(struct moat_detection *detection)
 
 		for (int n = 0; n < SAMPLES_AT_ONCE && moat_ring_pop(ring, &sample); n++)
 			moat_detect_sample(detection->detect, &sample);
+		take_flows(detection, detection->options.workers[i]);
 	}
 	pthread_mutex_unlock(&detection->mutex);
 }

@@ -209,6 +209,10 @@ json_t *moat_event_finding_detail(const struct moat_event_context *context,
 		return NULL;
 	if (!is_no_address(&finding->peer))
 		json_object_set_new(detail, "peer", address(&finding->peer));
+	if (finding->port)
+		json_object_set_new(detail, "port", json_integer(finding->port));
+	if (finding->prefix_len)
+		json_object_set_new(detail, "prefix_len", json_integer(finding->prefix_len));
 	json_object_set_new(detail, "first_ns", number(finding->first_ns));
 	json_object_set_new(detail, "detected_ns", number(finding->detected_ns));
 	json_object_set_new(detail, "last_ns", number(finding->last_ns));
@@ -234,6 +238,8 @@ static int severity_of(const struct moat_finding *finding)
 {
 	switch (finding->kind) {
 	case MOAT_FINDING_SCAN:
+	case MOAT_FINDING_BRUTE_FORCE:
+	case MOAT_FINDING_ANONYMIZER:
 		return 2;
 	case MOAT_FINDING_ANOMALY:
 		return 3;
@@ -250,6 +256,20 @@ static const char *category_of(const struct moat_finding *finding)
 		return "Detection of a Network Scan";
 	case MOAT_FINDING_ANOMALY:
 		return "Unusual Client Port Connection";
+	case MOAT_FINDING_BRUTE_FORCE:
+		return "Attempted User Privilege Gain";
+	case MOAT_FINDING_MINER:
+		return "Crypto Currency Mining Activity Detected";
+	case MOAT_FINDING_BEACON:
+	case MOAT_FINDING_DGA:
+		return "Malware Command and Control Activity Detected";
+	case MOAT_FINDING_DNS_TUNNEL:
+	case MOAT_FINDING_EXFILTRATION:
+		return "Potential Corporate Privacy Violation";
+	case MOAT_FINDING_ANONYMIZER:
+		return "Potentially Bad Traffic";
+	case MOAT_FINDING_LATERAL:
+		return "Attempted Administrator Privilege Gain";
 	default:
 		return "Detection of a Denial of Service Attack";
 	}

@@ -20,6 +20,11 @@
 #include "dataplane/base/cleanup.h"
 #include "dataplane/base/log.h"
 
+/* Records and beginnings that wait for the detection thread, which looks every 8 ms: a worker at a million
+ * new flows a second would fill it, and then they are lost and counted. */
+#define FLOW_RING 8192
+#define CONTENT_RING 2048
+
 /* Asked of the driver, since /sys may show another network namespace. */
 uint32_t moat_wire_queues(const char *interface)
 {
@@ -97,6 +102,8 @@ static int add_worker(struct moat_wire *wire, const struct moat_config *config,
 		.cpu = (int)(n % (size_t)sysconf(_SC_NPROCESSORS_ONLN)),
 		.cells = config->gate_cells,
 		.hash_seed = moat_gate_hash_seed(wire->gate),
+		.flow_ring = FLOW_RING,
+		.content_ring = CONTENT_RING,
 		.sample_pass = config->sample_pass,
 		.sample_drop = config->sample_drop,
 		.tunnels = config->tunnels,

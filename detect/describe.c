@@ -13,6 +13,8 @@ static const char *const shares_of[MOAT_FINDING_KINDS] = {
 	[MOAT_FINDING_ICMP_FLOOD] = "ICMP",
 	[MOAT_FINDING_AMPLIFICATION] = "unasked answers",
 	[MOAT_FINDING_ANOMALY] = "of what it gets",
+	[MOAT_FINDING_ACK_FLOOD] = "ACK",
+	[MOAT_FINDING_OUTBOUND] = "of what it sends",
 };
 
 const char *moat_count_format(double count, char ret_text[MOAT_COUNT_TEXT_LEN])
@@ -61,8 +63,8 @@ void moat_finding_describe(struct moat_finding *finding, double share, double us
 		snprintf(normal, sizeof(normal), "normal: up to %s/s",
 			 moat_count_format(ceil(usual_pps), usual));
 	snprintf(finding->sentence, sizeof(finding->sentence),
-		 "%s on %s: %s packets/s, %.0f Mbit/s, %.0f %% %s (%s)",
-		 moat_finding_kind_title(finding->kind),
+		 "%s %s %s: %s packets/s, %.0f Mbit/s, %.0f %% %s (%s)",
+		 moat_finding_kind_title(finding->kind), finding->subject_is_source ? "by" : "on",
 		 moat_addr_format(&finding->subject, subject), moat_count_format(finding->pps, pps),
 		 finding->mbps, floor(share * 100), shares_of[finding->kind], normal);
 }

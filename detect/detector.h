@@ -53,6 +53,7 @@ struct moat_host_view {
 	const struct moat_host_window *second; /* sum of the last 8 */
 	const struct moat_usual *usual;
 	bool is_protected; /* in detect.protected, or that is empty */
+	bool is_ours;      /* in detect.protected; both only where a flood is possible at all */
 	bool learning;
 	uint32_t open; /* bits of enum moat_finding_kind: its open findings */
 	const struct moat_baseline_score *baseline; /* of `second`; NULL while learning */
@@ -110,6 +111,16 @@ extern const struct moat_detector_ops *const moat_detectors[];
 extern const struct moat_detector_ops moat_detector_volumetric;
 extern const struct moat_detector_ops moat_detector_scan;
 extern const struct moat_detector_ops moat_detector_anomaly;
+extern const struct moat_detector_ops moat_detector_outbound;
+extern const struct moat_detector_ops moat_detector_carpet;
+extern const struct moat_detector_ops moat_detector_service;
+extern const struct moat_detector_ops moat_detector_fanout;
+extern const struct moat_detector_ops moat_detector_brute;
+extern const struct moat_detector_ops moat_detector_miner;
+extern const struct moat_detector_ops moat_detector_names;
+extern const struct moat_detector_ops moat_detector_lateral;
+extern const struct moat_detector_ops moat_detector_beacon;
+extern const struct moat_detector_ops moat_detector_stealer;
 
 /* Adds a driver while there is room. `expected` is the upper bound of normal, in the feature's unit. */
 void moat_suspicion_drive(struct moat_suspicion *suspicion, const char *name, double expected,

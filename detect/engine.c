@@ -21,13 +21,6 @@
 #define FIRST_FIT_RETRY_NS MOAT_NS_PER_S
 #define CLUSTERS_DEFAULT 16
 
-const struct moat_detector_ops *const moat_detectors[] = {
-	&moat_detector_volumetric,
-	&moat_detector_scan,
-	&moat_detector_anomaly,
-	NULL,
-};
-
 struct moat_detect_config moat_detect_config_default(void)
 {
 	return (struct moat_detect_config){
@@ -35,9 +28,13 @@ struct moat_detect_config moat_detect_config_default(void)
 		.learn_ns = 120 * MOAT_NS_PER_S,
 		.hosts = MOAT_HOSTS_DEFAULT,
 		.clusters = CLUSTERS_DEFAULT,
-		.floor_pps = { 1000, 5000, 500, 1000 },
-		.guard_pps = { 20000, 20000, 5000, 5000 },
+		.floor_pps = { 1000, 5000, 500, 1000, 5000 },
+		.guard_pps = { 20000, 20000, 5000, 5000, 50000 },
 		.scan_targets = 100,
+		.scan_failures = 8,
+		.brute_logins = 12,
+		.beacon_times = 10,
+		.learn_edges_ns = 86400 * MOAT_NS_PER_S,
 		.sensitivity = 1,
 		.open_windows = 2,
 		.close_ns = 10 * MOAT_NS_PER_S,
@@ -60,7 +57,7 @@ static void configure(struct moat_detect *detect, const struct moat_detect_confi
 	if (detect->config.open_windows == 0)
 		detect->config.open_windows = 1;
 	detect->busy_pps = INFINITY;
-	for (int kind = 0; kind < 4; kind++)
+	for (int kind = 0; kind < MOAT_FLOOD_RATES; kind++)
 		detect->busy_pps = fmin(detect->busy_pps, detect->config.floor_pps[kind]);
 }
 
@@ -244,10 +241,12 @@ static void judge_window(struct moat_detect *detect, struct moat_track *track,
 	};
 
 	/* Below the lowest floor no flood is possible: the costly answers are left out. */
-	if (track->open || moat_window_rate(window, (double)window->to.packets) >= detect->busy_pps) {
+	if (track->open || moat_window_rate(window, (double)window->to.packets) >= detect->busy_pps ||
+	    moat_window_rate(window, (double)window->from.packets) >= detect->busy_pps) {
 		float vector[MOAT_FEATURE_COUNT];
 
 		view.is_protected = is_protected(&detect->config, &window->addr);
+		view.is_ours = view.is_protected && detect->config.protected_count > 0;
 		moat_features_of(second, vector);
 		if (!detect->learning && moat_baseline_score(detect->baseline, vector, &score) == 0)
 			view.baseline = &score;

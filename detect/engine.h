@@ -12,6 +12,10 @@
 #include "detect/detector.h"
 
 #define MOAT_PROTECTED_MAX 64
+/* Places of the floods' rates: the kinds up to AMPLIFICATION by their number, then ACK floods. */
+#define MOAT_FLOOD_ACK 4
+#define MOAT_FLOOD_RATES 5
+#define MOAT_ADMINS_MAX 64
 
 struct moat_detect_config {
 	uint32_t mode;     /* enum moat_detect_mode */
@@ -22,9 +26,18 @@ struct moat_detect_config {
 	size_t protected_count;
 
 	/* Absolute-rate guard: never a flood below `floor`, always suspicious above `guard`, packets a
-	 * second to one host, by kind (enum moat_finding_kind up to AMPLIFICATION). */
-	double floor_pps[4]; /* defaults: SYN, amplification 1,000; UDP 5,000; ICMP 500 */
-	double guard_pps[4]; /* defaults: SYN, UDP 20,000; ICMP, amplification 5,000; 0: off */
+	 * second to one host, by kind (enum moat_finding_kind up to AMPLIFICATION,
+	 * then MOAT_FLOOD_ACK). */
+	double floor_pps[MOAT_FLOOD_RATES]; /* SYN, amplification 1,000; UDP, ACK 5,000; ICMP 500 */
+	double guard_pps[MOAT_FLOOD_RATES]; /* SYN, UDP 20,000; ICMP, amplification 5,000; ACK 50,000; 0: off */
+	/* behaviours; a limit of 0 turns the detector off */
+	double scan_failures; /* failed ports of a host or hosts of a port that make a scan; default 8 */
+	double brute_logins;     /* failed or short logins a minute that are guessing; default 12 */
+	double beacon_times;     /* regular reports that make a beacon; default 10 */
+	uint64_t learn_edges_ns; /* how long new administrative edges are only learned; default 1 day */
+	struct moat_prefix admins[MOAT_ADMINS_MAX]; /* whose logins and edges aren't judged */
+	size_t admin_count;
+
 	double scan_targets; /* distinct (destination, port) a second that make a scan; default 100 */
 
 	double sensitivity;    /* factor on robust thresholds, default 1; > 1 finds more */

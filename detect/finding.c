@@ -24,6 +24,7 @@ static const struct {
 	[MOAT_FINDING_MINER] = { "miner", "Miner", "T1496" },
 	[MOAT_FINDING_DNS_TUNNEL] = { "dns_tunnel", "DNS tunnel", "T1071.004" },
 	[MOAT_FINDING_DGA] = { "dga", "Generated names", "T1568.002" },
+	[MOAT_FINDING_ANONYMIZER] = { "anonymizer", "Anonymizer", "T1090.003" },
 	[MOAT_FINDING_EXFILTRATION] = { "exfiltration", "Exfiltration", "T1048" },
 	[MOAT_FINDING_LATERAL] = { "lateral", "Lateral movement", "T1021" },
 };

@@ -29,6 +29,7 @@ enum moat_finding_kind {
 	MOAT_FINDING_MINER,
 	MOAT_FINDING_DNS_TUNNEL,
 	MOAT_FINDING_DGA,          /* one host looks for many names that don't exist */
+	MOAT_FINDING_ANONYMIZER,   /* a host enters a network that hides where it goes (Tor) */
 	MOAT_FINDING_EXFILTRATION, /* data leaves on a way that isn't usual */
 	MOAT_FINDING_LATERAL, /* remote execution or new administrative edges between our hosts */
 	MOAT_FINDING_KINDS,

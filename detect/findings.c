@@ -315,7 +315,9 @@ static bool refresh_flood(struct moat_detect *detect, struct moat_open_finding *
 		.normals = moat_evidence_normal(detect->evidence, &finding->subject),
 		.legit_share = legit_share(detect, open),
 		.usual_pps = open->usual_pps,
-		.floor_pps = detect->config.floor_pps[finding->kind],
+		.floor_pps = detect->config.floor_pps[finding->kind == MOAT_FINDING_ACK_FLOOD
+							      ? MOAT_FLOOD_ACK
+							      : finding->kind],
 		.collateral_max = detect->config.collateral_max,
 	};
 

@@ -17,6 +17,7 @@
 #define FACTOR_UDP 16.0
 #define FACTOR_ICMP 8.0
 #define FACTOR_REFLECT 8.0
+#define FACTOR_ACK 5.0
 /* The group of hosts that behave alike may lift a host's limit, but not far: a group can be wide. */
 #define GROUP_FACTOR 4.0
 /* An open finding goes on down to this share of the limit that opened it. */
@@ -34,8 +35,14 @@
 #define REFLECT_MEAN_LEN 200.0
 #define SOLICITED_SHARE 0.3
 
+/* Segments of an ACK flood are small, and next to nothing but resets goes back: whoever sends data gets as
+ * many answers as it sends segments, and whoever takes data sends more than it gets. */
+#define ACK_SMALL_SHARE 0.9
+#define ACK_ANSWERED_SHARE 0.25
+
 struct flood {
 	enum moat_finding_kind kind;
+	uint32_t rates; /* place of its floor and guard */
 	enum moat_usual_rate usual;
 	enum moat_feature feature; /* of the baseline */
 	const char *driver;
@@ -68,7 +75,7 @@ static double group_bound(const struct moat_host_view *host, enum moat_feature f
 static double limit_of(const struct moat_detect_config *config, const struct moat_host_view *host,
 		       const struct flood *flood, bool *ret_by_guard)
 {
-	double floor_pps = config->floor_pps[flood->kind], guard = config->guard_pps[flood->kind];
+	double floor_pps = config->floor_pps[flood->rates], guard = config->guard_pps[flood->rates];
 	double limit = INFINITY, learned;
 
 	*ret_by_guard = true;
@@ -167,6 +174,7 @@ static void judge_icmp(const struct moat_detect_config *config, const struct moa
 	const struct moat_traffic *to = &host->window->to;
 	struct flood flood = {
 		.kind = MOAT_FINDING_ICMP_FLOOD,
+		.rates = MOAT_FINDING_ICMP_FLOOD,
 		.usual = MOAT_USUAL_ICMP,
 		.feature = MOAT_FEATURE_TO_ICMP,
 		.driver = "icmp/s",
@@ -213,6 +221,7 @@ static void judge_udp(const struct moat_detect_config *config, const struct moat
 	const struct moat_traffic *to = &host->window->to;
 	struct flood flood = {
 		.kind = MOAT_FINDING_UDP_FLOOD,
+		.rates = MOAT_FINDING_UDP_FLOOD,
 		.usual = MOAT_USUAL_UDP,
 		.feature = MOAT_FEATURE_TO_UDP,
 		.driver = "udp/s",
@@ -227,12 +236,38 @@ static void judge_udp(const struct moat_detect_config *config, const struct moat
 		return;
 	if (is_reflected(host)) {
 		flood.kind = MOAT_FINDING_AMPLIFICATION;
+		flood.rates = MOAT_FINDING_AMPLIFICATION;
 		flood.usual = MOAT_USUAL_REFLECT;
 		flood.feature = MOAT_FEATURE_TO_REFLECT;
 		flood.driver = "udp_reflect/s";
 		flood.factor = FACTOR_REFLECT;
 		flood.ease = 1;
 	}
+	judge(config, host, &flood, suspect, engine);
+}
+
+static void judge_ack(const struct moat_detect_config *config, const struct moat_host_view *host,
+		      moat_suspect_fn suspect, void *engine)
+{
+	const struct moat_traffic *to = &host->window->to, *from = &host->window->from;
+	struct flood flood = {
+		.kind = MOAT_FINDING_ACK_FLOOD,
+		.rates = MOAT_FLOOD_ACK,
+		.usual = MOAT_USUAL_ACK,
+		.feature = MOAT_FEATURE_TO_ACK,
+		.driver = "ack/s",
+		.factor = FACTOR_ACK,
+		.count = (double)to->tcp_ack,
+		.ease = 1,
+	};
+	double answers = (double)(from->packets - from->tcp_rst);
+
+	/* answers that aren't seen at all say nothing */
+	if (host->second->from.packets == 0 ||
+	    (double)to->small < ACK_SMALL_SHARE * (double)to->packets ||
+	    answers > ACK_ANSWERED_SHARE * (double)to->tcp_ack)
+		return;
+	flood.bytes = (double)to->bytes * flood.count / (double)to->packets;
 	judge(config, host, &flood, suspect, engine);
 }
 
@@ -244,6 +279,8 @@ static void volumetric_window(void *state, const struct moat_detect_config *conf
 		return;
 	if (host->window->to.tcp_syn)
 		judge_syn(config, host, suspect, engine);
+	if (host->window->to.tcp_ack)
+		judge_ack(config, host, suspect, engine);
 	if (host->window->to.udp)
 		judge_udp(config, host, suspect, engine);
 	if (host->window->to.icmp)
@@ -252,7 +289,7 @@ static void volumetric_window(void *state, const struct moat_detect_config *conf
 
 const struct moat_detector_ops moat_detector_volumetric = {
 	.name = "volumetric",
-	.title = "SYN, UDP, ICMP and amplification floods against one host",
+	.title = "SYN, ACK, UDP, ICMP and amplification floods against one host",
 	.modes = MOAT_MODE_GATEWAY | MOAT_MODE_WIRE | MOAT_MODE_MIRROR,
 	.window = volumetric_window,
 };
