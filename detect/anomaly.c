@@ -73,7 +73,7 @@ static void judge_one_way(const struct moat_host_view *host, double floor_pps,
 static void anomaly_window(void *state, const struct moat_detect_config *config,
 			   const struct moat_host_view *host, moat_suspect_fn suspect, void *engine)
 {
-	const uint32_t floods = (1u << MOAT_FINDING_ANOMALY) - 1;
+	const uint32_t floods = ((1u << MOAT_FINDING_ANOMALY) - 1) | 1u << MOAT_FINDING_ACK_FLOOD;
 	double floor_pps = fmax(FLOOR_PPS, config->floor_pps[MOAT_FINDING_UDP_FLOOD]);
 
 	if (host->learning || !host->is_protected || (host->open & floods) ||
