@@ -44,12 +44,13 @@ void moat_cells_deinit(struct moat_cells *cells)
 }
 
 /* The cell of a host: its own, or an idle one taken over; NULL if both that it may have are in use. */
-static struct moat_cell *table_find(struct moat_cell_misses *misses, struct moat_cell *table,
-				    uint32_t mask, const struct moat_addr *addr, uint64_t hash,
-				    uint32_t window)
+static inline struct moat_cell *table_find(const struct moat_cells *cells,
+					   struct moat_cell_misses *misses, struct moat_cell *table,
+					   const struct moat_addr *addr, uint64_t hash,
+					   uint32_t window)
 {
-	struct moat_cell *first = &table[hash & mask];
-	struct moat_cell *second = &table[(hash >> 32) & mask];
+	struct moat_cell *first = moat_cells_first(cells, table, hash);
+	struct moat_cell *second = moat_cells_second(cells, table, hash);
 	struct moat_cell *idle;
 
 	if (moat_addr_equal(&first->addr, addr))
@@ -85,26 +86,6 @@ static inline uint64_t pair_hash(uint64_t addr_hash, uint16_t port)
 	return h ^ (h >> 32);
 }
 
-void moat_cells_hash(const struct moat_cells *cells, const struct moat_headers *headers,
-		     struct moat_cells_hash *ret_hash)
-{
-	ret_hash->src = moat_addr_hash(&headers->src, cells->hash_seed);
-	ret_hash->dst = moat_addr_hash(&headers->dst, cells->hash_seed);
-}
-
-/* A packet touches the first and the third line, of rarer kinds the second as well. */
-static inline void cell_prefetch(const struct moat_cell *cell)
-{
-	__builtin_prefetch(cell, 1);
-	__builtin_prefetch((const uint8_t *)cell + 128, 1);
-}
-
-void moat_cells_prefetch(const struct moat_cells *cells, const struct moat_cells_hash *hash)
-{
-	cell_prefetch(&cells->to[hash->dst & cells->mask]);
-	cell_prefetch(&cells->from[hash->src & cells->mask]);
-}
-
 void moat_cells_count_hashed(struct moat_cells *cells, const struct moat_headers *headers,
 			     const struct moat_cells_hash *hash, uint32_t window, bool dropped)
 {
@@ -114,9 +95,9 @@ void moat_cells_count_hashed(struct moat_cells *cells, const struct moat_headers
 
 	head->packets++;
 	moat_cell_gain_of(&gain, headers, window, dropped);
-	to = table_find(&head->to, cells->to, cells->mask, &headers->dst, hash->dst, window);
+	to = table_find(cells, &head->to, cells->to, &headers->dst, hash->dst, window);
 	table_count(&head->to, to, &gain, hash->src);
-	from = table_find(&head->from, cells->from, cells->mask, &headers->src, hash->src, window);
+	from = table_find(cells, &head->from, cells->from, &headers->src, hash->src, window);
 	table_count(&head->from, from, &gain, pair_hash(hash->dst, headers->dport));
 }
 

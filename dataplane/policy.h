@@ -64,6 +64,9 @@ struct moat_judge *moat_policy_judge(struct moat_policy *policy, uint32_t index)
  * packets are dropped while there is no policy. Called by the judge's thread, or before it begins. */
 void moat_judge_set_stages(struct moat_judge *judge, uint32_t stages, bool fail_closed);
 
+/* Asks for the memory that judging a packet begins with, of which there is too much for any cache. */
+void moat_judge_prefetch(const struct moat_judge *judge, const struct moat_headers *headers);
+
 /* Says that the thread is done with the packets judged so far: call once a burst, after its last packet.
  * From here to the next packet a commit doesn't wait for this judge, so an idle worker has nothing more
  * to do, and one thread can judge, quiesce and commit in turn. */

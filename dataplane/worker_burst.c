@@ -32,6 +32,9 @@ static void stage_parse(struct moat_worker *worker, const struct moat_packet *bu
 		moat_cells_hash(&worker->cells, &work->headers, &work->hash);
 		work->flow_hash = moat_flow_hash(&work->headers, work->hash.src, work->hash.dst);
 		moat_flow_prefetch(worker->flows, work->flow_hash);
+		moat_cells_prefetch(&worker->cells, &work->hash);
+		if (worker->options.judge)
+			moat_judge_prefetch(worker->options.judge, &work->headers);
 	}
 }
 
@@ -60,7 +63,7 @@ static void stage_judge(struct moat_worker *worker, const struct moat_packet *bu
 		if (work->reason == MOAT_REASON_TX_CHALLENGE)
 			work->cookie = moat_judge_cookie(judge);
 		if (work->headers.family != MOAT_FAMILY_ANY)
-			moat_cells_prefetch(&worker->cells, &work->hash);
+			moat_cells_prefetch_rest(&worker->cells, &work->headers, &work->hash);
 		if (work->parse == MOAT_PARSE_OK)
 			moat_flow_prefetch_entry(worker->flows, work->flow_hash, (uint32_t)now_ms);
 	}
