@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What does the gate cost a packet? Its program over one packet again and again by BPF_PROG_TEST_RUN,
- * in turns with a bare XDP_DROP, whose time is the harness's own. Time is the thread's CPU time, so that
- * other processes on the machine don't count. The gate holds long lists and rules that match nothing
- * here, counts in cells, and samples one packet in 1,000.
+ * What does the gate cost a packet? Its program over pools of packets (gate_mix.h), in turns with a bare
+ * XDP_DROP called in the same way, whose time is the harness's own; beside it, what memory costs (programs
+ * that only read at random) and xdp-filter. Time is the thread's CPU time, so that other processes on the
+ * machine don't count. Everything is on: long lists, 4,096 rules, cells, 1 packet in 1,000 sampled.
  */
 #include <errno.h>
 #include <sched.h>
@@ -16,199 +16,387 @@
 #include <linux/bpf.h>
 
 #include "bench/common.h"
-#include "dataplane/base/addr.h"
+#include "bench/gate_drive_run.h"
+#include "bench/gate_filter.h"
+#include "bench/gate_mix.h"
 #include "dataplane/base/clock.h"
 #include "dataplane/gate.h"
-#include "dataplane/rule.h"
-#include "tests/progrun/frame.h"
 
-#define RUNS 15
-#define REPEAT 400000
-#define PREFIXES_V4 100000
-#define PREFIXES_V6 25000
-#define RULES 64
+#define RUNS 9
 #define SAMPLING 1000
+#define POOLS 16
+
+/* Packets that several cases share. */
+struct pool {
+	enum gate_driver driver;
+	enum gate_mix mix;
+	enum gate_traffic traffic;
+	void *packets;
+	size_t size;
+	uint32_t listed;
+	struct moat_bench_series bare; /* a bare drop over them */
+	double bare_now;               /* in the current run */
+};
+
+enum subject {
+	SUBJECT_GATE = 0,
+	SUBJECT_MISS, /* `reads` at random */
+	SUBJECT_FILTER,
+};
 
 struct bench_case {
 	const char *name;
-	double goal; /* ns above ref_bare; 0: it is ref_bare */
-	enum moat_reason reason;
-	struct frame frame;
-	int prog_fd;
+	enum gate_driver driver;
+	enum gate_mix mix;
+	enum gate_traffic traffic;
+	double goal; /* ns above ref_bare and, if there are `goal_reads`, ref_miss; 0: none */
+	int goal_reads;
+	enum subject subject;
+	int reads;
+	struct pool *pool;
 	struct moat_bench_series total, above;
 };
 
+#define V4 GATE_DRIVER_V4
+#define V6 GATE_DRIVER_V6
+#define PLAIN GATE_DRIVER_PLAIN
+#define HOT GATE_MIX_HOT
+#define TYPICAL GATE_MIX_TYPICAL
+#define HOSTILE GATE_MIX_HOSTILE
+#define CLEAN GATE_TRAFFIC_CLEAN
+#define LISTED GATE_TRAFFIC_LISTED
+#define MIXED GATE_TRAFFIC_MIXED
+#define RULED GATE_TRAFFIC_RULED
+
 static struct bench_case cases[] = {
-	{ .name = "ref_bare" },
-	{ .name = "drop_listed_v4", .goal = 15, .reason = MOAT_REASON_DROP_DENIED },
-	{ .name = "pass_tcp_v4", .goal = 30, .reason = MOAT_REASON_PASS_DEFAULT },
-	{ .name = "pass_tcp_v6", .goal = 40, .reason = MOAT_REASON_PASS_DEFAULT },
+	{ "ref_miss1", V4, HOT, CLEAN, .subject = SUBJECT_MISS, .reads = 1 },
+	{ "ref_miss2", V4, HOT, CLEAN, .subject = SUBJECT_MISS, .reads = 2 },
+	{ "ref_miss3", V4, HOT, CLEAN, .subject = SUBJECT_MISS, .reads = 3 },
+	{ "ref_miss4", V4, HOT, CLEAN, .subject = SUBJECT_MISS, .reads = 4 },
+	{ "xdp_filter_drop", PLAIN, TYPICAL, LISTED, .subject = SUBJECT_FILTER },
+	{ "xdp_filter_pass", PLAIN, TYPICAL, CLEAN, .subject = SUBJECT_FILTER },
+	{ "drop_listed_v4_hot", V4, HOT, LISTED, 15 },
+	{ "drop_listed_v4_typical", V4, TYPICAL, LISTED },
+	{ "drop_listed_v4_hostile", V4, HOSTILE, LISTED, 12, 1 },
+	{ "drop_listed_v6_hot", V6, HOT, LISTED },
+	{ "drop_listed_v6_typical", V6, TYPICAL, LISTED },
+	{ "drop_listed_v6_hostile", V6, HOSTILE, LISTED, 15, 3 },
+	{ "pass_tcp_v4_hot", V4, HOT, CLEAN },
+	{ "pass_tcp_v4_typical", V4, TYPICAL, MIXED, 30 },
+	{ "pass_tcp_v4_hostile", V4, HOSTILE, CLEAN, 50, 4 },
+	{ "pass_tcp_v6_hot", V6, HOT, CLEAN },
+	{ "pass_tcp_v6_typical", V6, TYPICAL, MIXED, 40 },
+	{ "pass_tcp_v6_hostile", V6, HOSTILE, CLEAN },
+	{ "drop_rule_v4_typical", V4, TYPICAL, RULED },
 };
 #define CASES (sizeof(cases) / sizeof(cases[0]))
 
-static int load_bare(void)
-{
-	const struct bpf_insn instructions[] = {
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = XDP_DROP },
-		{ .code = BPF_JMP | BPF_EXIT },
-	};
+static struct bench_case worst_cases[] = {
+	{ "pass_tcp_v4_typical_worst_rules", V4, TYPICAL, CLEAN },
+};
 
-	return bpf_prog_load(BPF_PROG_TYPE_XDP, "bare", "GPL", instructions,
-			     sizeof(instructions) / sizeof(instructions[0]), NULL);
+struct bench {
+	struct moat_gate *gate;
+	struct moat_gate_port_info port;
+	struct gate_drive drive;
+	struct gate_filter filter;
+	struct pool pools[POOLS];
+	size_t pool_count;
+	double load_ms, commit_ms;
+};
+
+/* ---- pools -------------------------------------------------------------------------------------- */
+
+static struct pool *find_pool(struct bench *bench, const struct bench_case *c)
+{
+	enum gate_driver driver = c->driver;
+
+	for (size_t i = 0; i < bench->pool_count; i++) {
+		struct pool *pool = &bench->pools[i];
+
+		if (pool->driver == driver && pool->mix == c->mix && pool->traffic == c->traffic)
+			return pool;
+	}
+	if (bench->pool_count == POOLS)
+		return NULL;
+	bench->pools[bench->pool_count] = (struct pool){ driver, c->mix, c->traffic };
+	return &bench->pools[bench->pool_count++];
 }
 
-/* One run over a case; ns a packet, or NAN. */
-static double run_case(struct bench_case *bench_case)
+static int make_pool(struct bench *bench, struct bench_case *c)
 {
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = bench_case->frame.data,
-		    .data_size_in = (uint32_t)bench_case->frame.length, .repeat = REPEAT);
-	uint64_t begin = moat_clock_read_ns(CLOCK_THREAD_CPUTIME_ID), end;
-	int r = bpf_prog_test_run_opts(bench_case->prog_fd, &opts);
+	struct pool *pool = find_pool(bench, c);
 
-	end = moat_clock_read_ns(CLOCK_THREAD_CPUTIME_ID);
-	return r < 0 ? NAN : (double)(end - begin) / REPEAT;
+	c->pool = pool;
+	if (!pool)
+		return -ENOBUFS;
+	if (pool->packets)
+		return 0;
+	pool->size = pool->driver == V6 ? GATE_POOL * sizeof(struct gate_pool_v6)
+					: GATE_POOL * sizeof(struct gate_pool_v4);
+	pool->packets = malloc(pool->size);
+	if (!pool->packets)
+		return -ENOMEM;
+	pool->listed = pool->driver == V6
+			       ? gate_mix_pool_v6(pool->packets, pool->mix, pool->traffic)
+			       : gate_mix_pool_v4(pool->packets, pool->mix, pool->traffic);
+	return 0;
 }
 
-/* Deterministic lists over 32 to 95 and fd00::/8, rules over 203.0.113.0/24: none names the packets that
- * pass. */
-static int fill(struct moat_ruleset *set)
+static void use_pool(struct bench *bench, const struct pool *pool)
 {
-	struct moat_prefix prefix = { .family = MOAT_FAMILY_V4 };
-	struct moat_error error = {};
-	struct moat_rule rule;
-	char text[128];
-	int r = 0;
-
-	for (uint32_t i = 0; r >= 0 && i < PREFIXES_V4; i++) {
-		uint32_t addr = 0x20000000u + i * 10007u % 0x40000000u;
-
-		prefix.len = i % 5 == 1 ? 32 : 16 + i % 9;
-		moat_addr_from_v4(&prefix.addr, __builtin_bswap32(addr & ~0u << (32 - prefix.len)));
-		r = moat_ruleset_list_add(set, MOAT_LIST_DENY, &prefix);
-	}
-	memset(&prefix, 0, sizeof(prefix));
-	prefix.family = MOAT_FAMILY_V6;
-	prefix.addr.bytes[0] = 0xfd;
-	prefix.len = 64;
-	for (uint32_t i = 0; r >= 0 && i < PREFIXES_V6; i++) {
-		prefix.addr.bytes[5] = (uint8_t)(i >> 8);
-		prefix.addr.bytes[7] = (uint8_t)i;
-		r = moat_ruleset_list_add(set, MOAT_LIST_DENY, &prefix);
-	}
-	for (int i = 0; r >= 0 && i < RULES; i++) {
-		snprintf(text, sizeof(text), "drop dst 203.0.113.%d proto udp sport %d-%d", i,
-			 1000 + i, 2000 + i);
-		r = moat_rule_parse(text, 0, &rule, &error);
-		if (r >= 0)
-			r = moat_ruleset_add(set, &rule, NULL);
-	}
-	return r < 0 ? r : 0;
+	memcpy(pool->driver == V6 ? (void *)gate_drive_pool_v6(&bench->drive)
+				  : (void *)gate_drive_pool_v4(&bench->drive),
+	       pool->packets, pool->size);
 }
+
+/* ---- measuring ---------------------------------------------------------------------------------- */
 
 static void ignore_sample(void *userdata, const struct moat_sample *sample)
 {
 }
 
-static void print_facts(int prog_fd)
+/* Whether every packet of a run ended as it should. */
+static bool is_right(const struct bench_case *c, const struct moat_gate_counters *before,
+		     const struct moat_gate_counters *after)
 {
-	struct bpf_prog_info info = {};
-	uint32_t length = sizeof(info);
+	uint32_t listed = c->mix == HOT && c->traffic == LISTED ? GATE_POOL : c->pool->listed;
+	enum moat_reason other = c->traffic == RULED ? MOAT_REASON_DROP_RULE
+						     : MOAT_REASON_PASS_DEFAULT;
 
-	if (bpf_obj_get_info_by_fd(prog_fd, &info, &length) == 0)
-		fprintf(stderr, "gate: %u instructions verified, %u after it, %u bytes of code\n",
-			info.verified_insns, info.xlated_prog_len / 8, info.jited_prog_len);
+	return after->reasons[MOAT_REASON_DROP_DENIED].packets -
+			       before->reasons[MOAT_REASON_DROP_DENIED].packets ==
+		       listed &&
+	       after->reasons[other].packets - before->reasons[other].packets == GATE_POOL - listed;
 }
 
-/* One run over a case, every packet of which has to end as it should: ns a packet, or NAN. */
-static double run_counted(struct moat_gate *gate, uint32_t port, struct bench_case *bench_case)
+static double run_gate(struct bench *bench, const struct bench_case *c)
 {
-	uint32_t reason = bench_case->reason;
 	struct moat_gate_counters before, after;
 	double ns;
 
-	moat_gate_counters(gate, port, &before);
-	ns = run_case(bench_case);
-	moat_gate_counters(gate, port, &after);
-	if (bench_case->goal == 0 ||
-	    after.reasons[reason].packets - before.reasons[reason].packets == REPEAT)
+	moat_gate_counters(bench->gate, bench->port.index, &before);
+	ns = gate_drive_run(&bench->drive, c->driver,
+			    moat_gate_prog_fd(bench->gate, bench->port.index), c->mix == HOT);
+	moat_gate_counters(bench->gate, bench->port.index, &after);
+	while (moat_gate_poll(bench->gate, INT32_MAX, ignore_sample, NULL) > 0)
+		;
+	if (is_right(c, &before, &after))
 		return ns;
-	fprintf(stderr, "gate: %s does not end in %s\n", bench_case->name, moat_reason_name(reason));
+	fprintf(stderr, "gate: packets of %s did not end as they should\n", c->name);
 	return NAN;
 }
 
-static int measure(struct moat_gate *gate, uint32_t port, int runs)
+static double run_case(struct bench *bench, const struct bench_case *c)
 {
+	bool hot = c->mix == HOT;
+
+	switch (c->subject) {
+	case SUBJECT_MISS:
+		return gate_drive_run(&bench->drive, c->driver, bench->drive.miss_fds[c->reads - 1],
+				      hot);
+	case SUBJECT_FILTER:
+		return gate_drive_run(&bench->drive, c->driver, bench->filter.prog_fd, hot);
+	default:
+		return run_gate(bench, c);
+	}
+}
+
+/* One run over a case, and over a bare drop of the same packets just before. */
+static int measure_case(struct bench *bench, struct bench_case *c)
+{
+	double bare, ns;
+
+	use_pool(bench, c->pool);
+	bare = gate_drive_run(&bench->drive, c->driver, bench->drive.bare_fds[c->driver],
+			      c->mix == HOT);
+	ns = run_case(bench, c);
+	if (isnan(bare) || isnan(ns))
+		return -EPROTO;
+	moat_bench_series_add(&c->pool->bare, bare);
+	moat_bench_series_add(&c->total, ns);
+	moat_bench_series_add(&c->above, ns - bare);
+	return 0;
+}
+
+static int measure(struct bench *bench, struct bench_case *list, size_t count, int runs)
+{
+	for (size_t i = 0; i < count; i++) {
+		int r = make_pool(bench, &list[i]);
+
+		if (r < 0)
+			return r;
+	}
+	for (int run = 0; run < runs; run++) {
+		for (size_t i = 0; i < count; i++) {
+			if (list[i].subject == SUBJECT_FILTER && bench->filter.prog_fd < 0)
+				continue;
+			int r = measure_case(bench, &list[i]);
+
+			if (r < 0)
+				return r;
+		}
+		moat_bench_progress("gate", count > 1 ? "all cases" : list[0].name, run + 1, runs);
+	}
+	return 0;
+}
+
+/* ---- results ------------------------------------------------------------------------------------ */
+
+static int report_case(const struct bench_case *c)
+{
+	struct moat_bench_result result = { .bench = "gate",
+					    .case_name = c->name,
+					    .metric = "time",
+					    .unit = "ns/packet",
+					    .baseline = &c->pool->bare };
+	int missed;
+
+	if (c->total.count == 0)
+		return 0; /* skipped */
+	missed = moat_bench_report(&result, &c->total);
+	result.metric = "above_ref_bare";
+	result.baseline = NULL;
+	if (c->goal > 0) {
+		result.goal_kind = MOAT_BENCH_AT_MOST;
+		result.goal = c->goal;
+		if (c->goal_reads > 0)
+			result.goal += moat_bench_series_median(&cases[c->goal_reads - 1].above);
+	}
+	return missed | moat_bench_report(&result, &c->above);
+}
+
+static struct bench_case *find_case(const char *name)
+{
+	for (size_t i = 0; i < CASES; i++)
+		if (strcmp(cases[i].name, name) == 0)
+			return &cases[i];
+	return NULL;
+}
+
+/* How many times faster than xdp-filter, all in all. */
+static int report_speedup(const char *filter, const char *gate)
+{
+	const struct bench_case *theirs = find_case(filter), *ours = find_case(gate);
+	struct moat_bench_result result = { .bench = "gate",
+					    .case_name = gate,
+					    .metric = "over_xdp_filter",
+					    .unit = "times",
+					    .goal_kind = MOAT_BENCH_AT_LEAST,
+					    .goal = 2 };
+	struct moat_bench_series ratio = { .count = 0 };
+
+	for (size_t i = 0; i < theirs->total.count && i < ours->total.count; i++)
+		moat_bench_series_add(&ratio, theirs->total.values[i] / ours->total.values[i]);
+	return ratio.count ? moat_bench_report(&result, &ratio) : 0;
+}
+
+static int report_number(const char *metric, const char *unit, double value)
+{
+	struct moat_bench_result result = {
+		.bench = "gate", .case_name = "program", .metric = metric, .unit = unit
+	};
+	struct moat_bench_series series = { .count = 0 };
+
+	moat_bench_series_add(&series, value);
+	return moat_bench_report(&result, &series);
+}
+
+static int report(struct bench *bench)
+{
+	struct bpf_prog_info info = {};
+	uint32_t length = sizeof(info);
 	int missed = 0;
 
-	for (int run = 0; run < runs; run++) {
-		double bare = 0;
-
-		for (size_t i = 0; i < CASES; i++) {
-			double ns = run_counted(gate, port, &cases[i]);
-
-			if (isnan(ns))
-				return -EPROTO;
-			if (i == 0)
-				bare = ns;
-			moat_bench_series_add(&cases[i].total, ns);
-			moat_bench_series_add(&cases[i].above, ns - bare);
-			moat_gate_poll(gate, INT32_MAX, ignore_sample, NULL);
-		}
-		moat_bench_progress("gate", "all cases", run + 1, runs);
+	if (bpf_obj_get_info_by_fd(moat_gate_prog_fd(bench->gate, bench->port.index), &info,
+				   &length) == 0) {
+		report_number("verified", "insns", info.verified_insns);
+		report_number("code", "bytes", info.jited_prog_len);
 	}
-	for (size_t i = 0; i < CASES; i++) {
+	report_number("load", "ms", bench->load_ms);
+	report_number("commit", "ms", bench->commit_ms);
+	for (size_t i = 0; i < bench->pool_count; i++) {
+		static const char *const names[] = { "hot", "typical", "hostile" };
 		struct moat_bench_result result = { .bench = "gate",
-						    .case_name = cases[i].name,
 						    .metric = "time",
-						    .unit = "ns/packet",
-						    .baseline = i ? &cases[0].total : NULL };
+						    .unit = "ns/packet" };
+		const struct pool *pool = &bench->pools[i];
+		char name[48];
 
-		missed |= moat_bench_report(&result, &cases[i].total);
-		if (i == 0)
+		if (pool->traffic != LISTED || pool->driver == PLAIN)
 			continue;
-		result.metric = "above_ref_bare";
-		result.baseline = NULL;
-		result.goal_kind = MOAT_BENCH_AT_MOST;
-		result.goal = cases[i].goal;
-		missed |= moat_bench_report(&result, &cases[i].above);
+		snprintf(name, sizeof(name), "ref_bare_%s_%s", pool->driver == V6 ? "v6" : "v4",
+			 names[pool->mix]);
+		result.case_name = name;
+		moat_bench_report(&result, &pool->bare);
 	}
+	for (size_t i = 0; i < CASES; i++)
+		missed |= report_case(&cases[i]);
+	missed |= report_case(&worst_cases[0]);
+	missed |= report_speedup("xdp_filter_drop", "drop_listed_v4_typical");
+	missed |= report_speedup("xdp_filter_pass", "pass_tcp_v4_typical");
 	return missed;
 }
 
-static int prepare(struct moat_gate *gate, struct moat_gate_port_info *ret_port,
-		   struct moat_error *error)
+/* ---- setting up --------------------------------------------------------------------------------- */
+
+static int commit(struct bench *bench, enum gate_rules rules, struct moat_error *error)
+{
+	struct moat_ruleset *set = NULL;
+	uint64_t begin;
+	int r = moat_ruleset_new(&set);
+
+	if (r == 0)
+		r = gate_mix_fill(set, rules, error);
+	begin = moat_clock_monotonic_ns();
+	if (r == 0)
+		r = moat_gate_commit(bench->gate, set, error);
+	if (rules == GATE_RULES_REAL)
+		bench->commit_ms = (double)(moat_clock_monotonic_ns() - begin) / 1e6;
+	moat_ruleset_free(set);
+	fprintf(stderr, "gate: %s\n", gate_mix_describe(rules));
+	return r;
+}
+
+static int prepare(struct bench *bench, struct moat_error *error)
 {
 	const struct moat_gate_port_options lo = { .name = "lo", .generic = true };
-	struct moat_ruleset *set = NULL;
-	int r = moat_gate_attach(gate, &lo, ret_port, error);
+	uint64_t begin = moat_clock_monotonic_ns();
+	int r = moat_gate_attach(bench->gate, &lo, &bench->port, error);
 
-	if (r < 0)
-		return r;
-	r = moat_ruleset_new(&set);
+	bench->load_ms = (double)(moat_clock_monotonic_ns() - begin) / 1e6;
 	if (r == 0)
-		r = fill(set);
+		r = commit(bench, GATE_RULES_REAL, error);
 	if (r == 0)
-		r = moat_gate_commit(gate, set, error);
-	moat_ruleset_free(set);
-	frame_simple(&cases[0].frame, "192.0.2.1", "198.51.100.1", 6, 40000, 443, 0x10, 6);
-	frame_simple(&cases[1].frame, "32.0.0.1", "198.51.100.1", 6, 40000, 443, 0x10, 6);
-	frame_simple(&cases[2].frame, "192.0.2.1", "198.51.100.1", 6, 40000, 443, 0x10, 6);
-	frame_simple(&cases[3].frame, "2001:db8::1", "2001:db8:1::1", 6, 40000, 443, 0x10, 0);
-	cases[0].prog_fd = load_bare();
-	for (size_t i = 1; i < CASES; i++)
-		cases[i].prog_fd = moat_gate_prog_fd(gate, ret_port->index);
-	return r != 0 ? r : cases[0].prog_fd < 0 ? cases[0].prog_fd : 0;
+		r = gate_drive_init(&bench->drive, error);
+	if (r == 0)
+		gate_filter_init(&bench->filter);
+	return r;
+}
+
+static int run(struct bench *bench, int runs, struct moat_error *error)
+{
+	int r = prepare(bench, error);
+
+	if (r == 0)
+		r = measure(bench, cases, CASES, runs);
+	if (r == 0)
+		r = commit(bench, GATE_RULES_WORST, error);
+	if (r == 0)
+		r = measure(bench, worst_cases, 1, runs);
+	return r == 0 ? report(bench) : r;
 }
 
 int main(int argc, char **argv)
 {
-	int runs = moat_bench_begin("gate", argc, argv, RUNS);
-	struct moat_gate_options options = { .sample_pass = SAMPLING, .sample_drop = SAMPLING };
-	struct moat_gate_port_info port;
+	static struct bench bench = { .filter.prog_fd = -1 };
+	int r = moat_bench_begin("gate", argc, argv, RUNS);
+	struct moat_gate_options options = { .sample_pass = SAMPLING,
+					     .sample_drop = SAMPLING,
+					     .nodes = GATE_MIX_NODES };
 	struct moat_error error = {};
-	struct moat_gate *gate = NULL;
 	char pin_path[64];
-	int r;
+	int runs = r;
 
 	if (runs < 0)
 		return 2;
@@ -218,16 +406,16 @@ int main(int argc, char **argv)
 		fprintf(stderr, "gate: no network namespace of its own: %s\n", strerror(errno));
 		return 2;
 	}
-	r = moat_gate_open(&options, &gate, &error);
+	r = moat_gate_open(&options, &bench.gate, &error);
 	if (r == 0)
-		r = prepare(gate, &port, &error);
-	if (r == 0) {
-		print_facts(cases[1].prog_fd);
-		r = measure(gate, port.index, runs);
-	} else {
+		r = run(&bench, runs, &error);
+	if (r < 0)
 		fprintf(stderr, "gate: %d %s\n", r, error.text);
-	}
-	moat_gate_close(gate);
+	gate_filter_deinit(&bench.filter);
+	gate_drive_deinit(&bench.drive);
+	for (size_t i = 0; i < bench.pool_count; i++)
+		free(bench.pools[i].packets);
+	moat_gate_close(bench.gate);
 	moat_gate_detach(pin_path, &error);
 	return r < 0 ? 2 : r;
 }

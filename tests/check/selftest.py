@@ -7,6 +7,7 @@ import sys
 import tempfile
 import unittest
 
+import atomics
 import banned
 import includes
 import layout
@@ -166,6 +167,42 @@ class Leftovers(unittest.TestCase):
     def test_last_line(self):
         self.assertEqual(len(leftovers.check_text('x.c', 'int x;')), 1)
         self.assertEqual(len(leftovers.check_text('x.c', 'int x;\n\n')), 1)
+
+
+class Atomics(unittest.TestCase):
+    """Made of the listing's own words, with lines of this file as the source."""
+
+    @staticmethod
+    def findings(path, number, *instructions):
+        root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        place = f'; {root}/{path}:{number}'
+        limit = f'; {root}/bpf/include/moat/limit.h:1'
+        lines = [limit, '1:  lock *(u64 *)(r1 + 0x0) += r2', place]
+        return atomics.check(root, lines + [f'{i}:  {text}' for i, text in enumerate(instructions)])
+
+    def line_of(self, text):
+        with open(__file__, encoding='utf-8') as f:
+            return [line.strip() for line in f].index(text) + 1
+
+    def test_changes(self):
+        change = ('r3 = *(u64 *)(r1 + 0x8)', 'r3 += 0x1', '*(u64 *)(r1 + 0x8) = r3')
+        own, shared = (self.line_of(text) for text in ("'cell->kinds++'", "'table->shared++'"))
+        path = 'tests/check/selftest.py'
+        self.assertEqual(self.findings(path, own, *change), [])
+        self.assertEqual(len(self.findings(path, shared, *change)), 1)
+        # what is written isn't what was read there
+        self.assertEqual(len(self.findings(path, shared, change[0], 'r3 = 0x5', change[2])), 1)
+
+    def test_atomics(self):
+        self.assertEqual(len([f for f in self.findings('tests/check/selftest.py', 1,
+                                                       'lock *(u64 *)(r1 + 0x0) += r2')
+                              if 'atomic outside' in f]), 1)
+
+
+SOURCE_LINES = (
+    'cell->kinds++'
+    'table->shared++'
+)
 
 
 class Source(unittest.TestCase):
