@@ -25,6 +25,7 @@
 #include "tests/oracle/generate.h"
 #include "tests/oracle/oracle.h"
 #include "tests/oracle/oracle_cells.h"
+#include "tests/oracle/oracle_stages.h"
 #include "tests/oracle/replay/clock.h"
 #include "tests/oracle/replay/gate.h"
 
@@ -32,7 +33,10 @@
 #define PACKETS_SLOW 3000
 #define SEED_DEFAULT 20240607
 #define HASH_SEED 0x6d6f6174
-#define CELLS 1024       /* few: hosts compete for them */
+#define CELLS 1024         /* few: hosts compete for them */
+#define FRAMES_WITHOUT 300 /* a policy */
+#define ROW_BUCKETS 1024
+#define SETS_A_LOAD 12
 #define FRAMES_MOST 2000 /* with one rule set */
 /* Between two sets: every bucket is full again, every cell idle. */
 #define PAUSE_MS 200000000
@@ -280,7 +284,10 @@ static void clear_set(struct moat_ruleset *set)
 static void begin_oracle(const struct world *world, struct moat_oracle *oracle, uint64_t ticks,
 			 uint32_t ticks_per_s)
 {
+	struct oracle_memory *memory = oracle->memory;
+
 	memset(oracle, 0, sizeof(*oracle));
+	oracle->memory = memory;
 	oracle->set = world->set;
 	oracle->settings = world->settings;
 	oracle->clock = (struct moat_oracle_clock){
@@ -297,6 +304,7 @@ static void begin_set(struct world *world)
 
 	clear_set(world->set);
 	replay_clock.ms += PAUSE_MS;
+	moat_generate_stages(&world->generator, world->set);
 	moat_generate_ruleset(&world->generator, world->set, rules,
 			      moat_generate_below(&world->generator, 12),
 			      replay_clock.ms * MOAT_NS_PER_MS);
@@ -337,6 +345,34 @@ static uint64_t expired_matches(const struct world *world)
 	return sum;
 }
 
+static bool profiles_agree(const struct world *world)
+{
+	const struct moat_stage_set *stages = moat_ruleset_stages(world->set);
+	bool agree = true;
+
+	for (size_t i = 0; stages && i < stages->protection_count; i++) {
+		struct moat_profile_hits gate = moat_gate_profile_hits(world->gate.fixture.gate,
+								       (uint32_t)i + 1);
+		struct moat_profile_hits policy = moat_policy_profile_hits(world->policy,
+									   (uint32_t)i + 1);
+		uint64_t matched[2], dropped[2];
+
+		oracle_profile_hits(&world->for_gate, i, &matched[0], &dropped[0]);
+		oracle_profile_hits(&world->for_policy, i, &matched[1], &dropped[1]);
+		if (gate.matched == matched[0] && gate.dropped == dropped[0] &&
+		    policy.matched == matched[1] && policy.dropped == dropped[1])
+			continue;
+		fprintf(stderr,
+			"protection %zu: gate %" PRIu64 "/%" PRIu64 " policy %" PRIu64 "/%" PRIu64
+			", oracle %" PRIu64 "/%" PRIu64 " and %" PRIu64 "/%" PRIu64 "\n",
+			i + 1, (uint64_t)gate.dropped, (uint64_t)gate.matched,
+			(uint64_t)policy.dropped, (uint64_t)policy.matched, dropped[0], matched[0],
+			dropped[1], matched[1]);
+		agree = false;
+	}
+	return agree;
+}
+
 /* Every count that the packets of a set should have left. */
 static bool end_set(struct world *world)
 {
@@ -354,6 +390,8 @@ static bool end_set(struct world *world)
 				  &world->for_policy.counts[i]))
 			agree = false;
 	}
+	if (!profiles_agree(world))
+		agree = false;
 	for (uint32_t cpu = 0; cpu < world->gate.cpus; cpu++) {
 		const struct moat_gate_counters *counters = replay_gate_counters(&world->gate, cpu);
 
@@ -372,9 +410,8 @@ static bool end_set(struct world *world)
 	return false;
 }
 
-static bool compare_set(struct world *world, uint64_t frames)
+static bool compare_frames(struct world *world, uint64_t frames)
 {
-	begin_set(world);
 	for (uint64_t i = 0; i < frames; i++) {
 		uint8_t frame[MOAT_GENERATE_FRAME_LEN];
 		size_t length = moat_generate_frame(&world->generator, &world->settings, world->set,
@@ -389,7 +426,45 @@ static bool compare_set(struct world *world, uint64_t frames)
 		if (moat_generate_below(&world->generator, 200) == 0)
 			replay_clock.ms += moat_generate_below(&world->generator, 2000);
 	}
-	return end_set(world);
+	return true;
+}
+
+/* Loads gate and judges with some of the stages, mostly with those that nobody goes without. */
+static void choose_stages(struct world *world)
+{
+	const uint32_t usual = MOAT_STAGE_ALLOW | MOAT_STAGE_DENY | MOAT_STAGE_RULES;
+	uint32_t all = MOAT_STAGE_SAMPLE - 1,
+		 stages = all & moat_generate_below(&world->generator, all);
+	bool fail_closed = moat_generate_below(&world->generator, 2);
+
+	if (moat_generate_below(&world->generator, 6))
+		stages |= usual;
+	if (moat_generate_below(&world->generator, 4) == 0)
+		stages = all;
+	replay_gate_reload(&world->gate, stages | MOAT_STAGE_SAMPLE, fail_closed);
+	for (uint32_t i = 0; i < world->settings.judges; i++)
+		moat_judge_set_stages(moat_policy_judge(world->policy, i), stages, fail_closed);
+	world->settings.stages = stages | MOAT_STAGE_TUNNELS;
+	world->settings.fail_closed = fail_closed;
+}
+
+static bool compare_set(struct world *world, uint64_t frames)
+{
+	if (world->sets % SETS_A_LOAD == 0)
+		choose_stages(world);
+	begin_set(world);
+	return compare_frames(world, frames) && end_set(world);
+}
+
+/* Before the first commit. */
+static bool compare_without_policy(struct world *world)
+{
+	choose_stages(world);
+	begin_oracle(world, &world->for_gate, replay_clock_ticks(), replay_clock.ticks_per_s);
+	begin_oracle(world, &world->for_policy, replay_clock.ms, 1000);
+	world->for_gate.set = world->for_policy.set = NULL;
+	world->sampled = true;
+	return compare_frames(world, FRAMES_WITHOUT);
 }
 
 /* ---- the run ---------------------------------------------------------------------------------- */
@@ -399,7 +474,7 @@ static struct world world;
 static void test_agree(void)
 {
 	uint64_t wanted = packets_wanted();
-	bool agree = true;
+	bool agree = compare_without_policy(&world);
 
 	while (agree && world.packets < wanted) {
 		uint64_t left = wanted - world.packets;
@@ -430,6 +505,7 @@ static void open_world(unsigned int shard)
 							.geneve_port = MOAT_GENEVE_PORT };
 	world.tunnels = (struct moat_tunnels){ .kinds = MOAT_STAGE_TUNNELS, .vxlan_port = 8472 };
 	replay_gate_open(&world.gate, &(struct moat_gate_options){ .cells = CELLS,
+								   .row_buckets = ROW_BUCKETS,
 								   .nodes = 4096,
 								   .sample_pass = 1,
 								   .sample_drop = 1,
@@ -443,6 +519,11 @@ static void open_world(unsigned int shard)
 	if (moat_cells_init(&world.cells, CELLS, HASH_SEED) < 0)
 		abort();
 	/* as many as a gate thinks that it has, though fewer are seen here */
+	world.settings.hash_seed = HASH_SEED;
+	world.for_gate.memory = oracle_memory_new(ROW_BUCKETS);
+	world.for_policy.memory = oracle_memory_new(1U << MOAT_ROW_BITS_DEFAULT);
+	if (!world.for_gate.memory || !world.for_policy.memory)
+		abort();
 	world.settings.judges = moat_gate_cpus(world.gate.fixture.gate);
 	world.set = world.gate.fixture.set;
 	if (moat_policy_new(world.settings.judges, HASH_SEED, &world.policy) < 0)
@@ -461,6 +542,8 @@ int main(int argc, char **argv)
 	r = moat_test_main("oracle-differential", tests);
 	moat_policy_free(world.policy);
 	moat_cells_deinit(&world.cells);
+	oracle_memory_free(world.for_gate.memory);
+	oracle_memory_free(world.for_policy.memory);
 	oracle_cells_deinit(&world.worker_cells);
 	for (uint32_t cpu = 0; cpu < world.gate.cpus; cpu++)
 		oracle_cells_deinit(&world.gate_cells[cpu]);

@@ -28,6 +28,9 @@ uint32_t moat_generate_below(struct moat_generator *generator, uint64_t bound);
 void moat_generate_ruleset(struct moat_generator *generator, struct moat_ruleset *set, size_t rules,
 			   size_t prefixes, uint64_t now_ns);
 
+/* Gives the set other stages, or none, and perhaps a session more. */
+void moat_generate_stages(struct moat_generator *generator, struct moat_ruleset *set);
+
 #define MOAT_GENERATE_FRAME_LEN 1514
 #define MOAT_GENERATE_FRAME_LEAST 14 /* what BPF_PROG_TEST_RUN takes */
 

@@ -66,6 +66,10 @@ static void put_transport(struct writer *writer, const struct moat_plan *plan)
 		put_random(writer, 24);
 	} else if (plan->proto == 6) {
 		put_tcp(writer, plan);
+	} else if (plan->proto == 1 || plan->proto == 58) {
+		put8(writer, plan->icmp_type);
+		put8(writer, plan->icmp_code);
+		put_random(writer, one_in(writer, 4) ? 2 : 6);
 	} else {
 		put16(writer, plan->sport);
 		put16(writer, plan->dport);
@@ -104,7 +108,7 @@ static void put_ipv4(struct writer *writer, const struct moat_plan *plan)
 	put16(writer, 0);
 	put16(writer, offset | (plan->fragment == MOAT_FRAGMENT_FIRST ? 0x2000 : 0) |
 			      (one_in(writer, 3) ? 0x4000 : 0));
-	put8(writer, 64);
+	put8(writer, plan->ttl);
 	put8(writer, plan->proto);
 	put16(writer, 0);
 	memcpy(writer->bytes + writer->at, plan->src, 4);
@@ -149,7 +153,7 @@ static void put_ipv6(struct writer *writer, const struct moat_plan *plan)
 	put_random(writer, 3);
 	put16(writer, 0); /* the length, later */
 	put8(writer, chain[0]);
-	put8(writer, 64);
+	put8(writer, plan->ttl);
 	memcpy(writer->bytes + writer->at, plan->src, 16);
 	memcpy(writer->bytes + writer->at + 16, plan->dst, 16);
 	writer->at += 32;

@@ -15,9 +15,14 @@ struct moat_plan {
 	uint8_t proto;
 	uint16_t sport, dport;
 	uint8_t tcp_flags;
+	uint8_t icmp_type, icmp_code;
+	uint8_t ttl;
 	size_t length; /* of the datagram; less than its headers: mostly as long as they are */
 	unsigned int fragment; /* enum moat_fragment */
 };
+
+/* Few addresses, so that prefixes overlap, and lengths on both sides of each stride of the tries. */
+struct moat_prefix moat_generate_prefix(struct moat_generator *generator);
 
 /* One aimed at the set. */
 struct moat_plan moat_generate_plan(struct moat_generator *generator,

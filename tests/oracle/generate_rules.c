@@ -7,7 +7,7 @@
 #include "dataplane/base/addr.h"
 #include "dataplane/base/cleanup.h"
 #include "dataplane/rule.h"
-#include "tests/oracle/generate.h"
+#include "tests/oracle/generate_plan.h"
 
 uint64_t moat_generator_seed(uint64_t otherwise)
 {
@@ -36,8 +36,7 @@ uint32_t moat_generate_below(struct moat_generator *generator, uint64_t bound)
 	return (uint32_t)((unsigned __int128)next(generator) * bound >> 64);
 }
 
-/* Few addresses, so that rules overlap, and lengths on both sides of each stride of the tries. */
-static struct moat_prefix prefix(struct moat_generator *generator)
+struct moat_prefix moat_generate_prefix(struct moat_generator *generator)
 {
 	static const uint8_t lengths4[] = { 0, 1, 8, 15, 16, 17, 23, 24, 25, 31, 32, 32, 32 };
 	static const uint8_t lengths6[] = { 0,  1,  15, 16, 17, 24,  25,  32, 48,
@@ -111,9 +110,9 @@ static struct moat_match match(struct moat_generator *generator)
 	struct moat_match match = moat_rule_default().match;
 
 	if (moat_generate_below(generator, 3))
-		match.src = prefix(generator);
+		match.src = moat_generate_prefix(generator);
 	if (moat_generate_below(generator, 2))
-		match.dst = prefix(generator);
+		match.dst = moat_generate_prefix(generator);
 	match.proto = protos[moat_generate_below(generator, sizeof(protos))];
 	range(generator, &match.sport_min, &match.sport_max);
 	range(generator, &match.dport_min, &match.dport_max);
@@ -199,7 +198,7 @@ void moat_generate_ruleset(struct moat_generator *generator, struct moat_ruleset
 		count += moat_ruleset_add(set, &added, NULL) == 0;
 	}
 	for (size_t i = 0; i < prefixes; i++) {
-		struct moat_prefix added = prefix(generator);
+		struct moat_prefix added = moat_generate_prefix(generator);
 
 		/* short ones decide everything before any rule is asked */
 		if (added.len > 8 || moat_generate_below(generator, 20) == 0)

@@ -5,6 +5,9 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "tests/oracle/oracle_priv.h"
+#include "tests/oracle/oracle_stages.h"
+
 typedef unsigned __int128 u128;
 
 /* An address as one number, the first bit of the prefix on top. */
@@ -22,8 +25,12 @@ static bool is_mapped(u128 address)
 	return address >> 32 == 0xffff;
 }
 
-/* First and last address of the prefix, compared as numbers. */
-static bool prefix_matches(const struct moat_prefix *prefix, const struct moat_addr *addr)
+bool oracle_is_mapped(const struct moat_addr *addr)
+{
+	return is_mapped(number_of(addr));
+}
+
+bool oracle_prefix_matches(const struct moat_prefix *prefix, const struct moat_addr *addr)
 {
 	u128 address = number_of(addr), first = number_of(&prefix->addr), size;
 	unsigned int host_bits;
@@ -51,7 +58,7 @@ static bool rule_matches(const struct moat_match *m, const struct moat_headers *
 	bool later = h->fragment == MOAT_FRAGMENT_LATER;
 	bool ports = !later && (h->proto == 6 || h->proto == 17 || h->proto == 132);
 
-	if (!prefix_matches(&m->src, &h->src) || !prefix_matches(&m->dst, &h->dst))
+	if (!oracle_prefix_matches(&m->src, &h->src) || !oracle_prefix_matches(&m->dst, &h->dst))
 		return false;
 	if (m->proto != 0 && m->proto != h->proto)
 		return false;
@@ -83,7 +90,7 @@ static bool on_list(const struct moat_oracle *oracle, enum moat_list list,
 	const struct moat_prefix *prefixes = moat_ruleset_prefixes(oracle->set, list, &count);
 
 	for (size_t i = 0; i < count; i++) {
-		if (prefix_matches(&prefixes[i], addr))
+		if (oracle_prefix_matches(&prefixes[i], addr))
 			return true;
 	}
 	return false;
@@ -227,21 +234,6 @@ static enum moat_reason by_rules(struct moat_oracle *oracle, const struct moat_h
 	return MOAT_REASON_PASS_DEFAULT;
 }
 
-/* What needs no policy: neighbour discovery, and ICMP errors that path MTU discovery needs, to a rate. */
-static bool is_control(struct moat_oracle *oracle, const struct moat_headers *h, uint64_t now_ticks)
-{
-	const struct moat_rule rate = { .rate_pps = 1000 };
-	bool v6 = h->family == MOAT_FAMILY_V6;
-
-	if (h->fragment != MOAT_FRAGMENT_NONE || h->proto != (v6 ? 58 : 1))
-		return false;
-	if (v6 && h->ttl == 255 && h->icmp_type >= 133 && h->icmp_type <= 137)
-		return true;
-	if (v6 ? h->icmp_type != 2 : h->icmp_type != 3 || h->icmp_code != 4)
-		return false;
-	return bucket_takes(oracle, &oracle->control, &rate, h->l3_len, now_ticks);
-}
-
 enum moat_reason moat_oracle_judge(struct moat_oracle *oracle, const struct moat_headers *headers,
 				   enum moat_parse parse, uint64_t now_ticks, uint32_t *ret_rule_id)
 {
@@ -252,20 +244,32 @@ enum moat_reason moat_oracle_judge(struct moat_oracle *oracle, const struct moat
 		[MOAT_PARSE_DEPTH] = MOAT_REASON_PASS_DEPTH,
 	};
 
+	uint32_t stages = oracle->settings.stages;
+	enum moat_reason reason;
+
 	*ret_rule_id = 0;
 	if (parse == MOAT_PARSE_NOT_IP)
 		return unjudged[parse];
-	if (parse == MOAT_PARSE_OK && is_control(oracle, headers, now_ticks))
+	if (parse == MOAT_PARSE_OK && oracle_is_control(oracle, headers, now_ticks))
 		return MOAT_REASON_PASS_CONTROL;
 	if (!oracle->set)
-		return MOAT_REASON_PASS_NO_TABLE;
+		return oracle->settings.fail_closed ? MOAT_REASON_DROP_NO_POLICY
+						    : MOAT_REASON_PASS_NO_TABLE;
 	if (parse != MOAT_PARSE_OK)
-		return unjudged[parse];
-	if (on_list(oracle, MOAT_LIST_ALLOW, &headers->src))
+		return stages & MOAT_STAGE_BROKEN ? MOAT_REASON_DROP_BROKEN : unjudged[parse];
+	reason = oracle_by_marks(oracle, headers);
+	if (reason == MOAT_REASON_PASS_DEFAULT)
+		reason = oracle_by_sanity(oracle, headers);
+	if (reason != MOAT_REASON_PASS_DEFAULT)
+		return reason;
+	if ((stages & MOAT_STAGE_ALLOW) && on_list(oracle, MOAT_LIST_ALLOW, &headers->src))
 		return MOAT_REASON_PASS_ALLOWED;
-	if (on_list(oracle, MOAT_LIST_DENY, &headers->src))
+	if ((stages & MOAT_STAGE_DENY) && on_list(oracle, MOAT_LIST_DENY, &headers->src))
 		return MOAT_REASON_DROP_DENIED;
-	return by_rules(oracle, headers, now_ticks, ret_rule_id);
+	if (stages & MOAT_STAGE_RULES)
+		reason = by_rules(oracle, headers, now_ticks, ret_rule_id);
+	return reason != MOAT_REASON_PASS_DEFAULT ? reason
+						  : oracle_by_stages(oracle, headers, now_ticks);
 }
 
 enum moat_reason moat_oracle_judge_frame(struct moat_oracle *oracle, const uint8_t *frame,

@@ -7,6 +7,7 @@
 #ifndef MOAT_TESTS_ORACLE_H
 #define MOAT_TESTS_ORACLE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,7 +27,9 @@ struct moat_oracle_clock {
 struct moat_oracle_settings {
 	uint32_t stages; /* enum moat_stage */
 	uint16_t vxlan_port, geneve_port;
-	uint32_t judges;  /* that limits are made for */
+	uint32_t judges; /* that limits are made for */
+	uint64_t hash_seed;
+	bool fail_closed;
 	const char *port; /* the one that rules can redirect to; NULL: none */
 };
 
@@ -38,14 +41,39 @@ struct moat_oracle_bucket {
 
 #define MOAT_ORACLE_KNOWN_MAX 64
 
+/* The two buckets of a hashed key (moat/stage.h), a row each. */
+struct oracle_row {
+	struct oracle_tokens packets, bytes;
+};
+
+/* A protection, by its number. */
+struct oracle_profile {
+	struct oracle_tokens rates[MOAT_KIND_COUNT];
+	/* what each judge has and counted belongs to the protection of this prefix */
+	struct moat_prefix owners[ORACLE_JUDGES_MAX];
+	uint64_t matched[ORACLE_JUDGES_MAX], dropped[ORACLE_JUDGES_MAX];
+};
+
+/* What outlives a rule set. */
+struct oracle_memory {
+	struct oracle_tokens control; /* ICMP errors for path MTU discovery */
+	struct oracle_profile profiles[MOAT_PROFILES_MAX];
+	struct oracle_row *rows[2];
+	uint32_t row_buckets; /* a row */
+};
+
+/* With so many buckets a row. NULL: no memory. */
+struct oracle_memory *oracle_memory_new(uint32_t row_buckets);
+void oracle_memory_free(struct oracle_memory *memory);
+
 struct moat_oracle {
+	struct oracle_memory *memory;   /* not owned */
 	const struct moat_ruleset *set; /* not owned, unchanged while in use; NULL: no policy */
 	struct moat_oracle_settings settings;
 	struct moat_oracle_clock clock;
 	uint32_t judge; /* the one that judges now, 0 to judges - 1 */
 	struct moat_oracle_bucket buckets[MOAT_RULES_MAX];
 	size_t bucket_count;
-	struct moat_oracle_bucket control; /* of ICMP errors for path MTU discovery */
 	struct moat_addr known[MOAT_ORACLE_KNOWN_MAX]; /* the sources put into the known filter */
 	size_t known_count;
 	/* what it counted: of each rule, by position, but the samples; and matches of expired rules */

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/oracle/oracle_priv.h"
+
 void oracle_cells_init(struct oracle_cells *cells, enum oracle_ways ways, uint32_t count,
 		       uint64_t seed)
 {
@@ -19,18 +21,6 @@ void oracle_cells_deinit(struct oracle_cells *cells)
 {
 	free(cells->to.cells);
 	free(cells->from.cells);
-}
-
-/* moat/types.h: rounds of multiplication and shifts over the two halves of an address. */
-static uint64_t hash_of(const struct moat_addr *addr, uint64_t seed)
-{
-	uint64_t h = addr->quads[0] ^ seed;
-
-	h = (h ^ h >> 33) * 0xff51afd7ed558ccdULL;
-	h ^= addr->quads[1];
-	h = (h ^ h >> 33) * 0xc4ceb9fe1a85ec53ULL;
-	h = (h ^ h >> 29) * 0xff51afd7ed558ccdULL;
-	return h ^ h >> 32;
 }
 
 static bool is_reflector(uint16_t port)
@@ -153,7 +143,7 @@ static const char *check_table(const struct oracle_cells *cells, struct oracle_t
 			       uint32_t window, bool dropped, const struct moat_cell *actual,
 			       const struct moat_cell_misses *misses)
 {
-	uint64_t hash = hash_of(addr, cells->seed);
+	uint64_t hash = oracle_hash(addr, cells->seed);
 	uint32_t first = (uint32_t)hash % cells->count,
 		 second = (uint32_t)(hash >> 32) % cells->count;
 	struct oracle_cell *pair[2], *cell;

@@ -129,7 +129,7 @@ def judge(copy):
         if 'CU_ASSERT' in done.stdout or done.returncode < 0:
             return 'caught'
         if done.returncode != 0:
-            return 'refused: ' + done.stdout.strip().splitlines()[-1][:200]
+            return 'refused: ' + done.stdout.replace('\n', ' ')[-300:]
     return 'missed'
 
 

@@ -52,20 +52,42 @@ static void *map_memory(int prog_fd, const char *name, size_t size, int protecti
 	return memory;
 }
 
+static void map_inputs(struct replay_gate *gate)
+{
+	if (gate->inputs)
+		munmap(gate->inputs, (size_t)sysconf(_SC_PAGESIZE));
+	gate->inputs = map_memory(gate->fixture.prog_fd, "replay_inputs",
+				  (size_t)sysconf(_SC_PAGESIZE), PROT_READ | PROT_WRITE);
+}
+
 void replay_gate_open(struct replay_gate *gate, const struct moat_gate_options *options)
 {
 	memset(gate, 0, sizeof(*gate));
 	gate_fixture_open(&gate->fixture, options);
+	map_inputs(gate);
 	gate->cpus = moat_gate_cpus(gate->fixture.gate);
 	if (gate->cpus > REPLAY_CPUS)
 		gate->cpus = REPLAY_CPUS;
-	gate->inputs = map_memory(gate->fixture.prog_fd, "replay_inputs",
-				  (size_t)sysconf(_SC_PAGESIZE), PROT_READ | PROT_WRITE);
 	gate->counters_stride = moat_gate_map_stride(sizeof(struct moat_gate_counters));
 	gate->counters = map_memory(gate->fixture.prog_fd, "port_counters",
 				    moat_gate_map_length(sizeof(struct moat_gate_counters),
 							 moat_gate_cpus(gate->fixture.gate)),
 				    PROT_READ);
+}
+
+void replay_gate_reload(struct replay_gate *gate, uint32_t stages, bool fail_closed)
+{
+	const struct moat_gate_port_options options = {
+		.name = "lo", .generic = true, .stages = stages, .fail_closed = fail_closed
+	};
+	struct moat_error error = {};
+
+	if (moat_gate_attach(gate->fixture.gate, &options, &gate->fixture.port, &error) < 0) {
+		fprintf(stderr, "loading the gate again: %s\n", error.text);
+		exit(1);
+	}
+	gate->fixture.prog_fd = moat_gate_prog_fd(gate->fixture.gate, gate->fixture.port.index);
+	map_inputs(gate);
 }
 
 void replay_gate_close(struct replay_gate *gate)

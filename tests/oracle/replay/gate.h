@@ -28,6 +28,9 @@ struct replay_gate {
 void replay_gate_open(struct replay_gate *gate, const struct moat_gate_options *options);
 void replay_gate_close(struct replay_gate *gate);
 
+/* Loads the port's program again, with these stages (MOAT_STAGE_NONE among them). */
+void replay_gate_reload(struct replay_gate *gate, uint32_t stages, bool fail_closed);
+
 /* One frame on `cpu` at the replay clock's time. Returns the XDP action, or -1. */
 int replay_gate_run(struct replay_gate *gate, uint32_t cpu, const void *frame, size_t length);
 

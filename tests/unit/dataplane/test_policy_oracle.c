@@ -125,7 +125,8 @@ static bool compare_set(struct comparison *comparison, size_t rules, size_t pref
 	uint64_t decided[MOAT_RULES_MAX] = { 0 };
 
 	oracle = (struct moat_oracle){
-		.settings = { .stages = tunnels.kinds,
+		.memory = oracle_memory_new(1), /* no stage of these sets has rows */
+		.settings = { .stages = MOAT_STAGES_DEFAULT | tunnels.kinds,
 			      .judges = 1,
 			      .vxlan_port = MOAT_VXLAN_PORT,
 			      .geneve_port = tunnels.geneve_port },
@@ -145,13 +146,16 @@ static bool compare_set(struct comparison *comparison, size_t rules, size_t pref
 		const struct moat_rule *rule;
 		uint32_t id;
 
-		if (!compare_frame(comparison, &oracle, &id))
+		if (!compare_frame(comparison, &oracle, &id)) {
+			oracle_memory_free(oracle.memory);
 			return false;
+		}
 		rule = id ? moat_ruleset_find(set, id) : NULL;
 		if (rule)
 			decided[rule->slot]++;
 		comparison->now_ms += moat_generate_below(&comparison->generator, 4);
 	}
+	oracle_memory_free(oracle.memory);
 	return hits_agree(comparison, set, decided);
 }
 
