@@ -14,6 +14,7 @@
 
 #include <linux/bpf.h>
 
+#include "dataplane/base/addr.h"
 #include "dataplane/base/cleanup.h"
 #include "dataplane/base/clock.h"
 #include "dataplane/cells.h"
@@ -96,6 +97,35 @@ static void print_answer(const struct world *world, const struct answer *answer)
 		fprintf(stderr, "        %s\n", moat_rule_format(rule, 0, text));
 }
 
+/* What the stages were asked to do with sources and destinations. */
+static void print_stages(const struct world *world)
+{
+	const struct moat_stage_set *stages = moat_ruleset_stages(world->set);
+	char text[MOAT_PREFIX_TEXT_LEN];
+
+	fprintf(stderr, "stages %05x%s\n", world->settings.stages, stages ? "" : ", nothing asked");
+	for (size_t i = 0; stages && i < stages->source_count; i++) {
+		const struct moat_source_limit *limit = &stages->sources[i];
+
+		fprintf(stderr,
+			"  source %s: %" PRIu64 "/s burst %" PRIu64 ", %" PRIu64
+			" bytes/s burst %" PRIu64 ", by /%u and /%u\n",
+			limit->prefix.family ? moat_prefix_format(&limit->prefix, text) : "any",
+			limit->packets.per_s, limit->packets.burst, limit->bytes.per_s,
+			limit->bytes.burst, limit->v4_len, limit->v6_len);
+	}
+	for (size_t i = 0; stages && i < stages->protection_count; i++) {
+		const struct moat_protection *protection = &stages->protections[i];
+
+		fprintf(stderr, "  protection %s%s:", moat_prefix_format(&protection->prefix, text),
+			protection->each ? " each" : "");
+		for (size_t kind = 0; kind < MOAT_KIND_COUNT; kind++)
+			fprintf(stderr, " %" PRIu64 "/s burst %" PRIu64,
+				protection->rates[kind].per_s, protection->rates[kind].burst);
+		fputc('\n', stderr);
+	}
+}
+
 static bool explain(const struct world *world, const uint8_t *frame, size_t length,
 		    const struct answer *answer, const struct answer *expected)
 {
@@ -104,6 +134,7 @@ static bool explain(const struct world *world, const uint8_t *frame, size_t leng
 	for (size_t i = 0; i < length && i < 160; i++)
 		fprintf(stderr, " %02x", frame[i]);
 	fputc('\n', stderr);
+	print_stages(world);
 	print_answer(world, answer);
 	print_answer(world, expected);
 	return false;
@@ -220,8 +251,9 @@ static bool check_gate(struct world *world, uint32_t cpu, const uint8_t *frame, 
 	world->reasons[expected.reason]++;
 	if (!counters_agree(world, cpu, expected.reason, length) ||
 	    action != xdp_action(expected.reason)) {
-		fprintf(stderr, "XDP action %d, or a counter that isn't of %s\n", action,
-			moat_reason_name(expected.reason));
+		fprintf(stderr, "XDP action %d, or a counter that isn't of %s%s\n", action,
+			moat_reason_name(expected.reason),
+			world->sampled ? "" : "; not sampled: what the gate says is old");
 		return explain(world, frame, length, &answer, &expected);
 	}
 	if (world->gate.samples > 1 || (world->sampled && world->gate.samples == 0)) {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* See oracle_limit.h. Levels are kept in tokens times ticks_per_s, so that a tick brings a whole number. */
+/* See oracle_limit.h. */
 #include "tests/oracle/oracle_limit.h"
+
+#include <stdlib.h>
 
 typedef unsigned __int128 u128;
 
@@ -31,39 +33,49 @@ static uint64_t lot_of(const struct oracle_clock *clock, const struct oracle_rat
 	return lot;
 }
 
-static void refill(struct oracle_tokens *tokens, const struct oracle_clock *clock,
-		   const struct oracle_rate *rate, uint64_t now_ticks)
+/* Of one token, in units; whole for the rates that tests use. */
+static __int128 cost_of(const struct oracle_clock *clock, const struct oracle_rate *rate)
 {
-	__int128 full = (__int128)depth_of(clock, rate) * clock->ticks_per_s;
+	__int128 second = (__int128)clock->ticks_per_s * ORACLE_UNITS;
 
-	if (!tokens->begun)
-		tokens->level = full;
-	else
-		tokens->level += (__int128)rate->per_s * (now_ticks - tokens->ticks);
-	if (tokens->level > full)
-		tokens->level = full;
-	tokens->begun = true;
-	tokens->ticks = now_ticks;
+	if (second % rate->per_s != 0)
+		abort();
+	return second / rate->per_s;
+}
+
+/* A bucket that is further ahead than debts can bring it belongs to a clock that began again. */
+static bool is_lost(const struct oracle_rate *rate, __int128 ahead, __int128 depth, __int128 cost)
+{
+	return ahead > 2 * depth + cost * (rate->lot_most == ORACLE_LOT_PACKETS ? 1 << 10 : 1 << 26);
 }
 
 bool oracle_tokens_fill(struct oracle_tokens *tokens, const struct oracle_clock *clock,
 			const struct oracle_rate *rate, uint32_t judge, uint64_t wanted,
 			uint64_t now_ticks)
 {
-	uint64_t lot = lot_of(clock, rate), left;
+	__int128 now = (__int128)now_ticks * ORACLE_UNITS, cost = cost_of(clock, rate);
+	__int128 depth = depth_of(clock, rate) * cost, room;
+	uint64_t lot = lot_of(clock, rate), ticks;
 
 	if (tokens->held[judge])
 		return true;
-	refill(tokens, clock, rate, now_ticks);
-	if (tokens->level < (__int128)clock->ticks_per_s)
+	if (tokens->empty_until[judge] > now_ticks)
 		return false;
-	left = (uint64_t)(tokens->level / clock->ticks_per_s);
+	if (tokens->full_at < now || is_lost(rate, tokens->full_at - now, depth, cost))
+		tokens->full_at = now;
+	room = depth - (tokens->full_at - now);
+	if (room < cost) {
+		/* it isn't looked at before it can have a token, but after 64 ticks at the latest */
+		ticks = (uint64_t)((cost - room + ORACLE_UNITS - 1) / ORACLE_UNITS);
+		tokens->empty_until[judge] = now_ticks + (ticks < 64 ? ticks : 64);
+		return false;
+	}
 	if (lot < wanted)
 		lot = wanted;
-	if (lot > left)
-		lot = left;
+	if (lot > (uint64_t)(room / cost))
+		lot = (uint64_t)(room / cost);
 	tokens->held[judge] = lot;
-	tokens->level -= (__int128)lot * clock->ticks_per_s;
+	tokens->full_at += lot * cost;
 	return true;
 }
 
@@ -74,6 +86,6 @@ void oracle_tokens_spend(struct oracle_tokens *tokens, const struct oracle_clock
 		tokens->held[judge] -= count;
 		return;
 	}
-	tokens->level -= (__int128)(count - tokens->held[judge]) * clock->ticks_per_s;
+	tokens->full_at += (__int128)(count - tokens->held[judge]) * cost_of(clock, rate);
 	tokens->held[judge] = 0;
 }

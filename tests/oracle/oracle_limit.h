@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The oracle's token buckets: what moat/limit.h and dataplane/rate.h promise, in exact numbers. */
+/* The oracle's token buckets: what moat/limit.h and dataplane/rate.h promise, in exact
+ * numbers. */
 #ifndef MOAT_TESTS_ORACLE_LIMIT_H
 #define MOAT_TESTS_ORACLE_LIMIT_H
 
@@ -23,12 +24,15 @@ struct oracle_rate {
 #define ORACLE_LOT_PACKETS 64
 #define ORACLE_LOT_BYTES (128 * 1024)
 
-/* All zero: full, and nothing with the judges. */
+/* Times are in so many parts of a tick, a multiple of every rate that the tests use: 2^7 3^3 5^7 7 11. */
+#define ORACLE_UNITS 20790000000LL
+
+/* A bucket, as moat/limit.h describes it, and what judges have of it. All zero: full. One bucket may be
+ * asked at several rates, where keys are hashed: it is a time, which tokens of either rate put off. */
 struct oracle_tokens {
-	bool begun;
-	uint64_t ticks; /* when it was filled last */
-	__int128 level; /* tokens left, times ticks_per_s; below 0 a debt */
+	__int128 full_at; /* when it will be full */
 	uint64_t held[ORACLE_JUDGES_MAX];
+	uint64_t empty_until[ORACLE_JUDGES_MAX]; /* tick */
 };
 
 /* True if the judge has a token, or could take some, of which it may want `wanted`. */

@@ -264,7 +264,7 @@ static struct oracle_profile *profile_of(struct moat_oracle *oracle, size_t inde
 	profile->owners[judge] = *prefix;
 	profile->matched[judge] = profile->dropped[judge] = 0;
 	for (size_t kind = 0; kind < MOAT_KIND_COUNT; kind++)
-		profile->rates[kind].held[judge] = 0;
+		profile->rates[kind].held[judge] = profile->rates[kind].empty_until[judge] = 0;
 	return profile;
 }
 
