@@ -386,6 +386,7 @@ static int open_rules(struct moat_appliance *appliance, struct moat_error *error
 	char path[4096];
 	int r;
 
+	moat_pending_restore(appliance->config);
 	snprintf(path, sizeof(path), "%s/rules", appliance->config->state_dir);
 	r = moat_rulebook_new(path, &appliance->rulebook, error);
 	if (r < 0)
@@ -578,6 +579,7 @@ void moat_appliance_free(struct moat_appliance *appliance)
 
 		moat_appliance_emit(appliance, moat_event_moatd(&context, "stopped", NULL));
 	}
+	sd_event_source_disable_unref(appliance->pending_source);
 	sd_event_source_disable_unref(appliance->timer_source);
 	sd_event_source_disable_unref(appliance->finding_source);
 	moat_ports_close(appliance);

@@ -42,7 +42,9 @@ struct moat_appliance {
 	struct moat_top *top;
 	sd_event_source *finding_source;
 	sd_event_source *timer_source;
-	json_t *events; /* an array, newest last */
+	json_t *events;                  /* an array, newest last */
+	sd_event_source *pending_source; /* rules that wait to be confirmed: pending.c; NULL: none */
+	uint64_t pending_until_ns;
 	uint64_t started_ns;
 	uint64_t commits, commits_failed;
 	uint64_t patches;        /* changes of one prefix ... */
@@ -74,6 +76,17 @@ uint32_t moat_appliance_modes(const struct moat_config *config);
 /* What a rule has counted since it stands, in gate and workers. */
 struct moat_rule_count moat_appliance_rule_count(const struct moat_appliance *appliance,
 						 const struct moat_rule *rule);
+
+/* Rules to be confirmed (pending.c): begin saves what stands, before the change; cancel if the change fails. */
+int moat_pending_begin(struct moat_appliance *appliance, json_int_t seconds,
+		       struct moat_error *error);
+void moat_pending_cancel(struct moat_appliance *appliance);
+/* 0; -ENOENT if nothing waits. */
+int moat_pending_confirm(struct moat_appliance *appliance, struct moat_error *error);
+/* -EBUSY with the sentence while something waits, else 0. */
+int moat_pending_refuse(const struct moat_appliance *appliance, struct moat_error *error);
+/* At the start, before rules are read: undoes what nobody confirmed. */
+void moat_pending_restore(const struct moat_config *config);
 
 /* The method handler of the control socket (methods.c). */
 int moat_appliance_call(void *userdata, struct moat_control_call *call, json_t **ret_result,

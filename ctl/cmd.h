@@ -17,6 +17,8 @@ struct moat_cmd {
 	bool json;
 	bool follow;         /* events -f */
 	bool realtime;       /* replay */
+	bool force;          /* rules: also what cuts somebody off */
+	long confirm;        /* rules load: seconds, 0: for good */
 	const char *config;  /* replay; NULL: defaults */
 	const char *pin_dir; /* gate detach */
 	double interval;     /* top, seconds */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* moat rules list|add|del|load. */
+/* moat rules list|add|del|allow|deny|load|confirm. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -18,11 +18,24 @@ static int usage(struct moat_error *error, const char *text)
 	return MOAT_EXIT_USAGE;
 }
 
+/* What tells moatd whose session must stay, and whether it may go all the same. */
+static json_t *with_author(const struct moat_cmd *cmd, json_t *params)
+{
+	const char *ssh = getenv("SSH_CONNECTION");
+
+	if (ssh && *ssh)
+		json_object_set_new(params, "ssh", json_string(ssh));
+	if (cmd->force)
+		json_object_set_new(params, "force", json_true());
+	return params;
+}
+
 /* ---- list ---------------------------------------------------------------------------------------- */
 
 static void print_rules(const json_t *rules)
 {
-	static const char *const headers[] = { ">ID", "OWNER", ">HITS", ">ENDS IN", "RULE", NULL };
+	static const char *const headers[] = { ">ID",      "OWNER", ">HITS", ">ACTED",
+					       ">ENDS IN", "RULE",  NULL };
 	moat_auto_table table = { 0 };
 	json_t *rule;
 	size_t i;
@@ -30,12 +43,17 @@ static void print_rules(const json_t *rules)
 	moat_table_init(&table, headers);
 	json_array_foreach(rules, i, rule) {
 		char id[16], hits[MOAT_TERM_TEXT_LEN], expires[MOAT_TERM_TEXT_LEN] = "never";
+		char acted[MOAT_TERM_TEXT_LEN];
 
 		snprintf(id, sizeof(id), "%.0f", moat_json_number(rule, "id"));
 		if (!json_is_null(moat_json_at(rule, "expires_s")))
 			moat_term_duration(moat_json_number(rule, "expires_s"), expires);
-		moat_table_add(&table, MOAT_STYLE_PLAIN, id, moat_json_text(rule, "owner"),
+		moat_table_add(&table,
+			       moat_json_flag(rule, "count_only") ? MOAT_STYLE_WARN
+								  : MOAT_STYLE_PLAIN,
+			       id, moat_json_text(rule, "owner"),
 			       moat_term_grouped((uint64_t)moat_json_number(rule, "hits"), hits),
+			       moat_term_grouped((uint64_t)moat_json_number(rule, "acted"), acted),
 			       expires, moat_json_text(rule, "rule"));
 	}
 	if (table.row_count)
@@ -111,7 +129,8 @@ static int add(const struct moat_cmd *cmd, struct moat_error *error)
 		return usage(
 			error,
 			"moat rules add takes a rule, as in: moat rules add drop src 192.0.2.0/24 for 10m");
-	r = moat_cmd_call(cmd, "rules.add", json_pack("{s:s}", "rule", text), -1, &result, error);
+	r = moat_cmd_call(cmd, "rules.add", with_author(cmd, json_pack("{s:s}", "rule", text)), -1,
+			  &result, error);
 	if (r != MOAT_EXIT_OK)
 		return r;
 	if (cmd->json)
@@ -196,32 +215,78 @@ static int open_rules(const char *path, int *ret_fd, struct moat_error *error)
 	return 0;
 }
 
+static void print_loaded(const struct moat_cmd *cmd, const json_t *result)
+{
+	json_t *line;
+	size_t i;
+
+	printf("%.0f lines: %.0f rules, %.0f allowed and %.0f denied prefixes added, %.0f stood already",
+	       moat_json_number(result, "lines"), moat_json_number(result, "rules"),
+	       moat_json_number(result, "allowed"), moat_json_number(result, "denied"),
+	       moat_json_number(result, "duplicates"));
+	json_array_foreach(moat_json_at(result, "duplicate_lines"), i, line)
+		printf("%s%lld", i ? ", " : " (line ", (long long)json_integer_value(line));
+	printf("%s\n", !i                                                   ? ""
+		       : moat_json_number(result, "duplicates") > (double)i ? ", ...)"
+									    : ")");
+	if (cmd->confirm)
+		printf("\"moat rules confirm\" within %ld s keeps them; else those before come "
+		       "back.\n",
+		       cmd->confirm);
+}
+
 static int load(const struct moat_cmd *cmd, struct moat_error *error)
 {
 	const char *path = cmd->arg_count == 2 ? cmd->args[1] : "-";
 	moat_auto_close int fd = -1;
-	json_t *result = NULL;
+	json_t *params, *result = NULL;
 	int r;
 
 	if (cmd->arg_count > 2)
 		return usage(error, "moat rules load takes one file, or reads standard input");
 	if (open_rules(path, &fd, error) < 0)
 		return MOAT_EXIT_FAILED;
-	r = moat_cmd_call(cmd, "rules.load",
-			  json_pack("{s:s}", "name",
-				    strcmp(path, "-") == 0 ? "standard input" : path),
-			  fd, &result, error);
+	params = with_author(cmd, json_pack("{s:s}", "name",
+					    strcmp(path, "-") == 0 ? "standard input" : path));
+	if (cmd->confirm)
+		json_object_set_new(params, "confirm", json_integer(cmd->confirm));
+	r = moat_cmd_call(cmd, "rules.load", params, fd, &result, error);
 	if (r != MOAT_EXIT_OK)
 		return r;
 	if (cmd->json)
 		moat_cmd_print_json(result);
 	else
-		printf("%.0f lines: %.0f rules, %.0f allowed and %.0f denied prefixes added, %.0f stood already\n",
-		       moat_json_number(result, "lines"), moat_json_number(result, "rules"),
-		       moat_json_number(result, "allowed"), moat_json_number(result, "denied"),
-		       moat_json_number(result, "duplicates"));
+		print_loaded(cmd, result);
 	json_decref(result);
 	return MOAT_EXIT_OK;
+}
+
+static int confirm(const struct moat_cmd *cmd, struct moat_error *error)
+{
+	json_t *result = NULL;
+	int r = moat_cmd_call(cmd, "rules.confirm", NULL, -1, &result, error);
+
+	if (r == MOAT_EXIT_OK && cmd->json)
+		moat_cmd_print_json(result);
+	else if (r == MOAT_EXIT_OK)
+		printf("confirmed\n");
+	json_decref(result);
+	return r;
+}
+
+/* "rules deny add PREFIX" says the same as "rules add deny PREFIX". */
+static int change_list(const struct moat_cmd *cmd, struct moat_error *error)
+{
+	char *words[] = { cmd->arg_count > 1 ? cmd->args[1] : NULL, cmd->args[0],
+			  cmd->arg_count > 2 ? cmd->args[2] : NULL };
+	struct moat_cmd turned = *cmd;
+
+	turned.args = words;
+	if (cmd->arg_count == 3 && strcmp(words[0], "add") == 0)
+		return add(&turned, error);
+	if (cmd->arg_count == 3 && strcmp(words[0], "del") == 0)
+		return del(&turned, error);
+	return usage(error, "moat rules allow and deny take add PREFIX or del PREFIX");
 }
 
 int moat_cmd_rules(const struct moat_cmd *cmd, struct moat_error *error)
@@ -236,5 +301,11 @@ int moat_cmd_rules(const struct moat_cmd *cmd, struct moat_error *error)
 		return del(cmd, error);
 	if (strcmp(verb, "load") == 0)
 		return load(cmd, error);
-	return usage(error, "moat rules takes list, add RULE, del ID or load [FILE]");
+	if (strcmp(verb, "confirm") == 0 && cmd->arg_count == 1)
+		return confirm(cmd, error);
+	if (strcmp(verb, "allow") == 0 || strcmp(verb, "deny") == 0)
+		return change_list(cmd, error);
+	return usage(error,
+		     "moat rules takes list, add RULE, del ID, allow|deny add|del PREFIX, load "
+		     "[FILE] or confirm");
 }

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "ctl/appliance_priv.h"
+#include "ctl/guard.h"
 #include "dataplane/base/addr.h"
 #include "dataplane/base/cleanup.h"
 #include "dataplane/base/clock.h"
@@ -197,6 +198,49 @@ static int parse_prefix(const char *text, struct moat_prefix *ret_prefix, struct
 	return 0;
 }
 
+/* Refuses a draft that would cut off its author or who manages the box, unless that is forced. */
+static int guard(struct moat_appliance *appliance, const json_t *params, struct moat_error *error)
+{
+	struct moat_session session;
+	bool has_session = moat_guard_session(params, &session);
+	int r;
+
+	if (json_is_true(json_object_get(params, "force")))
+		return 0;
+	r = moat_guard_check(moat_rulebook_live(appliance->rulebook),
+			     moat_rulebook_newest(appliance->rulebook),
+			     has_session ? &session : NULL, error);
+	if (r < 0)
+		moat_rulebook_drop(appliance->rulebook);
+	return r;
+}
+
+/* Whether one prefix may go into a list: the draft that says so is dropped again. */
+static int guard_entry(struct moat_appliance *appliance, const json_t *params, enum moat_list list,
+		       const struct moat_prefix *prefix, struct moat_error *error)
+{
+	struct moat_ruleset *after = NULL;
+	struct moat_session session;
+	bool has_session = moat_guard_session(params, &session);
+	int r;
+
+	if (list == MOAT_LIST_ALLOW || json_is_true(json_object_get(params, "force")))
+		return 0;
+	/* a set of this prefix alone: the lists may be long */
+	r = moat_ruleset_new(&after);
+	if (r == 0) {
+		const struct moat_ruleset *live = moat_rulebook_live(appliance->rulebook);
+
+		moat_ruleset_list_share(after, MOAT_LIST_ALLOW, live);
+		moat_ruleset_share_stages(after, live);
+		r = moat_ruleset_list_add(after, list, prefix);
+		if (r == 0)
+			r = moat_guard_check(live, after, has_session ? &session : NULL, error);
+	}
+	moat_ruleset_free(after);
+	return r;
+}
+
 static void tell_list(struct moat_appliance *appliance, const char *change, const char *text)
 {
 	struct moat_event_context context = moat_appliance_context(appliance);
@@ -205,8 +249,9 @@ static void tell_list(struct moat_appliance *appliance, const char *change, cons
 			    moat_event_moatd(&context, change, json_pack("{s:s}", "entry", text)));
 }
 
-static int add_entry(struct moat_appliance *appliance, enum moat_list list, const char *text,
-		     const char *prefix_text, json_t **ret_result, struct moat_error *error)
+static int add_entry(struct moat_appliance *appliance, const json_t *params, enum moat_list list,
+		     const char *text, const char *prefix_text, json_t **ret_result,
+		     struct moat_error *error)
 {
 	struct moat_prefix prefix;
 	int r = parse_prefix(prefix_text, &prefix, error);
@@ -216,6 +261,9 @@ static int add_entry(struct moat_appliance *appliance, enum moat_list list, cons
 	/* Nobody sends from everywhere: it would cut off the operator, as a rule that drops all would. */
 	if (list == MOAT_LIST_DENY && prefix.len == 0)
 		return moat_error_set(error, -EINVAL, "\"%s\" would deny everything", text);
+	r = guard_entry(appliance, params, list, &prefix, error);
+	if (r < 0)
+		return r;
 	r = moat_appliance_change_list(appliance, true, list, &prefix, error);
 	if (r == MOAT_RULESET_EXISTS)
 		return moat_error_set(error, -EEXIST, "\"%s\" stands already", text);
@@ -231,8 +279,8 @@ static int add_entry(struct moat_appliance *appliance, enum moat_list list, cons
 	return 0;
 }
 
-static int add_rule(struct moat_appliance *appliance, const char *text, json_t **ret_result,
-		    struct moat_error *error)
+static int add_rule(struct moat_appliance *appliance, const json_t *params, const char *text,
+		    json_t **ret_result, struct moat_error *error)
 {
 	struct moat_rule rule;
 	uint32_t id = 0;
@@ -250,7 +298,9 @@ static int add_rule(struct moat_appliance *appliance, const char *text, json_t *
 		return moat_error_set(error, -ENOSPC, "there are %d rules already", MOAT_RULES_MAX);
 	if (r < 0)
 		return moat_error_set(error, r, "rule: %s", strerror(-r));
-	r = moat_appliance_apply(appliance, error);
+	r = guard(appliance, params, error);
+	if (r == 0)
+		r = moat_appliance_apply(appliance, error);
 	if (r < 0)
 		return r;
 	*ret_result = rule_of(appliance,
@@ -265,11 +315,15 @@ static int do_rules_add(struct moat_appliance *appliance, struct moat_control_ca
 	const char *prefix;
 	enum moat_list list;
 
+	int r = moat_pending_refuse(appliance, error);
+
+	if (r < 0)
+		return r;
 	if (!text)
 		return moat_error_set(error, -EINVAL, "params.rule is missing: the text of a rule");
 	if (is_list_entry(text, &list, &prefix))
-		return add_entry(appliance, list, text, prefix, ret_result, error);
-	return add_rule(appliance, text, ret_result, error);
+		return add_entry(appliance, call->params, list, text, prefix, ret_result, error);
+	return add_rule(appliance, call->params, text, ret_result, error);
 }
 
 static int del_entry(struct moat_appliance *appliance, const char *text, struct moat_error *error)
@@ -306,8 +360,10 @@ static int do_rules_del(struct moat_appliance *appliance, struct moat_control_ca
 {
 	const char *text = json_string_value(json_object_get(call->params, "rule"));
 	json_int_t id = json_integer_value(json_object_get(call->params, "id"));
-	int r;
+	int r = moat_pending_refuse(appliance, error);
 
+	if (r < 0)
+		return r;
 	if (text)
 		return del_entry(appliance, text, error);
 	if (id < 1 || id > UINT32_MAX)
@@ -359,6 +415,44 @@ static int refuse_file(int code, const char *text, const char *ours, const char 
 	return moat_error_set(error, code, "%s", told.text);
 }
 
+/* Puts a loaded draft in force; with "confirm" until nobody confirms it, and the author's session stays open
+ * meanwhile whatever the rules say. */
+static int apply_loaded(struct moat_appliance *appliance, const json_t *params,
+			struct moat_error *error)
+{
+	const json_t *confirm = json_object_get(params, "confirm");
+	struct moat_session session;
+	int r = guard(appliance, params, error);
+
+	if (r < 0)
+		return r;
+	if (!confirm)
+		return moat_appliance_apply(appliance, error);
+	if (moat_guard_session(params, &session))
+		moat_rulebook_add_session(appliance->rulebook, &session);
+	r = moat_pending_begin(appliance, json_integer_value(confirm), error);
+	if (r < 0) {
+		moat_rulebook_drop(appliance->rulebook);
+		return r;
+	}
+	r = moat_appliance_apply(appliance, error);
+	if (r < 0)
+		moat_pending_cancel(appliance);
+	return r;
+}
+
+static json_t *report_of(const struct moat_ruleset_load_report *report)
+{
+	json_t *lines = json_array();
+
+	for (size_t i = 0; i < report->duplicates && i < MOAT_DUPLICATES_NAMED; i++)
+		json_array_append_new(lines, json_integer((json_int_t)report->duplicate_lines[i]));
+	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:o}", "lines", (json_int_t)report->lines, "rules",
+			 (json_int_t)report->rules, "allowed", (json_int_t)report->allowed,
+			 "denied", (json_int_t)report->denied, "duplicates",
+			 (json_int_t)report->duplicates, "duplicate_lines", lines);
+}
+
 /* The file comes as a descriptor: what a client may not read moatd doesn't read for it. */
 static int do_rules_load(struct moat_appliance *appliance, struct moat_control_call *call,
 			 json_t **ret_result, struct moat_error *error)
@@ -367,8 +461,10 @@ static int do_rules_load(struct moat_appliance *appliance, struct moat_control_c
 	struct moat_ruleset_load_report report = { 0 };
 	struct moat_error ours = { .text = "" };
 	char path[64];
-	int r;
+	int r = moat_pending_refuse(appliance, error);
 
+	if (r < 0)
+		return r;
 	if (!is_readable(call->fd))
 		return moat_error_set(
 			error, -EINVAL,
@@ -377,15 +473,18 @@ static int do_rules_load(struct moat_appliance *appliance, struct moat_control_c
 	r = moat_rulebook_load(appliance->rulebook, path, moat_clock_monotonic_ns(), &report, &ours);
 	if (r < 0)
 		return refuse_file(r, ours.text, path, name ? name : "(unnamed)", error);
-	r = moat_appliance_apply(appliance, error);
+	r = apply_loaded(appliance, call->params, error);
 	if (r < 0)
 		return r;
-	*ret_result = json_pack("{s:I,s:I,s:I,s:I,s:I}", "lines", (json_int_t)report.lines, "rules",
-				(json_int_t)report.rules, "allowed", (json_int_t)report.allowed,
-				"denied", (json_int_t)report.denied, "duplicates",
-				(json_int_t)report.duplicates);
+	*ret_result = report_of(&report);
 	tell_list(appliance, "list_loaded", name ? name : "(unnamed)");
 	return 0;
+}
+
+static int do_rules_confirm(struct moat_appliance *appliance, struct moat_control_call *call,
+			    json_t **ret_result, struct moat_error *error)
+{
+	return moat_pending_confirm(appliance, error);
 }
 
 static int do_reload(struct moat_appliance *appliance, struct moat_control_call *call,
@@ -413,6 +512,7 @@ static const struct {
 	{ "rules.add", do_rules_add },
 	{ "rules.del", do_rules_del },
 	{ "rules.load", do_rules_load },
+	{ "rules.confirm", do_rules_confirm },
 	{ "reload", do_reload },
 	{ "egress.list", moat_appliance_egress },
 	{ "egress.limit", moat_appliance_egress },

@@ -20,7 +20,8 @@ static const char usage[] =
 	"  rules list             rules and lists in force\n"
 	"  rules add RULE         drop src 192.0.2.0/24 for 10m; allow PREFIX; deny PREFIX\n"
 	"  rules del ID           likewise: allow PREFIX; deny PREFIX\n"
-	"  rules load [FILE]      all of a file, or nothing\n"
+	"  rules allow|deny add|del PREFIX   one prefix of a list, at once\n"
+	"  rules load [FILE]      all of a file, or nothing; rules confirm keeps it\n"
 	"  egress list            what containers send, and their limits\n"
 	"  egress limit NAME …    packets N, bytes N: a second at most; off: no limit\n"
 	"  egress cut NAME [TO…]  nothing passes any more, or nothing to these prefixes\n"
@@ -37,6 +38,8 @@ static const char usage[] =
 	"  -f, --follow           events: go on\n"
 	"  -n, --count N          events: the latest N; top: so many looks\n"
 	"  -i, --interval S       top: seconds between looks (1)\n"
+	"  --force                rules: also what cuts off your session or a management prefix\n"
+	"  --confirm S            rules load: back to those before unless confirmed in time\n"
 	"  --config FILE          replay: detection as this configuration says\n"
 	"  --realtime             replay: at the captures' own speed\n"
 	"  --pin-dir DIR          gate detach: where it is pinned\n"
@@ -51,6 +54,8 @@ enum {
 	OPT_REALTIME,
 	OPT_PIN_DIR,
 	OPT_VERSION,
+	OPT_FORCE,
+	OPT_CONFIRM,
 };
 
 static int show_version(const struct moat_cmd *cmd, struct moat_error *error)
@@ -126,6 +131,17 @@ static int take_interval(const char *text, double *ret_seconds)
 	return 0;
 }
 
+static int take_confirm(const char *text, long *ret_seconds)
+{
+	char *end;
+	long seconds = strtol(text, &end, 10);
+
+	if (*end || end == text || seconds < 1 || seconds > 86400)
+		return wrong("--confirm takes seconds from 1 to 86400, not", text);
+	*ret_seconds = seconds;
+	return 0;
+}
+
 static int take_option(int option, struct moat_cmd *cmd, enum moat_color_mode *color, bool *help)
 {
 	switch (option) {
@@ -146,6 +162,11 @@ static int take_option(int option, struct moat_cmd *cmd, enum moat_color_mode *c
 	case OPT_PIN_DIR:
 		cmd->pin_dir = optarg;
 		return 0;
+	case OPT_FORCE:
+		cmd->force = true;
+		return 0;
+	case OPT_CONFIRM:
+		return take_confirm(optarg, &cmd->confirm);
 	case 'f':
 		cmd->follow = true;
 		return 0;
@@ -173,6 +194,8 @@ static int parse_options(int argc, char **argv, struct moat_cmd *cmd, bool *help
 		{ "follow", no_argument, NULL, 'f' },
 		{ "count", required_argument, NULL, 'n' },
 		{ "interval", required_argument, NULL, 'i' },
+		{ "force", no_argument, NULL, OPT_FORCE },
+		{ "confirm", required_argument, NULL, OPT_CONFIRM },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};

@@ -541,6 +541,51 @@ int moat_rulebook_apply(struct moat_rulebook *rulebook, moat_rulebook_commit_fn 
 	return 0;
 }
 
+int moat_rulebook_save_before(const struct moat_rulebook *rulebook, const char *path,
+			      struct moat_error *error)
+{
+	return moat_ruleset_save(rulebook->now.own, path, error);
+}
+
+int moat_rulebook_roll_back(struct moat_rulebook *rulebook, const char *path,
+			    const struct moat_config *config, struct moat_error *error)
+{
+	struct moat_ruleset *own = rulebook->now.own, *before = NULL;
+	int r = moat_ruleset_new(&before);
+
+	if (r == 0)
+		r = moat_ruleset_restore(before, path, error);
+	if (r == 0) {
+		rulebook->now.own = before;
+		r = moat_rulebook_configure(rulebook, config, error);
+		rulebook->now.own = own;
+	}
+	moat_ruleset_free(before);
+	return r;
+}
+
+int moat_rulebook_add_session(struct moat_rulebook *rulebook, const struct moat_session *session)
+{
+	int r = begin(rulebook);
+
+	if (r == 0) {
+		moat_ruleset_add_session(rulebook->draft.live, session);
+		rulebook->touched = true;
+	}
+	return r;
+}
+
+int moat_rulebook_clear_sessions(struct moat_rulebook *rulebook)
+{
+	int r = begin(rulebook);
+
+	if (r == 0) {
+		moat_ruleset_clear_sessions(rulebook->draft.live);
+		rulebook->touched = true;
+	}
+	return r;
+}
+
 const struct moat_rule_change *moat_rulebook_changes(const struct moat_rulebook *rulebook,
 						     size_t *ret_count)
 {

@@ -93,6 +93,16 @@ bool moat_rulebook_is_changed(const struct moat_rulebook *rulebook);
 const struct moat_rule_change *moat_rulebook_changes(const struct moat_rulebook *rulebook,
 						     size_t *ret_count);
 
+/* Saves what operator and responder have asked for, also without a change. */
+int moat_rulebook_save_before(const struct moat_rulebook *rulebook, const char *path,
+			      struct moat_error *error);
+/* Drafts what was saved so, with the configuration as it is now. On failure nothing has changed. */
+int moat_rulebook_roll_back(struct moat_rulebook *rulebook, const char *path,
+			    const struct moat_config *config, struct moat_error *error);
+/* Drafts a connection that nothing may cut, or that there is none. 0 or -ENOMEM. */
+int moat_rulebook_add_session(struct moat_rulebook *rulebook, const struct moat_session *session);
+int moat_rulebook_clear_sessions(struct moat_rulebook *rulebook);
+
 /* The set in force. Never NULL. */
 const struct moat_ruleset *moat_rulebook_live(const struct moat_rulebook *rulebook);
 /* The draft, or the set in force if there is none. */

@@ -350,6 +350,11 @@ void moat_ruleset_set_stages(struct moat_ruleset *set, struct moat_stage_set *st
 	moat_stage_set_unref(old);
 }
 
+void moat_ruleset_share_stages(struct moat_ruleset *set, const struct moat_ruleset *from)
+{
+	moat_ruleset_set_stages(set, from->stages);
+}
+
 const struct moat_stage_set *moat_ruleset_stages(const struct moat_ruleset *set)
 {
 	return set->stages;
@@ -373,6 +378,11 @@ int moat_ruleset_add_session(struct moat_ruleset *set, const struct moat_session
 		(set->session_count - at - 1) * sizeof(set->sessions[0]));
 	set->sessions[set->session_count - 1] = *session;
 	return r;
+}
+
+void moat_ruleset_clear_sessions(struct moat_ruleset *set)
+{
+	set->session_count = 0;
 }
 
 const struct moat_session *moat_ruleset_sessions(const struct moat_ruleset *set, size_t *ret_count)

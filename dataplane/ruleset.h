@@ -114,11 +114,13 @@ const struct moat_prefix *moat_ruleset_prefixes(const struct moat_ruleset *set, 
 
 /* What the other stages do. The set takes a reference of its own; NULL: nothing. */
 void moat_ruleset_set_stages(struct moat_ruleset *set, struct moat_stage_set *stages);
+void moat_ruleset_share_stages(struct moat_ruleset *set, const struct moat_ruleset *from);
 const struct moat_stage_set *moat_ruleset_stages(const struct moat_ruleset *set); /* may be NULL */
 
 /* A connection that nothing may cut. The oldest of MOAT_SESSIONS_MAX makes room. 0; EXISTS, which makes it
  * the youngest. */
 int moat_ruleset_add_session(struct moat_ruleset *set, const struct moat_session *session);
+void moat_ruleset_clear_sessions(struct moat_ruleset *set);
 const struct moat_session *moat_ruleset_sessions(const struct moat_ruleset *set, size_t *ret_count);
 
 #endif
