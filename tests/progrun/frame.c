@@ -112,6 +112,7 @@ void frame_udp(struct frame *frame, uint16_t sport, uint16_t dport)
 {
 	uint8_t *udp = grow(frame, 8);
 
+	frame->udp_at = frame->length - 8;
 	frame_proto(frame, 17);
 	put16(udp, sport);
 	put16(udp + 2, dport);
@@ -148,6 +149,8 @@ void frame_end(struct frame *frame)
 		put16(frame->data + frame->ip_at + 2, (uint16_t)bytes);
 	else
 		put16(frame->data + frame->ip_at + 4, (uint16_t)(bytes - 40));
+	if (frame->udp_at)
+		put16(frame->data + frame->udp_at + 4, (uint16_t)(frame->length - frame->udp_at));
 }
 
 void frame_pad(struct frame *frame, size_t length)

@@ -17,6 +17,7 @@ struct frame {
 	size_t type_at; /* where the EtherType stands that the next header fills in */
 	size_t ip_at;   /* 0: none */
 	size_t next_at; /* where the protocol stands that the next header fills in */
+	size_t udp_at; /* of the last UDP header; 0: none */
 	int family;
 };
 
@@ -38,6 +39,7 @@ void frame_icmp(struct frame *frame, uint8_t type, uint8_t code);
 /* Names the transport and adds nothing. */
 void frame_proto(struct frame *frame, uint8_t proto);
 void frame_payload(struct frame *frame, size_t bytes);
+/* Fills in the lengths of the IP and UDP headers. */
 void frame_end(struct frame *frame);
 /* Padding behind the datagram, of 0xff bytes: what must never be read. */
 void frame_pad(struct frame *frame, size_t length);

@@ -52,6 +52,21 @@ void gate_fixture_open(struct gate_fixture *fixture, const struct moat_gate_opti
 		give_up(fixture, "no memory", &error);
 }
 
+void gate_fixture_set_stages(struct gate_fixture *fixture, uint32_t stages, bool fail_closed)
+{
+	const struct moat_gate_port_options options = {
+		.name = "lo",
+		.generic = true,
+		.stages = stages ? stages : MOAT_STAGE_NONE,
+		.fail_closed = fail_closed,
+	};
+	struct moat_error error = {};
+
+	if (moat_gate_attach(fixture->gate, &options, &fixture->port, &error) < 0)
+		give_up(fixture, "attaching the gate again", &error);
+	fixture->prog_fd = moat_gate_prog_fd(fixture->gate, fixture->port.index);
+}
+
 void gate_fixture_close(struct gate_fixture *fixture)
 {
 	struct moat_error error = {};

@@ -18,6 +18,8 @@ struct gate_fixture {
 
 /* Skips the program (77) where BPF can't be used: no root, no bpffs. Aborts on what must work. */
 void gate_fixture_open(struct gate_fixture *fixture, const struct moat_gate_options *options);
+/* Gives the port's program other stages (enum moat_stage). */
+void gate_fixture_set_stages(struct gate_fixture *fixture, uint32_t stages, bool fail_closed);
 /* Closes and removes all of it. */
 void gate_fixture_close(struct gate_fixture *fixture);
 
