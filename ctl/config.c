@@ -342,6 +342,23 @@ static int take_events(const struct reader *reader, const struct moat_raw_events
 	return r;
 }
 
+static int take_dpdk(const struct reader *reader, const struct moat_raw_dpdk *raw,
+		     struct moat_config *config)
+{
+	if (raw->eal_count) {
+		config->dpdk_eal = calloc(raw->eal_count, sizeof(*config->dpdk_eal));
+		if (!config->dpdk_eal)
+			return -ENOMEM;
+	}
+	for (unsigned int i = 0; i < raw->eal_count; i++) {
+		config->dpdk_eal[i] = strdup(raw->eal[i]);
+		if (!config->dpdk_eal[i])
+			return -ENOMEM;
+		config->dpdk_eal_count++;
+	}
+	return take_uint(reader, "dpdk.idle_us", raw->idle_us, 0, 100000, &config->dpdk_idle_us);
+}
+
 static int take_tunnels(const struct reader *reader, const struct moat_raw_config *raw,
 			struct moat_config *config)
 {
@@ -373,6 +390,8 @@ static int take_all(const struct reader *reader, const struct moat_raw_config *r
 		r = take_gate(reader, raw->gate, config);
 	if (r == 0)
 		r = take_tunnels(reader, raw, config);
+	if (r == 0 && raw->dpdk)
+		r = take_dpdk(reader, raw->dpdk, config);
 	if (r == 0)
 		r = take_detect(reader, raw->detect, &config->detect);
 	if (r == 0)
@@ -490,6 +509,9 @@ void moat_config_free(struct moat_config *config)
 	for (size_t i = 0; i < config->list_file_count; i++)
 		free(config->list_files[i]);
 	free(config->list_files);
+	for (size_t i = 0; i < config->dpdk_eal_count; i++)
+		free(config->dpdk_eal[i]);
+	free(config->dpdk_eal);
 	free(config->allow_sources.prefixes);
 	free(config->respond_allow.prefixes);
 	free(config->list_allow.prefixes);

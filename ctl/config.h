@@ -33,6 +33,8 @@ struct moat_config_port {
 	bool replace;         /* another XDP program is replaced, not left alone */
 	enum moat_forward_mode forward;
 	enum moat_gate_fail fail; /* wire: frames that no worker takes */
+	char dpdk[256]; /* wire, mirror: devargs of a DPDK device, which has no gate; empty: none */
+	uint32_t queues; /* of that device */
 };
 
 struct moat_config_prefixes {
@@ -48,6 +50,9 @@ struct moat_config {
 	enum moat_log_level log_level;
 	struct moat_config_port ports[MOAT_PORTS_MAX];
 	size_t port_count;
+	char **dpdk_eal; /* words for DPDK's start */
+	size_t dpdk_eal_count;
+	uint32_t dpdk_idle_us;
 	uint32_t gate_cells, gate_nodes; /* 0: the gate's defaults */
 	uint32_t sample_pass, sample_drop;
 	struct moat_tunnels tunnels; /* of gate and workers */

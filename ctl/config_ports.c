@@ -58,6 +58,29 @@ static int take_forward(const struct reader *reader, unsigned int index,
 	return 0;
 }
 
+/* A DPDK device in place of an interface. */
+static int take_dpdk(const struct reader *reader, unsigned int index,
+		     const struct moat_raw_port *raw, struct moat_config_port *port)
+{
+	char where[WHERE_LEN];
+
+	port->queues = raw->queues ? *raw->queues : 1;
+	snprintf(where, sizeof(where), "ports.%u.queues", index);
+	if (raw->queues && !raw->dpdk)
+		return bad(reader, where, "only of a port with dpdk; interfaces: ethtool -L");
+	if (port->queues < 1 || port->queues > MOAT_GATE_QUEUES_MAX)
+		return bad(reader, where, "%u is not from 1 to %d", port->queues,
+			   MOAT_GATE_QUEUES_MAX);
+	if (!raw->dpdk)
+		return 0;
+	snprintf(port->dpdk, sizeof(port->dpdk), "%s", raw->dpdk);
+	snprintf(where, sizeof(where), "ports.%u.dpdk", index);
+	if (!moat_config_port_has_workers(port))
+		return bad(reader, where, "only a port with role wire or mirror can be DPDK's");
+	snprintf(where, sizeof(where), "ports.%u.fail", index);
+	return raw->fail ? bad(reader, where, "a DPDK port has no gate that could do its work") : 0;
+}
+
 static int take_port(const struct reader *reader, unsigned int index,
 		     const struct moat_raw_port *raw, struct moat_config *config)
 {
@@ -92,7 +115,9 @@ static int take_port(const struct reader *reader, unsigned int index,
 		return bad(reader, where, "\"%s\" is a pattern: a wire or mirror port has a name",
 			   raw->name);
 	r = take_egress(reader, index, raw, port);
-	if (r < 0 || port->is_pattern)
+	if (r == 0)
+		r = take_dpdk(reader, index, raw, port);
+	if (r < 0 || port->is_pattern || port->dpdk[0])
 		return r;
 	return check_port_exists(reader, where, raw->name);
 }
@@ -110,6 +135,8 @@ const struct moat_config_port *moat_config_port_of(const struct moat_config *con
 	for (size_t i = 0; i < config->port_count; i++) {
 		const struct moat_config_port *port = &config->ports[i];
 
+		if (port->dpdk[0])
+			continue;
 		if (!port->is_pattern && strcmp(port->name, interface) == 0)
 			return port;
 		if (port->is_pattern && !matching && fnmatch(port->name, interface, 0) == 0)
@@ -150,6 +177,8 @@ static int check_peer(const struct reader *reader, unsigned int index,
 	if (!peer || peer == port || peer->role != port->role || !is_wire(peer))
 		return bad(reader, where, "\"%s\" is no other port with %s", port->peer,
 			   port->role == MOAT_ROLE_WIRE ? "role wire" : "forward: wire");
+	if (!port->dpdk[0] != !peer->dpdk[0])
+		return bad(reader, where, "one side of a wire can't be DPDK's alone");
 	if (strcmp(peer->peer, port->name) != 0)
 		return bad(reader, where, "\"%s\" has another peer, \"%s\"", peer->name, peer->peer);
 	return 0;

@@ -73,6 +73,8 @@ static const cyaml_schema_field_t port_fields[] = {
 	CYAML_FIELD_MAPPING_PTR("egress", OPT_PTR, struct moat_raw_port, egress, egress_fields),
 	CYAML_FIELD_ENUM("fail", ENUM, struct moat_raw_port, fail, port_fails,
 			 CYAML_ARRAY_LEN(port_fails)),
+	CYAML_FIELD_STRING_PTR("dpdk", OPT_PTR, struct moat_raw_port, dpdk, 1, 255),
+	CYAML_FIELD_UINT_PTR("queues", OPT_PTR, struct moat_raw_port, queues),
 	CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t port_entry = {
@@ -84,6 +86,13 @@ static const cyaml_schema_field_t gate_fields[] = {
 	CYAML_FIELD_UINT_PTR("nodes", OPT_PTR, struct moat_raw_gate, nodes),
 	CYAML_FIELD_UINT_PTR("sample_pass", OPT_PTR, struct moat_raw_gate, sample_pass),
 	CYAML_FIELD_UINT_PTR("sample_drop", OPT_PTR, struct moat_raw_gate, sample_drop),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t dpdk_fields[] = {
+	CYAML_FIELD_SEQUENCE("eal", OPT_PTR, struct moat_raw_dpdk, eal, &string_entry, 0,
+			     CYAML_UNLIMITED),
+	CYAML_FIELD_UINT_PTR("idle_us", OPT_PTR, struct moat_raw_dpdk, idle_us),
 	CYAML_FIELD_END,
 };
 
@@ -154,6 +163,7 @@ static const cyaml_schema_field_t config_fields[] = {
 	CYAML_FIELD_SEQUENCE("ports", OPT_PTR, struct moat_raw_config, ports, &port_entry, 0,
 			     CYAML_UNLIMITED),
 	CYAML_FIELD_MAPPING_PTR("gate", OPT_PTR, struct moat_raw_config, gate, gate_fields),
+	CYAML_FIELD_MAPPING_PTR("dpdk", OPT_PTR, struct moat_raw_config, dpdk, dpdk_fields),
 	CYAML_FIELD_SEQUENCE("tunnels", OPT_PTR, struct moat_raw_config, tunnels, &string_entry, 0,
 			     CYAML_UNLIMITED),
 	CYAML_FIELD_MAPPING_PTR("detect", OPT_PTR, struct moat_raw_config, detect, detect_fields),

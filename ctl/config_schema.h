@@ -25,6 +25,14 @@ struct moat_raw_port {
 	int forward; /* enum moat_forward_mode */
 	struct moat_raw_egress *egress;
 	int fail; /* enum moat_gate_fail; 0: not said */
+	char *dpdk;
+	uint32_t *queues;
+};
+
+struct moat_raw_dpdk {
+	char **eal;
+	unsigned int eal_count;
+	uint32_t *idle_us;
 };
 
 struct moat_raw_gate {
@@ -85,6 +93,7 @@ struct moat_raw_config {
 	struct moat_raw_port *ports;
 	unsigned int ports_count;
 	struct moat_raw_gate *gate;
+	struct moat_raw_dpdk *dpdk;
 	char **tunnels;
 	unsigned int tunnels_count;
 	struct moat_raw_detect *detect;

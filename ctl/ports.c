@@ -167,7 +167,8 @@ static int check_names(const struct moat_appliance *appliance, const struct moat
 	for (size_t i = 0; i < config->port_count; i++) {
 		const struct moat_config_port *port = &config->ports[i];
 
-		if (!port->is_pattern && !moat_links_find(appliance->ports.links, port->name))
+		if (!port->is_pattern && !port->dpdk[0] &&
+		    !moat_links_find(appliance->ports.links, port->name))
 			return moat_error_set(error, -ENODEV, "no interface %s", port->name);
 	}
 	return 0;

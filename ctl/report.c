@@ -154,11 +154,17 @@ static json_t *worker_of(const struct moat_appliance *appliance, size_t index)
 		return NULL;
 	moat_worker_counters(appliance->wire.workers[index], &counters);
 	add_reasons(worker, &counters.in, counters.reasons);
+	json_object_set_new(worker, "kind",
+			    json_string(appliance->wire.places[index].dpdk ? "dpdk" : "afxdp"));
+	json_object_set_new(worker, "lost", json_boolean(appliance->wire.places[index].lost));
 	json_object_set_new(worker, "rx", counter(&counters.port.received));
 	json_object_set_new(worker, "tx", counter(&counters.port.sent));
 	json_object_set_new(worker, "rx_ring_full", number(counters.port.rx_ring_full));
 	json_object_set_new(worker, "rx_no_buffer", number(counters.port.rx_no_buffer));
+	json_object_set_new(worker, "rx_invalid", number(counters.port.rx_invalid));
 	json_object_set_new(worker, "tx_ring_full", number(counters.port.tx_ring_full));
+	json_object_set_new(worker, "tx_errors", number(counters.port.tx_errors));
+	json_object_set_new(worker, "redistributed", number(counters.port.redistributed));
 	json_object_set_new(worker, "flows", number(counters.flow.live));
 	json_object_set_new(worker, "flows_refused", number(counters.flow.refused));
 	json_object_set_new(worker, "samples", number(counters.samples));

@@ -6,14 +6,10 @@
 #include "ctl/wire.h"
 
 #include <errno.h>
-#include <linux/ethtool.h>
-#include <linux/sockios.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "ctl/ports.h"
@@ -24,20 +20,6 @@
  * new flows a second would fill it, and then they are lost and counted. */
 #define FLOW_RING 8192
 #define CONTENT_RING 2048
-
-/* Asked of the driver, since /sys may show another network namespace. */
-uint32_t moat_wire_queues(const char *interface)
-{
-	struct ethtool_channels channels = { .cmd = ETHTOOL_GCHANNELS };
-	struct ifreq request = { .ifr_data = (char *)&channels };
-	moat_auto_close int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	uint32_t queues = 1;
-
-	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", interface);
-	if (fd >= 0 && ioctl(fd, SIOCETHTOOL, &request) == 0)
-		queues = channels.combined_count + channels.rx_count;
-	return queues ? queues : 1;
-}
 
 static const struct moat_gate_port_info *port_named(struct moat_gate *gate, const char *name)
 {
@@ -53,20 +35,52 @@ static const struct moat_gate_port_info *port_named(struct moat_gate *gate, cons
 
 /* ---- lanes ------------------------------------------------------------------------------------ */
 
-static int open_port(struct moat_gate *gate, const char *name, uint32_t queue, bool alone,
-		     struct moat_port *peer, struct moat_port **ret_port, struct moat_error *error)
+static int open_port(const struct moat_wire *wire, const struct moat_wire_lane *lane,
+		     unsigned int side, struct moat_port *peer, struct moat_port **ret_port,
+		     struct moat_error *error)
 {
-	const struct moat_gate_port_info *info = port_named(gate, name);
-	struct moat_port_afxdp_options options = {
-		.interface = name, .queue = queue, .alone = alone, .peer = peer
+	const struct moat_config_port *port = lane->ports[side];
+	const struct moat_port_dpdk_options dpdk = {
+		.device = port->dpdk,
+		.queue = lane->queue,
+		.queues = port->queues,
+		.idle_us = wire->dpdk_idle_us,
 	};
+	struct moat_port_afxdp_options options = {
+		.interface = port->name,
+		.queue = lane->queue,
+		.alone = !lane->ports[1],
+		.peer = peer,
+	};
+	const struct moat_gate_port_info *info = port_named(wire->gate, port->name);
 
+	if (port->dpdk[0])
+		return moat_port_dpdk_open(&dpdk, ret_port, error);
 	if (!info)
-		return moat_error_set(error, -ENODEV, "port %s: the gate isn't attached", name);
-	options.xsks_fd = moat_gate_xsks_fd(gate, info->index);
+		return moat_error_set(error, -ENODEV, "port %s: the gate isn't attached",
+				      port->name);
+	options.xsks_fd = moat_gate_xsks_fd(wire->gate, info->index);
 	if (options.xsks_fd < 0)
-		return moat_error_set(error, options.xsks_fd, "port %s: no socket map", name);
+		return moat_error_set(error, options.xsks_fd, "port %s: no socket map", port->name);
 	return moat_port_afxdp_open(&options, ret_port, error);
+}
+
+/* The index that samples and reports know a port by: the gate's, or above those. */
+static uint32_t index_of(const struct moat_wire *wire, const struct moat_config_port *port)
+{
+	const struct moat_gate_port_info *info = port_named(wire->gate, port->name);
+
+	return info && !port->dpdk[0] ? info->index
+				      : MOAT_PORTS_MAX + (uint32_t)(port - wire->ports);
+}
+
+/* A DPDK port has no gate that would look for a sign of life. */
+static int pulse_of(const struct moat_wire *wire, const struct moat_config_port *port,
+		    uint32_t queue, struct moat_pulse *ret_pulse)
+{
+	*ret_pulse = (struct moat_pulse){ .beat = NULL };
+	return port->dpdk[0] ? 0
+			     : moat_gate_pulse(wire->gate, index_of(wire, port), queue, ret_pulse);
 }
 
 /* Both sides or none; the second stays NULL of a mirror. */
@@ -75,12 +89,10 @@ static int lane_open(struct moat_wire *wire, const struct moat_wire_lane *lane,
 {
 	moat_cleanup(moat_port_close_cleanup) struct moat_port *left = NULL;
 	struct moat_port *right = NULL;
-	bool alone = !lane->ports[1];
-	int r = open_port(wire->gate, lane->ports[0]->name, lane->queue, alone, NULL, &left, error);
+	int r = open_port(wire, lane, 0, NULL, &left, error);
 
-	if (r == 0 && !alone)
-		r = open_port(wire->gate, lane->ports[1]->name, lane->queue, false, left, &right,
-			      error);
+	if (r == 0 && lane->ports[1])
+		r = open_port(wire, lane, 1, left, &right, error);
 	if (r < 0)
 		return r;
 	ret_ports[0] = moat_take_ptr(left);
@@ -98,7 +110,7 @@ static int add_worker(struct moat_wire *wire, const struct moat_config *config,
 		.port = port,
 		.peer = peer,
 		.judge = moat_policy_judge(wire->policy, (uint32_t)n),
-		.port_index = port_named(wire->gate, lane->ports[side]->name)->index,
+		.port_index = index_of(wire, lane->ports[side]),
 		.cpu = (int)(n % (size_t)sysconf(_SC_NPROCESSORS_ONLN)),
 		.cells = config->gate_cells,
 		.hash_seed = moat_gate_hash_seed(wire->gate),
@@ -108,7 +120,7 @@ static int add_worker(struct moat_wire *wire, const struct moat_config *config,
 		.sample_drop = config->sample_drop,
 		.tunnels = config->tunnels,
 	};
-	int r = moat_gate_pulse(wire->gate, options.port_index, lane->queue, &options.pulse);
+	int r = pulse_of(wire, lane->ports[side], lane->queue, &options.pulse);
 
 	if (r < 0)
 		moat_error_set(error, r, "port %s: its queue %u in the gate: %s", port->name,
@@ -121,7 +133,8 @@ static int add_worker(struct moat_wire *wire, const struct moat_config *config,
 	}
 	wire->places[n].port = options.port_index;
 	wire->places[n].queue = lane->queue;
-	wire->places[n].zerocopy = moat_port_afxdp_is_zerocopy(port);
+	wire->places[n].zerocopy = !lane->ports[side]->dpdk[0] && moat_port_afxdp_is_zerocopy(port);
+	wire->places[n].dpdk = lane->ports[side]->dpdk[0];
 	wire->worker_count++;
 	return 0;
 }
@@ -167,18 +180,45 @@ static int set_peers(struct moat_wire *wire, const struct moat_config_port *port
 		     struct moat_error *error)
 {
 	const struct moat_gate_port_info *info = port_named(wire->gate, port->name);
-	int r = info ? moat_gate_set_peer(wire->gate, info->index, port->peer) : -ENODEV;
+	int r = port->dpdk[0] ? 0
+		: info        ? moat_gate_set_peer(wire->gate, info->index, port->peer)
+			      : -ENODEV;
 
 	return r < 0 ? moat_error_set(error, r, "wire %s - %s: the way past moat: %s", port->name,
 				      port->peer, strerror(-r))
 		     : 0;
 }
 
+static uint32_t queues_of(const struct moat_config_port *port)
+{
+	return port->dpdk[0] ? port->queues : moat_wire_queues(port->name);
+}
+
+/* DPDK is begun with the first port of its own. */
+static int begin_dpdk(struct moat_wire *wire, const struct moat_config *config,
+		      struct moat_error *error)
+{
+	const char *devices[MOAT_PORTS_MAX];
+	struct moat_dpdk_options options = {
+		.arguments = (const char *const *)config->dpdk_eal,
+		.argument_count = config->dpdk_eal_count,
+		.devices = devices,
+	};
+
+	for (size_t i = 0; i < wire->port_count; i++) {
+		if (wire->ports[i].dpdk[0])
+			devices[options.device_count++] = wire->ports[i].dpdk;
+	}
+	wire->dpdk_idle_us = config->dpdk_idle_us;
+	wire->has_dpdk = options.device_count > 0;
+	return wire->has_dpdk ? moat_dpdk_init(&options, error) : 0;
+}
+
 static int add_port(struct moat_wire *wire, const struct moat_config *config,
 		    const struct moat_config_port *port, struct moat_error *error)
 {
 	const struct moat_config_port *peer = NULL;
-	uint32_t queues = moat_wire_queues(port->name);
+	uint32_t queues = queues_of(port);
 	int r = 0;
 
 	if (port->role == MOAT_ROLE_WIRE) {
@@ -187,12 +227,12 @@ static int add_port(struct moat_wire *wire, const struct moat_config *config,
 		/* the one that is named first opens both */
 		if (r < 0 || peer < port)
 			return r;
-		if (moat_wire_queues(peer->name) != queues)
+		if (queues_of(peer) != queues)
 			return moat_error_set(
 				error, -EINVAL,
 				"wire %s - %s: %u and %u receive queues, but a wire needs as many on "
 				"either side (ethtool -L sets them)",
-				port->name, peer->name, queues, moat_wire_queues(peer->name));
+				port->name, peer->name, queues, queues_of(peer));
 	}
 	for (uint32_t queue = 0; r == 0 && queue < queues; queue++)
 		r = add_lane(wire, config, port, peer, queue, error);
@@ -204,7 +244,7 @@ static size_t count_workers(const struct moat_wire *wire)
 	size_t count = 0;
 
 	for (size_t i = 0; i < wire->port_count; i++)
-		count += moat_wire_queues(wire->ports[i].name);
+		count += queues_of(&wire->ports[i]);
 	return count;
 }
 
@@ -239,6 +279,8 @@ int moat_wire_init(struct moat_wire *wire, struct moat_gate *gate, const struct 
 	r = allocate(wire, config);
 	if (r < 0)
 		moat_error_set(error, r, "workers: %s", strerror(-r));
+	else
+		r = begin_dpdk(wire, config, error);
 	for (size_t i = 0; r == 0 && i < wire->port_count; i++)
 		r = add_port(wire, config, &wire->ports[i], error);
 	if (r < 0)
@@ -262,6 +304,8 @@ void moat_wire_deinit(struct moat_wire *wire)
 		moat_worker_stop(wire->workers[i]);
 	for (size_t i = wire->worker_count; i-- > 0;)
 		moat_worker_free(wire->workers[i]);
+	if (wire->has_dpdk)
+		moat_dpdk_deinit();
 	moat_policy_free(wire->policy);
 	free(wire->lanes);
 	free(wire->workers);
@@ -297,8 +341,9 @@ static void lane_lose(struct moat_wire *wire, struct moat_wire_lane *lane, const
 {
 	moat_log(MOAT_LOG_ERROR, "port %s, queue %u: lost (%s)%s", name, lane->queue,
 		 strerror(-error),
-		 lane->ports[1] ? ": the gate does the work of the wire's workers until it is back"
-				: "");
+		 lane->ports[1] && !lane->ports[0]->dpdk[0]
+			 ? ": the gate does the work of the wire's workers until it is back"
+			 : "");
 	lane_close(wire, lane);
 }
 
@@ -321,6 +366,8 @@ static int reattach(struct moat_wire *wire, const struct moat_config_port *port,
 	struct moat_gate_port_info new_info;
 	unsigned int ifindex = if_nametoindex(port->name);
 
+	if (port->dpdk[0])
+		return 0;
 	if (ifindex == 0)
 		return -ENODEV;
 	if (info && info->ifindex == (int)ifindex)
@@ -345,10 +392,9 @@ static int lane_recover(struct moat_wire *wire, struct moat_wire_lane *lane,
 		return r;
 	for (unsigned int i = 0; i < sides; i++) {
 		struct moat_worker *worker = wire->workers[lane->workers[i]];
-		uint32_t index = port_named(wire->gate, lane->ports[i]->name)->index;
-		struct moat_pulse pulse = { .beat = NULL };
+		struct moat_pulse pulse;
 
-		moat_gate_pulse(wire->gate, index, lane->queue, &pulse);
+		pulse_of(wire, lane->ports[i], lane->queue, &pulse);
 		moat_worker_set_port(worker, ports[i], ports[1 - i]);
 		moat_worker_set_pulse(worker, &pulse);
 		wire->places[lane->workers[i]].lost = false;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The workers of wire and mirror ports: one a receive queue, each with an AF_XDP socket. A lane is what
+/* The workers of wire and mirror ports: one a receive queue, each with an AF_XDP socket or a queue of a DPDK
+ * device. A lane is what
  * opens, is lost and comes back together: a queue of a mirror, or the same queue of a wire's two ports. */
 #ifndef MOAT_CTL_WIRE_H
 #define MOAT_CTL_WIRE_H
@@ -30,11 +31,14 @@ struct moat_wire {
 		uint32_t port; /* index */
 		uint32_t queue;
 		bool zerocopy;
+		bool dpdk;
 		bool lost;
 	} *places; /* of each worker */
 	struct moat_wire_lane *lanes;
 	size_t lane_count;
 	uint64_t recovered; /* lanes */
+	uint32_t dpdk_idle_us;
+	bool has_dpdk;
 };
 
 /* Receive queues of an interface, at least 1. */

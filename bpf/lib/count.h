@@ -9,6 +9,8 @@ MOAT_INLINE void moat_count_packet(struct moat_gate_counters *counters, __u32 re
 {
 	counters->in.packets++;
 	counters->in.bytes += bytes;
+	/* one register, so that the verifier sees that what is tested is what is used */
+	asm volatile("" : "+r"(reason));
 	if (reason >= MOAT_REASON_COUNT)
 		return; /* for the verifier: reasons come from the enum */
 	counters->reasons[reason].packets++;

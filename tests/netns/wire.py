@@ -5,6 +5,7 @@ interface of it goes and comes back. The gate does the workers' work meanwhile: 
 counted, what a rule drops stays dropped, and no frame gets into the host's own stack."""
 
 import os
+import shutil
 import signal
 import socket
 import struct
@@ -14,8 +15,8 @@ import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from moatd import (CLIENT, CLONE_NEWNET, GATEWAY, LIBC, PINS, PREFIX, SERVER, SLOW, Appliance, balanced, expect,
-                   inside, link, ping, set_up, tear_down, wait_for)  # noqa: E402
+from moatd import (CLIENT, CLONE_NEWNET, GATEWAY, LIBC, MOAT, MOATD, PINS, PREFIX, SERVER, SLOW, Appliance, balanced,
+                   expect, inside, link, ping, run, set_up, tear_down, wait_for)  # noqa: E402
 
 TARGET = "10.78.3.2"
 GAP_MAX = 2.0 if SLOW else 0.3
@@ -207,6 +208,69 @@ def test_interface(directory):
         expect(sum(worker["received"] for worker in status["workers"]) >= received + 10, "by the workers",
                status["workers"])
         expect(moat.stop() == 0, "a clean end", moat.log())
+
+
+def dpdk_config(directory, driver="net_af_packet"):
+    return f"""run_dir: {directory}/run
+state_dir: {directory}/state
+pin_dir: {PINS}
+ports:
+  - {{name: left, role: wire, peer: right, dpdk: "{driver}0,iface=w0"}}
+  - {{name: right, role: wire, peer: left, dpdk: "{driver}1,iface=w1"}}
+dpdk: {{idle_us: 100}}
+events: {{path: {directory}/events.json}}
+"""
+
+
+def left_over():
+    """Files of DPDK and huge pages in use."""
+    files = [os.path.join(where, name) for where, _, names in os.walk("/run/dpdk") for name in names]
+    files += [os.path.join("/dev/hugepages", name) for name in os.listdir("/dev/hugepages")] \
+        if os.path.isdir("/dev/hugepages") else []
+    with open("/proc/meminfo", encoding="ascii") as lines:
+        pages = {line.split(":")[0]: int(line.split()[1]) for line in lines if line.startswith("HugePages_")}
+    return files, pages["HugePages_Total"] - pages["HugePages_Free"]
+
+
+def dpdk_works(directory, driver):
+    """A wire of two DPDK ports: traffic, rules, a kill, and nothing left of it."""
+    before = left_over()
+    with Appliance(directory, config=dpdk_config(directory, driver)) as moat:
+        wait_for(lambda: ping(1, TARGET), "pings through the wire")
+        rule = moat.ask("rules", "add", "drop", "proto", "icmp")
+        expect(not ping(1, TARGET), "the rule drops them")
+        moat.ask("rules", "del", str(rule["id"]))
+        with Probe() as probe:
+            time.sleep(1)
+            expect(probe.answers > 100, "answers", probe.answers)
+        status = balanced(moat.ask("status"))
+        expect([worker["kind"] for worker in status["workers"]] == ["dpdk", "dpdk"], "workers", status["workers"])
+        expect(status["ports"] == [], "no gate on them", status["ports"])
+        moat.stop(signal.SIGKILL)
+        expect(left_over() == before, "nothing is left", before, left_over())
+        moat.start()
+        wait_for(lambda: ping(1, TARGET), "pings after a restart")
+        expect(moat.stop() == 0, "a clean end", moat.log())
+        expect(left_over() == before, "nothing is left", before, left_over())
+
+
+def test_dpdk_af_packet(directory):
+    dpdk_works(directory, "net_af_packet")
+
+
+def test_dpdk_refused(directory):
+    """net_af_xdp would put its own program in the gate's place: not where there is one."""
+    with Appliance(directory, config=config(directory)):
+        other = tempfile.mkdtemp(prefix=f"{PREFIX}-")
+        try:
+            path = os.path.join(other, "moat.yaml")
+            with open(path, "w", encoding="ascii") as out:
+                out.write(dpdk_config(other, "net_af_xdp").replace(PINS, PINS + "-2"))
+            done = inside(GATEWAY, MOATD, "--config", path, check=False)
+            expect(done.returncode != 0 and "has an XDP program" in done.stderr, "refused", done.stderr)
+        finally:
+            run(MOAT, "gate", "detach", "--pin-dir", PINS + "-2", check=False)
+            shutil.rmtree(other, ignore_errors=True)
 
 
 def main():
