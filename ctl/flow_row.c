@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -230,7 +231,7 @@ static int read_flow(enum moat_flow_format format, const char *const values[MOAT
 	memset(ret_item, 0, sizeof(*ret_item));
 	ret_item->flow = flow;
 	if (label)
-		strncat(ret_item->label, label, sizeof(ret_item->label) - 1);
+		snprintf(ret_item->label, sizeof(ret_item->label), "%s", label);
 	return MOAT_LINE_FLOW;
 }
 

@@ -57,8 +57,10 @@ static long free_huge_pages(void)
 	long pages = 0;
 
 	while (file && fgets(line, sizeof(line), file)) {
-		if (sscanf(line, "HugePages_Free: %ld", &pages) == 1)
+		if (strncmp(line, "HugePages_Free:", 15) == 0) {
+			pages = strtol(line + 15, NULL, 10);
 			break;
+		}
 	}
 	return pages;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* See generate.h: numbers and rule sets. */
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -160,7 +161,8 @@ static struct moat_rule rule(struct moat_generator *generator, uint64_t now_ns)
 	if (rule.action == MOAT_ACTION_SAMPLE)
 		rule.interval = 1 + moat_generate_below(generator, 5);
 	if (rule.action == MOAT_ACTION_REDIRECT)
-		strcpy(rule.target, moat_generate_below(generator, 2) ? "nowhere" : "lo");
+		snprintf(rule.target, sizeof(rule.target), "%s",
+			 moat_generate_below(generator, 2) ? "nowhere" : "lo");
 	if (rule.action != MOAT_ACTION_COUNT && moat_generate_below(generator, 6) == 0)
 		rule.flags |= MOAT_RULE_COUNT_ONLY;
 	if (moat_generate_below(generator, 4) == 0)

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <pcap/pcap.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -219,6 +220,11 @@ static void test_refused(void)
 	moat_port_close(port);
 }
 
+static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *at)
+{
+	return remove(path);
+}
+
 int main(void)
 {
 	static const struct moat_test tests[] = {
@@ -228,7 +234,6 @@ int main(void)
 	};
 	const struct moat_dpdk_options options = { .arguments = NULL };
 	struct moat_error error = { .text = "" };
-	char command[128];
 	int r = moat_dpdk_init(&options, &error);
 
 	if (r == -ENOTSUP) {
@@ -243,6 +248,5 @@ int main(void)
 	write_capture("back", true);
 	r = moat_test_main("port-dpdk", tests);
 	moat_dpdk_deinit();
-	snprintf(command, sizeof(command), "rm -r %s", directory);
-	return system(command) != 0 || r != 0;
+	return nftw(directory, remove_one, 4, FTW_DEPTH | FTW_PHYS) != 0 || r != 0;
 }
