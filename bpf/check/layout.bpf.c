@@ -56,6 +56,7 @@ LAYOUT(moat_cell_gain);
 LAYOUT(moat_cell_head);
 LAYOUT(moat_gate_ctl);
 LAYOUT(moat_gate_counters);
+LAYOUT(moat_gate_pulses);
 LAYOUT(moat_gate_port_record);
 LAYOUT(moat_gate_pulse);
 LAYOUT(moat_gate_pulses);
