@@ -20,6 +20,7 @@
 
 #include "dataplane/base/cleanup.h"
 #include "dataplane/base/clock.h"
+#include "dataplane/gate.h"
 
 __attribute__((format(printf, 3, 4))) static void
 found(struct moat_probe *probe, enum moat_probe_state state, const char *format, ...)
@@ -216,6 +217,23 @@ static void probe_cpus(struct moat_probe *probe)
 	use(probe, "counters and cells of their own for each");
 }
 
+static void probe_gate_memory(struct moat_probe *probe)
+{
+	uint32_t nodes = 0;
+	uint64_t bytes = moat_gate_memory(MOAT_GATE_PIN_DEFAULT, &nodes);
+
+	if (bytes)
+		found(probe, MOAT_PROBE_GOOD, "%llu MiB pinned at %s",
+		      (unsigned long long)(bytes >> 20), MOAT_GATE_PIN_DEFAULT);
+	else
+		found(probe, MOAT_PROBE_GOOD, "no gate at %s", MOAT_GATE_PIN_DEFAULT);
+	if (bytes)
+		snprintf(probe->use, sizeof(probe->use),
+			 "two halves: roots 65 MiB, rules 20, trie nodes %u", nodes >> 10);
+	else
+		use(probe, "two halves: roots 65 MiB, rules 20, trie nodes 32 and more");
+}
+
 size_t moat_probe_system(struct moat_probe *ret_probes, size_t max)
 {
 	static const struct {
@@ -234,6 +252,7 @@ size_t moat_probe_system(struct moat_probe *ret_probes, size_t max)
 		{ "huge pages", probe_hugepages },
 		{ "timer (HZ)", probe_hz },
 		{ "membarrier", probe_membarrier },
+		{ "gate memory", probe_gate_memory },
 		{ "CPUs", probe_cpus },
 	};
 	size_t count = 0;

@@ -57,6 +57,10 @@ int moat_gate_open(const struct moat_gate_options *options, struct moat_gate **r
  * Negative if there can't be as many. */
 int moat_gate_nodes_for(uint32_t needed);
 
+/* Bytes of the tables of a pinned gate and its trie nodes a half, of which there are two; 0 if none is pinned or
+ * it may not be read. Opens nothing for longer. */
+uint64_t moat_gate_memory(const char *pin_path, uint32_t *ret_nodes);
+
 /* Closes descriptors and mappings; the gate goes on without us. NULL is allowed. */
 void moat_gate_close(struct moat_gate *gate);
 

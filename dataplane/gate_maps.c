@@ -285,6 +285,23 @@ static uint32_t pinned_nodes(const char *pin_path)
 	return info.value_size / NODE_BYTES * (info.max_entries / 2);
 }
 
+uint64_t moat_gate_memory(const char *pin_path, uint32_t *ret_nodes)
+{
+	struct gate_maps maps = {};
+	uint64_t bytes = 0;
+
+	define(&maps); /* the names alone */
+	for (int i = 0; i < GATE_MAP_COUNT; i++) {
+		struct bpf_map_info info = pinned_info(pin_path, maps.map[i].name);
+
+		bytes += info.type == BPF_MAP_TYPE_RINGBUF
+				 ? info.max_entries
+				 : moat_gate_map_stride(info.value_size) * info.max_entries;
+	}
+	*ret_nodes = pinned_nodes(pin_path);
+	return bytes;
+}
+
 static int adopt_all(struct gate_maps *maps, const char *pin_path, struct moat_error *error)
 {
 	uint32_t cells = pinned_info(pin_path, "window_cells").value_size;
