@@ -229,9 +229,9 @@ static void probe_gate_memory(struct moat_probe *probe)
 		found(probe, MOAT_PROBE_GOOD, "no gate at %s", MOAT_GATE_PIN_DEFAULT);
 	if (bytes)
 		snprintf(probe->use, sizeof(probe->use),
-			 "two halves: roots 65 MiB, rules 20, trie nodes %u", nodes >> 10);
+			 "twice: roots 65, rules 20, trie nodes %u MiB", nodes >> 10);
 	else
-		use(probe, "two halves: roots 65 MiB, rules 20, trie nodes 32 and more");
+		use(probe, "twice: roots 65, rules 20, nodes 32+ MiB");
 }
 
 size_t moat_probe_system(struct moat_probe *ret_probes, size_t max)
