@@ -294,6 +294,17 @@ static struct pair *pair_of(struct beacon *beacon, const struct moat_addr *clien
 	return pair;
 }
 
+/* A beacon goes from one of ours to somebody else: whoever polls our servers is a visitor. */
+static bool is_outward(const struct moat_detect_config *config,
+		       const struct moat_flow_record *record)
+{
+	for (size_t i = 0; i < config->protected_count; i++)
+		if (moat_prefix_contains(&config->protected_prefixes[i], &record->client))
+			return true;
+	return config->protected_count == 0 &&
+	       (moat_addr_is_local(&record->client) || !moat_addr_is_local(&record->server));
+}
+
 static void beacon_flow(void *state, const struct moat_detect_config *config,
 			const struct moat_flow_record *record, moat_suspect_fn suspect, void *engine)
 {
@@ -306,7 +317,7 @@ static void beacon_flow(void *state, const struct moat_detect_config *config,
 
 	if (record->proto != 6 || config->beacon_times <= 0 || is_regular_protocol(record) ||
 	    (!speaks && record->outcome != MOAT_OUTCOME_CONVERSED) ||
-	    moat_addr_is_many(&record->server) ||
+	    moat_addr_is_many(&record->server) || !is_outward(config, record) ||
 	    (moat_addr_is_local(&record->client) && moat_addr_is_local(&record->server) &&
 	     !is_common_port(record->server_port)))
 		return;

@@ -26,7 +26,9 @@
 #define SOURCES 32768
 /* Attempts further apart belong to different stories. */
 #define FORGET_NS (6 * 3600 * MOAT_NS_PER_S)
+/* Quiet for so long, or for so many times its pace, a scan is over. */
 #define HOLD_NS (600 * MOAT_NS_PER_S)
+#define HOLD_GAPS 6
 /* Datagrams are lost or ignored for many reasons. */
 #define UDP_FACTOR 4.0
 /* Failures a success is worth. */
@@ -112,7 +114,7 @@ static bool is_attempt(const struct moat_flow_record *record)
 	if (record->proto == UDP)
 		/* from a service to a high port: the answer to a question not seen */
 		return !(record->client_port < 1024 && record->server_port >= 1024);
-	return record->proto == 1 || record->proto == 58;
+	return false; /* ICMP: its errors are answers, and records don't tell them from pings */
 }
 
 /* So many targets more than the successes are worth, over the limit; below 1: no scan. */
@@ -142,7 +144,11 @@ static void report(const struct moat_flow_record *record, const struct tries *tr
 		.first_ns = tries->first_ns,
 		.hold_ns = HOLD_NS,
 	};
+	uint64_t pace_ns = (last_ns - tries->first_ns) / (tries->failures ? tries->failures : 1);
 
+	if (pace_ns * HOLD_GAPS > HOLD_NS)
+		suspicion.hold_ns = pace_ns * HOLD_GAPS < FORGET_NS ? pace_ns * HOLD_GAPS
+								    : FORGET_NS;
 	if (one_host)
 		suspicion.peer = record->server;
 	moat_suspicion_drive(&suspicion, "failed_targets", failed / score, failed);

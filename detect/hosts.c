@@ -21,6 +21,7 @@
 #define RETIRE_NS (60 * MOAT_NS_PER_S)
 #define RETIRE_CROWDED_NS (5 * MOAT_NS_PER_S) /* when the table is 7/8 full */
 #define READ_BLOCK 32                         /* cells whose memory is fetched together */
+#define FETCH_AHEAD 6                         /* hosts whose memory is on its way */
 #define RETIRE_SLICES 64                      /* a window looks at one in so many places */
 
 /* What tells at a glance whether a cell changed since the last reading: every packet makes the sum of the
@@ -472,6 +473,18 @@ static int source_read(struct moat_hosts *hosts, struct source *own,
 
 /* ---- closing the window ------------------------------------------------------------------------ */
 
+/* Sixteen counts at a time are what compilers make vectors of. */
+#define COUNTS_EVEN (MOAT_TRAFFIC_COUNTS & ~15)
+
+static inline void count_close(uint64_t *window, uint64_t *second, const uint32_t *current,
+			       const uint32_t *past, int count)
+{
+	for (int i = 0; i < count; i++)
+		window[i] = current[i];
+	for (int i = 0; i < count; i++)
+		second[i] += (uint64_t)current[i] - past[i];
+}
+
 /* Makes the current tally a window's side and slides the second by it. */
 static void side_close(const struct moat_hosts *hosts, struct host *host, struct tally *past,
 		       enum side side, struct moat_traffic *ret_traffic)
@@ -480,13 +493,18 @@ static void side_close(const struct moat_hosts *hosts, struct host *host, struct
 	struct moat_traffic *second = side == SIDE_TO ? &host->second.to : &host->second.from;
 	int bits = 0;
 
-	for (int i = 0; i < MOAT_DISTINCT_WORDS; i++)
-		bits += __builtin_popcountll(host->distinct[side][i]);
-	current->distinct = (float)hosts->distinct_of[bits];
-	for (int i = 0; i < MOAT_TRAFFIC_COUNTS; i++) {
-		ret_traffic->counts[i] = current->counts[i];
-		second->counts[i] += (uint64_t)current->counts[i] - past->counts[i];
+	/* most hosts are quiet in most windows, on one side at least */
+	if (current->counts[0] == 0 && past->counts[0] == 0) {
+		memset(ret_traffic, 0, sizeof(*ret_traffic));
+		return;
 	}
+	for (int i = 0; i < MOAT_DISTINCT_WORDS; i++)
+		bits += host->distinct[side][i] ? __builtin_popcountll(host->distinct[side][i]) : 0;
+	current->distinct = (float)hosts->distinct_of[bits];
+	count_close(ret_traffic->counts, second->counts, current->counts, past->counts, COUNTS_EVEN);
+	count_close(ret_traffic->counts + COUNTS_EVEN, second->counts + COUNTS_EVEN,
+		    current->counts + COUNTS_EVEN, past->counts + COUNTS_EVEN,
+		    MOAT_TRAFFIC_COUNTS - COUNTS_EVEN);
 	ret_traffic->distinct = (double)current->distinct;
 	second->distinct += (double)current->distinct - (double)past->distinct;
 	if (second->packets == 0)
@@ -517,6 +535,20 @@ static void host_close(struct moat_hosts *hosts, uint32_t slot, struct moat_host
 	handler(userdata, slot, is_new, window, &host->second);
 }
 
+/* A host's tallies of a second ago lie apart from those of its neighbours: no hardware guesses where. */
+static void fetch_ahead(const struct moat_hosts *hosts, uint32_t slot)
+{
+	const char *past;
+
+	if (slot >= hosts->high)
+		return;
+	past = (const char *)hosts->past[slot][hosts->tick % MOAT_SECOND_WINDOWS];
+	for (size_t at = 0; at < SIDES * sizeof(struct tally); at += 64)
+		__builtin_prefetch(past + at, 1);
+	for (size_t at = 0; at < sizeof(struct host); at += 64)
+		__builtin_prefetch((const char *)&hosts->hosts[slot] + at, 1);
+}
+
 int moat_hosts_read(struct moat_hosts *hosts, const struct moat_cell_source *sources,
 		    size_t source_count, uint32_t window, uint64_t start_ns, uint64_t length_ns,
 		    moat_host_window_fn handler, void *userdata)
@@ -539,9 +571,11 @@ int moat_hosts_read(struct moat_hosts *hosts, const struct moat_cell_source *sou
 	for (int i = 0; i < MOAT_SECOND_WINDOWS; i++)
 		span.length_ns += hosts->lengths[i];
 	span.start_ns = start_ns + length_ns - span.length_ns;
-	for (uint32_t slot = 0; slot < hosts->high; slot++)
+	for (uint32_t slot = 0; slot < hosts->high; slot++) {
+		fetch_ahead(hosts, slot + FETCH_AHEAD);
 		if (hosts->hosts[slot].state == STATE_ACTIVE)
 			host_close(hosts, slot, &closed, &span, handler, userdata);
+	}
 	retire_idle(hosts, start_ns + length_ns);
 	hosts->tick++;
 	return r;

@@ -64,8 +64,10 @@ double moat_kmeans_assign_all(const struct moat_kmeans *kmeans, const float *row
 {
 	double inertia = 0;
 
+	moat_kmeans_nearest(kmeans, rows, count, ret_clusters);
 	for (size_t i = 0; i < count; i++) {
-		ret_clusters[i] = moat_kmeans_assign(kmeans, rows + i * DIMS, &ret_distances[i]);
+		ret_distances[i] = distance(rows + i * DIMS,
+					    kmeans->centroids + (size_t)ret_clusters[i] * DIMS);
 		inertia += (double)ret_distances[i];
 	}
 	return inertia;

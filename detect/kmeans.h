@@ -34,6 +34,13 @@ void moat_kmeans_update(struct moat_kmeans *kmeans, const float *rows, size_t co
 /* The nearest centroid of one row and its squared distance. k must be > 0. */
 uint32_t moat_kmeans_assign(const struct moat_kmeans *kmeans, const float *row, float *ret_distance);
 
+/* The nearest centroids of many rows, by this CPU's widest vectors or by none in particular: equal results. Of
+ * centroids at the same distance, to rounding, either may be meant. k must be > 0. */
+void moat_kmeans_nearest(const struct moat_kmeans *kmeans, const float *rows, size_t count,
+			 uint32_t *ret_clusters);
+void moat_kmeans_nearest_portable(const struct moat_kmeans *kmeans, const float *rows, size_t count,
+				  uint32_t *ret_clusters);
+
 /* Of many; the sum of squared distances (inertia) is returned. */
 double moat_kmeans_assign_all(const struct moat_kmeans *kmeans, const float *rows, size_t count,
 			      uint32_t *ret_clusters, float *ret_distances);

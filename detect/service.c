@@ -4,6 +4,7 @@
  * hardly say anything (Slowloris, R.U.D.Y.), and requests for addresses in great number (DHCP starvation).
  */
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,11 +26,14 @@
 #define DHCP_CLIENTS 60
 #define DHCP_SPAN_NS (10 * MOAT_NS_PER_S)
 #define DHCP_CHADDR 28 /* RFC 2131, figure 1 */
+/* Requests of one client within a span: the RFC's repetitions begin 4 s apart (4.1). */
+#define DHCP_REQUESTS 50
 
 struct server {
 	uint64_t begin_ns;
 	struct moat_distinct slow;    /* connections */
 	struct moat_distinct clients; /* DHCP: hardware addresses */
+	uint32_t requests;            /* DHCP, of one client */
 	struct moat_addr client;      /* the one with slow connections, if it is one */
 	bool several;
 };
@@ -50,7 +54,7 @@ static void service_deinit(void *state)
 }
 
 static struct server *server_of(struct moat_ledger *servers, const struct moat_addr *addr,
-				uint16_t port, uint64_t span_ns, uint64_t now_ns)
+				uint64_t port, uint64_t span_ns, uint64_t now_ns)
 {
 	struct moat_ledger_key key = { .a = *addr, .c = port };
 	bool is_new;
@@ -118,24 +122,28 @@ static void service_content(void *state, const struct moat_detect_config *config
 {
 	char text[MOAT_ADDR_TEXT_LEN];
 	struct moat_suspicion suspicion;
-	struct server *server;
+	struct server *server, *requests;
 	uint64_t hardware = 0;
-	double count;
+	double clients, asked;
 
 	/* a request (op 1) over Ethernet (type 1) */
 	if (content->proto != 17 || content->server_port != 67 ||
 	    content->captured < DHCP_CHADDR + 8 || content->data[0] != 1 || content->data[1] != 1)
 		return;
 	memcpy(&hardware, content->data + DHCP_CHADDR, 6);
+	requests = server_of(state, &content->server, hardware << 16 | 67, DHCP_SPAN_NS,
+			     content->time_ns);
+	asked = ++requests->requests;
+	/* another entry, which may take the place of the first: that one isn't used any more */
 	server = server_of(state, &content->server, 67, DHCP_SPAN_NS, content->time_ns);
 	moat_distinct_add(&server->clients, moat_mix(hardware));
-	count = moat_distinct_count(&server->clients);
-	if (count < DHCP_CLIENTS)
+	clients = moat_distinct_count(&server->clients);
+	if (clients < DHCP_CLIENTS && asked < DHCP_REQUESTS)
 		return;
 	suspicion = (struct moat_suspicion){
 		.kind = MOAT_FINDING_DHCP_FLOOD,
 		.subject = content->server,
-		.score = count / DHCP_CLIENTS,
+		.score = fmax(clients / DHCP_CLIENTS, asked / DHCP_REQUESTS),
 		.share = 1,
 		.usual_pps = -1,
 		.port = 67,
@@ -143,11 +151,12 @@ static void service_content(void *state, const struct moat_detect_config *config
 		.first_ns = server->begin_ns,
 		.hold_ns = HOLD_NS,
 	};
-	moat_suspicion_drive(&suspicion, "dhcp_clients", DHCP_CLIENTS, count);
+	moat_suspicion_drive(&suspicion, "dhcp_clients", DHCP_CLIENTS, clients);
+	moat_suspicion_drive(&suspicion, "dhcp_requests", DHCP_REQUESTS, asked);
 	snprintf(suspicion.sentence, sizeof(suspicion.sentence),
-		 "DHCP flood to %s: %.0f hardware addresses asked for an address within %.0f s",
-		 moat_addr_format(&content->server, text), count,
-		 (double)(content->time_ns - server->begin_ns) / (double)MOAT_NS_PER_S);
+		 "DHCP flood to %s: requests of %.0f hardware addresses within %.0f s, %.0f of one",
+		 moat_addr_format(&content->server, text), clients,
+		 (double)(content->time_ns - server->begin_ns) / (double)MOAT_NS_PER_S, asked);
 	suspect(engine, &suspicion);
 }
 
