@@ -9,23 +9,34 @@
 #include "dataplane/base/addr.h"
 #include "dataplane/base/cleanup.h"
 #include "dataplane/rule.h"
+#include "dataplane/rule_names.h"
 
 #define TCP 6
+
+/* An address and its port, the next two words. */
+static bool take_end(struct moat_words *words, struct moat_addr *ret_addr, uint16_t *ret_port)
+{
+	char word[MOAT_WORD_LEN];
+	uint64_t port;
+	size_t column;
+
+	if (moat_words_next(words, word, &column) != 1 || moat_addr_parse(word, ret_addr) < 0 ||
+	    moat_words_next(words, word, &column) != 1 ||
+	    moat_number_parse(word, UINT16_MAX, &port) < 0)
+		return false;
+	*ret_port = (uint16_t)port;
+	return true;
+}
 
 bool moat_guard_session(const json_t *params, struct moat_session *ret_session)
 {
 	const char *text = json_string_value(json_object_get(params, "ssh"));
+	struct moat_words words = { .begin = text, .at = text };
 	struct moat_session session = { .used = 1 };
-	char client[64], server[64];
-	unsigned int client_port, server_port;
 
-	if (!text ||
-	    sscanf(text, "%63s %5u %63s %5u", client, &client_port, server, &server_port) != 4 ||
-	    client_port > UINT16_MAX || server_port > UINT16_MAX ||
-	    moat_addr_parse(client, &session.src) < 0 || moat_addr_parse(server, &session.dst) < 0)
+	if (!text || !take_end(&words, &session.src, &session.sport) ||
+	    !take_end(&words, &session.dst, &session.dport))
 		return false;
-	session.sport = (uint16_t)client_port;
-	session.dport = (uint16_t)server_port;
 	*ret_session = session;
 	return true;
 }
