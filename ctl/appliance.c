@@ -377,7 +377,10 @@ static int open_gate(struct moat_appliance *appliance, struct moat_error *error)
 
 	int r = moat_gate_open(&options, &appliance->gate, error);
 
-	appliance->had_policy = r == 0 && moat_gate_has_policy(appliance->gate);
+	appliance->had_policy = r == 0 && (moat_gate_has_policy(appliance->gate) ||
+					   moat_gate_is_moving(appliance->gate));
+	if (r == 0 && moat_gate_is_moving(appliance->gate))
+		moat_log(MOAT_LOG_INFO, "the gate of another version is moved to this one's tables");
 	return r;
 }
 
@@ -415,7 +418,7 @@ static int attach_ports(struct moat_appliance *appliance, struct moat_error *err
 
 	if (r == 0)
 		moat_ports_release(appliance, appliance->config);
-	return r;
+	return r == 0 ? moat_gate_settle(appliance->gate, error) : r;
 }
 
 /* A failed start leaves a gate that was there before, and nothing of its own. */

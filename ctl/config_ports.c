@@ -53,8 +53,11 @@ static int take_forward(const struct reader *reader, unsigned int index,
 		return bad(reader, where, "\"%s\" is a pattern: a wire has two ends with names",
 			   raw->name);
 	snprintf(where, sizeof(where), "ports.%u.fail", index);
-	if (raw->fail && port->role != MOAT_ROLE_WIRE && port->forward != MOAT_FORWARD_WIRE)
-		return bad(reader, where, "only a wire can fail open or closed");
+	if (raw->fail && port->role == MOAT_ROLE_CONTAINER)
+		return bad(reader, where, "a container's port doesn't judge: it can't fail");
+	/* what the kernel gets of a mirror, which has no other side */
+	if (port->role != MOAT_ROLE_WIRE && raw->fail == MOAT_FAIL_OPEN)
+		port->fail = MOAT_FAIL_KERNEL;
 	return 0;
 }
 

@@ -24,6 +24,7 @@ struct moat_gate_port_options moat_ports_options(const struct moat_config_port *
 		.generic = port->generic,
 		.replace = port->replace,
 		.fail = port->fail,
+		.fail_closed = port->fail == MOAT_FAIL_CLOSED,
 		.peer = port->peer[0] ? port->peer : NULL,
 	};
 
@@ -39,7 +40,8 @@ static bool is_alike(const struct moat_gate_port_info *info,
 		     const struct moat_gate_port_options *options, int ifindex)
 {
 	return info->ifindex == ifindex && info->role == options->role &&
-	       info->way.mode == options->way.mode && info->way.closed == options->way.closed &&
+	       info->fail_closed == options->fail_closed && info->way.mode == options->way.mode &&
+	       info->way.closed == options->way.closed &&
 	       strcmp(info->way.peer, options->way.peer) == 0;
 }
 
@@ -330,33 +332,52 @@ static void let_go_vanished(struct moat_appliance *appliance)
 	}
 }
 
-static void attach_appeared(struct moat_appliance *appliance)
+/* Tries one interface at most, from `next` on: loading a program may take the verifier a second, and findings
+ * don't wait for containers that start. True if there may be more. */
+static bool attach_next(struct moat_appliance *appliance)
 {
+	struct moat_ports *ports = &appliance->ports;
+	uint64_t tried = ports->attached + ports->failed;
 	size_t count;
-	const struct moat_link *links = moat_links_all(appliance->ports.links, &count);
+	const struct moat_link *links = moat_links_all(ports->links, &count);
 
-	for (size_t i = 0; i < count; i++) {
+	while (ports->next < count) {
+		const struct moat_link *link = &links[ports->next++];
 		const struct moat_config_port *port = moat_config_port_of(appliance->config,
-									  links[i].name);
-		uint64_t before = appliance->ports.attached;
+									  link->name);
+		uint64_t before = ports->attached;
 		struct moat_error error = { .text = "" };
 
 		if (!port || moat_config_port_has_workers(port))
 			continue;
-		if (attach_one(appliance, port, &links[i], &error) < 0)
-			note_refusal(&appliance->ports, &links[i], error.text);
-		else if (appliance->ports.attached != before)
-			tell(appliance, "port_attached", json_pack("{s:s}", "port", links[i].name));
+		if (attach_one(appliance, port, link, &error) < 0)
+			note_refusal(ports, link, error.text);
+		else if (ports->attached != before)
+			tell(appliance, "port_attached", json_pack("{s:s}", "port", link->name));
+		if (ports->attached + ports->failed != tried)
+			return true;
 	}
+	return false;
 }
 
+static int on_more(sd_event_source *source, void *userdata)
+{
+	struct moat_appliance *appliance = userdata;
+
+	if (attach_next(appliance))
+		return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+	/* a wire's peer may have come back as another interface */
+	moat_gate_refresh(appliance->gate);
+	return 0;
+}
+
+/* Begins a comparison. */
 static void sync_ports(struct moat_appliance *appliance)
 {
 	appliance->ports.has_news = false;
+	appliance->ports.next = 0;
 	let_go_vanished(appliance);
-	attach_appeared(appliance);
-	/* a wire's peer may have come back as another interface */
-	moat_gate_refresh(appliance->gate);
+	sd_event_source_set_enabled(appliance->ports.more, SD_EVENT_ONESHOT);
 }
 
 static int on_news(sd_event_source *source, int fd, uint32_t events, void *userdata)
@@ -391,12 +412,20 @@ int moat_ports_open(struct moat_appliance *appliance, struct moat_error *error)
 		return r;
 	r = sd_event_add_io(appliance->loop, &appliance->ports.source,
 			    moat_links_fd(appliance->ports.links), EPOLLIN, on_news, appliance);
+	if (r >= 0)
+		r = sd_event_add_defer(appliance->loop, &appliance->ports.more, on_more, appliance);
+	if (r >= 0)
+		r = sd_event_source_set_priority(appliance->ports.more, SD_EVENT_PRIORITY_IDLE);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(appliance->ports.more, SD_EVENT_OFF);
 	return r < 0 ? moat_error_set(error, r, "event loop: %s", strerror(-r)) : 0;
 }
 
 void moat_ports_close(struct moat_appliance *appliance)
 {
+	sd_event_source_disable_unref(appliance->ports.more);
 	sd_event_source_disable_unref(appliance->ports.source);
+	appliance->ports.more = NULL;
 	moat_links_free(appliance->ports.links);
 	appliance->ports.source = NULL;
 	appliance->ports.links = NULL;

@@ -39,6 +39,23 @@ bool moat_gate_path(char ret_path[PATH_MAX], const char *format, ...)
 	return n >= 0 && n < PATH_MAX;
 }
 
+static void exchange(const char *text, char from, char to, char ret_text[static 16])
+{
+	snprintf(ret_text, 16, "%s", text);
+	for (char *c = ret_text; *c; c++)
+		*c = *c == from ? to : *c;
+}
+
+void moat_gate_pin_name(const char *name, char ret_file[static 16])
+{
+	exchange(name, '.', ':', ret_file);
+}
+
+void moat_gate_unpin_name(const char *file, char ret_name[static 16])
+{
+	exchange(file, ':', '.', ret_name);
+}
+
 void moat_gate_remove_dir(const char *path)
 {
 	char file[PATH_MAX];
@@ -280,10 +297,24 @@ void moat_gate_close(struct moat_gate *gate)
 	free(gate);
 }
 
+bool moat_gate_is_moving(const struct moat_gate *gate)
+{
+	return gate->maps.moving;
+}
+
+int moat_gate_settle(struct moat_gate *gate, struct moat_error *error)
+{
+	int r = moat_gate_maps_settle(&gate->maps, gate->pin_path);
+
+	return r < 0 ? moat_error_set(error, r, "moving the gate's tables into place: %s",
+				      strerror(-r))
+		     : 0;
+}
+
 int moat_gate_detach(const char *pin_path, struct moat_error *error)
 {
 	moat_auto_close int lock_fd = -1;
-	char path[PATH_MAX], port[PATH_MAX];
+	char path[PATH_MAX], port[PATH_MAX], name[16];
 	struct dirent *entry;
 	DIR *ports;
 	int r = check_bpffs(pin_path, error);
@@ -297,14 +328,14 @@ int moat_gate_detach(const char *pin_path, struct moat_error *error)
 		return moat_error_set(error, -ENAMETOOLONG, "pin path %s is too long", pin_path);
 	ports = opendir(path);
 	while (ports && (entry = readdir(ports))) {
+		moat_gate_unpin_name(entry->d_name, name);
 		if (entry->d_name[0] != '.' && moat_gate_path(port, "%s/%s", path, entry->d_name))
-			moat_gate_hold_drop(port, entry->d_name);
+			moat_gate_hold_drop(port, name);
 	}
 	if (ports)
 		closedir(ports);
 	moat_egress_remove(pin_path);
-	if (moat_gate_path(port, "%s/maps", pin_path))
-		moat_gate_remove_dir(port);
+	moat_gate_maps_detach(pin_path);
 	remove_dirs(pin_path);
 	if (lock_path(pin_path, path, NULL) == 0)
 		unlink(path);

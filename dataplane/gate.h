@@ -47,9 +47,8 @@ struct moat_gate_options {
 struct moat_gate;
 
 /* Loads the maps, or adopts the pinned ones (then cells and nodes are theirs). -EPERM: which capability
- * is missing; -ENOTSUP: which kernel feature; -EEXIST: pinned by an incompatible version (detach it
- * first); -EBUSY: another process has the gate open (an flock on the pin directory's lock file in
- * /run). The sentence is in *error. Nothing is left pinned by a failed first load. */
+ * is missing; -ENOTSUP: which kernel feature; -EBUSY: another process has the gate open (an flock on
+ * the pin directory's lock file in /run). What another version pinned is moved: moat_gate_is_moving. The sentence is in *error. Nothing is left pinned by a failed first load. */
 int moat_gate_open(const struct moat_gate_options *options, struct moat_gate **ret_gate,
 		   struct moat_error *error);
 
@@ -63,6 +62,17 @@ uint64_t moat_gate_memory(const char *pin_path, uint32_t *ret_nodes);
 
 /* Closes descriptors and mappings; the gate goes on without us. NULL is allowed. */
 void moat_gate_close(struct moat_gate *gate);
+
+/*
+ * True if what was pinned is of another layout (another version of moat, or other table sizes than this one
+ * makes): its ports go on by their programs and tables of then, and are in moat_gate_ports. To move:
+ * commit a rule set, attach each port (its program is replaced in one step, so that every packet is judged
+ * by the old rules or by the new), release the others, settle. Hits, buckets and what was learned of
+ * sources begin anew. Whoever is killed meanwhile leaves a gate that the next one moves on.
+ */
+bool moat_gate_is_moving(const struct moat_gate *gate);
+/* Removes the tables of the other layout. 0 also if there are none. */
+int moat_gate_settle(struct moat_gate *gate, struct moat_error *error);
 
 /* Removes programs, links and maps below pin_path, attached or not. For `moat gate detach`. */
 int moat_gate_detach(const char *pin_path, struct moat_error *error);

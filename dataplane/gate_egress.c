@@ -137,7 +137,10 @@ uint32_t moat_egress_find(const struct moat_egress *egress, const char *name)
 
 static void cut_path(const struct moat_egress *egress, const char *name, char ret_path[PATH_MAX])
 {
-	moat_gate_path(ret_path, "%s/cut-%s", egress->path, name);
+	char file[16];
+
+	moat_gate_pin_name(name, file);
+	moat_gate_path(ret_path, "%s/cut-%s", egress->path, file);
 }
 
 /* Takes the XDP program off, whose link is pinned. */
@@ -386,7 +389,7 @@ static bool is_our_qdisc(const char *pin_path, uint32_t ifindex)
 void moat_egress_remove(const char *pin_path)
 {
 	struct if_nameindex *interfaces = if_nameindex();
-	char path[PATH_MAX];
+	char path[PATH_MAX], file[16];
 
 	if (!moat_gate_path(path, "%s/egress", pin_path) || access(path, F_OK) < 0) {
 		if_freenameindex(interfaces);
@@ -395,7 +398,8 @@ void moat_egress_remove(const char *pin_path)
 	for (size_t i = 0; interfaces && interfaces[i].if_index; i++) {
 		moat_egress_tc_detach((int)interfaces[i].if_index,
 				      is_our_qdisc(pin_path, interfaces[i].if_index));
-		if (moat_gate_path(path, "%s/egress/cut-%s", pin_path, interfaces[i].if_name))
+		moat_gate_pin_name(interfaces[i].if_name, file);
+		if (moat_gate_path(path, "%s/egress/cut-%s", pin_path, file))
 			drop_xdp(path);
 	}
 	if (interfaces)

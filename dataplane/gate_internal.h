@@ -57,11 +57,17 @@ struct gate_maps {
 	uint32_t validated;   /* sets of validated sources: a power of two */
 	uint32_t row_buckets; /* a row: a power of two */
 	bool adopted;
+	bool moving;        /* made beside maps of another layout, which programs still use */
+	char directory[16]; /* below the pin path */
 };
 
 /* Opens what is pinned below `pin_path`, or makes and pins it. cells, nodes and row_buckets are wishes for
  * new maps. Errors as of moat_gate_open. */
 int moat_gate_maps_open(struct gate_maps *maps, const char *pin_path, struct moat_error *error);
+/* Ends a move: no program uses the old maps any more. */
+int moat_gate_maps_settle(struct gate_maps *maps, const char *pin_path);
+/* Removes all pinned maps, of whatever version. */
+void moat_gate_maps_detach(const char *pin_path);
 void moat_gate_maps_close(struct gate_maps *maps);
 /* Closes the maps and removes their pins. */
 void moat_gate_maps_remove(struct gate_maps *maps, const char *pin_path);
@@ -166,6 +172,11 @@ static inline struct moat_gate_ctl *moat_gate_ctl(const struct moat_gate *gate)
  * they were. */
 int moat_gate_ports_restore(struct moat_gate *gate, struct moat_error *error);
 void moat_gate_ports_close(struct moat_gate *gate);
+
+/* An interface's name as a file of a bpffs, which forbids dots (kernel/bpf/inode.c); no interface has a colon
+ * in its name (dev_valid_name). And back. */
+void moat_gate_pin_name(const char *name, char ret_file[static 16]);
+void moat_gate_unpin_name(const char *file, char ret_name[static 16]);
 
 /* What is pinned of a port, or -ENOENT. */
 int moat_gate_port_pinned(const struct moat_gate *gate, const char *name, const char *file);

@@ -15,6 +15,11 @@
 
 #include "dataplane/gate_internal.h"
 
+/* Directories of pins: those in force; those that another layout's make place for; those that go. */
+#define MAPS "maps"
+#define MAPS_NEW "maps-new"
+#define MAPS_OLD "maps-old"
+
 #define ROOT16_BYTES (4u << MOAT_LPM_ROOT_BITS)
 #define ROOT24_BYTES (4u << MOAT_LPM_SRC4_BITS)
 #define NODE_BYTES (4u * MOAT_LPM_NODE_SIZE)
@@ -175,15 +180,15 @@ static int create(struct gate_map *map, struct moat_error *error)
 	return map_memory(map, error);
 }
 
-static int pin(const struct gate_map *map, const char *pin_path, struct moat_error *error)
+static int pin(const struct gate_map *map, const char *directory, struct moat_error *error)
 {
 	char path[PATH_MAX];
 	int r = -ENAMETOOLONG;
 
-	if (moat_gate_path(path, "%s/maps/%s", pin_path, map->name))
+	if (moat_gate_path(path, "%s/%s", directory, map->name))
 		r = bpf_obj_pin(map->fd, path);
 	if (r < 0)
-		return moat_error_set(error, r, "pinning %s/maps/%s: %s", pin_path, map->name,
+		return moat_error_set(error, r, "pinning %s/%s: %s", directory, map->name,
 				      strerror(-r));
 	return 0;
 }
@@ -207,7 +212,7 @@ int moat_gate_maps_new_nodes(const struct gate_maps *maps, uint32_t *nodes,
 }
 
 /* Makes all maps. The control word is pinned last: without it what is pinned counts as half made. */
-static int create_all(struct gate_maps *maps, const char *pin_path, struct moat_error *error)
+static int create_all(struct gate_maps *maps, const char *directory, struct moat_error *error)
 {
 	struct moat_gate_ctl *ctl;
 	int r;
@@ -224,7 +229,7 @@ static int create_all(struct gate_maps *maps, const char *pin_path, struct moat_
 	ctl->active = MOAT_GATE_NO_POLICY;
 	ctl->abi_version = MOAT_ABI_VERSION;
 	for (int i = GATE_MAP_COUNT - 1; i >= 0; i--) {
-		r = pin(&maps->map[i], pin_path, error);
+		r = pin(&maps->map[i], directory, error);
 		if (r < 0)
 			return r;
 	}
@@ -232,13 +237,13 @@ static int create_all(struct gate_maps *maps, const char *pin_path, struct moat_
 }
 
 /* Opens one pinned map and compares it with its definition. -EEXIST if it is something else. */
-static int adopt(struct gate_map *map, const char *pin_path, struct moat_error *error)
+static int adopt(struct gate_map *map, const char *directory, struct moat_error *error)
 {
 	struct bpf_map_info info = {};
 	uint32_t length = sizeof(info);
 	char path[PATH_MAX];
 
-	if (!moat_gate_path(path, "%s/maps/%s", pin_path, map->name))
+	if (!moat_gate_path(path, "%s/%s", directory, map->name))
 		return -ENAMETOOLONG;
 	map->fd = bpf_obj_get(path);
 	if (map->fd == -ENOENT)
@@ -259,14 +264,14 @@ static int adopt(struct gate_map *map, const char *pin_path, struct moat_error *
 }
 
 /* What a pinned map is; all zero if it can't be read. */
-static struct bpf_map_info pinned_info(const char *pin_path, const char *name)
+static struct bpf_map_info pinned_info(const char *directory, const char *name)
 {
 	struct bpf_map_info info = {};
 	uint32_t length = sizeof(info);
 	char path[PATH_MAX];
 	int fd;
 
-	if (!moat_gate_path(path, "%s/maps/%s", pin_path, name))
+	if (!moat_gate_path(path, "%s/%s", directory, name))
 		return info;
 	fd = bpf_obj_get(path);
 	if (fd < 0)
@@ -278,9 +283,9 @@ static struct bpf_map_info pinned_info(const char *pin_path, const char *name)
 }
 
 /* The size of a pinned gate, from two of its maps. 0 if they can't be read. */
-static uint32_t pinned_nodes(const char *pin_path)
+static uint32_t pinned_nodes(const char *directory)
 {
-	struct bpf_map_info info = pinned_info(pin_path, "trie_nodes");
+	struct bpf_map_info info = pinned_info(directory, "trie_nodes");
 
 	return info.value_size / NODE_BYTES * (info.max_entries / 2);
 }
@@ -288,36 +293,39 @@ static uint32_t pinned_nodes(const char *pin_path)
 uint64_t moat_gate_memory(const char *pin_path, uint32_t *ret_nodes)
 {
 	struct gate_maps maps = {};
+	char directory[PATH_MAX];
 	uint64_t bytes = 0;
 
+	if (!moat_gate_path(directory, "%s/" MAPS, pin_path))
+		return 0;
 	define(&maps); /* the names alone */
 	for (int i = 0; i < GATE_MAP_COUNT; i++) {
-		struct bpf_map_info info = pinned_info(pin_path, maps.map[i].name);
+		struct bpf_map_info info = pinned_info(directory, maps.map[i].name);
 
 		bytes += info.type == BPF_MAP_TYPE_RINGBUF
 				 ? info.max_entries
 				 : moat_gate_map_stride(info.value_size) * info.max_entries;
 	}
-	*ret_nodes = pinned_nodes(pin_path);
+	*ret_nodes = pinned_nodes(directory);
 	return bytes;
 }
 
-static int adopt_all(struct gate_maps *maps, const char *pin_path, struct moat_error *error)
+static int adopt_all(struct gate_maps *maps, const char *directory, struct moat_error *error)
 {
-	uint32_t cells = pinned_info(pin_path, "window_cells").value_size;
+	uint32_t cells = pinned_info(directory, "window_cells").value_size;
 	const struct moat_gate_ctl *ctl;
 	int r;
 
-	maps->nodes = pinned_nodes(pin_path);
-	maps->validated = pinned_info(pin_path, "validated").value_size /
+	maps->nodes = pinned_nodes(directory);
+	maps->validated = pinned_info(directory, "validated").value_size /
 			  sizeof(struct moat_validated);
-	maps->row_buckets = pinned_info(pin_path, "rows").value_size /
+	maps->row_buckets = pinned_info(directory, "rows").value_size /
 			    sizeof(struct moat_row_bucket);
 	maps->cells = 0;
 	if (cells > sizeof(struct moat_cell_head))
 		maps->cells = (cells - sizeof(struct moat_cell_head)) / 2 / sizeof(struct moat_cell);
 	define(maps);
-	r = adopt(&maps->map[GATE_MAP_CTL], pin_path, error);
+	r = adopt(&maps->map[GATE_MAP_CTL], directory, error);
 	if (r < 0)
 		return r;
 	ctl = moat_gate_maps_element(maps, GATE_MAP_CTL, 0);
@@ -325,9 +333,9 @@ static int adopt_all(struct gate_maps *maps, const char *pin_path, struct moat_e
 		return moat_error_set(error, -EEXIST,
 				      "%s holds a gate of layout %u, this moat has layout %u (`moat "
 				      "gate detach` removes it)",
-				      pin_path, ctl->abi_version, MOAT_ABI_VERSION);
+				      directory, ctl->abi_version, MOAT_ABI_VERSION);
 	for (int i = GATE_MAP_CTL + 1; i < GATE_MAP_COUNT; i++) {
-		r = adopt(&maps->map[i], pin_path, error);
+		r = adopt(&maps->map[i], directory, error);
 		if (r < 0)
 			return r;
 	}
@@ -335,9 +343,83 @@ static int adopt_all(struct gate_maps *maps, const char *pin_path, struct moat_e
 	return 0;
 }
 
+/* Makes the maps in a directory of their own. */
+static int make(struct gate_maps *maps, const char *pin_path, const char *name,
+		struct moat_error *error)
+{
+	char directory[PATH_MAX];
+	int r;
+
+	snprintf(maps->directory, sizeof(maps->directory), "%s", name);
+	if (!moat_gate_path(directory, "%s/%s", pin_path, name))
+		return moat_error_set(error, -ENAMETOOLONG, "pin path %s is too long", pin_path);
+	moat_gate_remove_dir(directory); /* of an attempt that was interrupted */
+	if (mkdir(directory, 0700) < 0)
+		return moat_error_set(error, -errno, "making %s: %s", directory, strerror(errno));
+	define(maps);
+	r = create_all(maps, directory, error);
+	if (r < 0)
+		moat_gate_maps_remove(maps, pin_path);
+	return r;
+}
+
+/* Takes up the maps of a directory. -ENOENT: there are none; -EEXIST: of another layout. */
+static int take_up(struct gate_maps *maps, const char *pin_path, const char *name,
+		   struct moat_error *error)
+{
+	const struct gate_maps wish = *maps;
+	char directory[PATH_MAX], path[PATH_MAX];
+	int r;
+
+	if (!moat_gate_path(directory, "%s/%s", pin_path, name) ||
+	    !moat_gate_path(path, "%s/ctl", directory))
+		return moat_error_set(error, -ENAMETOOLONG, "pin path %s is too long", pin_path);
+	if (access(path, F_OK) < 0)
+		return errno == ENOENT
+			       ? -ENOENT
+			       : moat_error_set(error, -errno, "%s: %s", path, strerror(errno));
+	r = adopt_all(maps, directory, error);
+	if (r < 0) {
+		moat_gate_maps_close(maps);
+		*maps = wish;
+		return r;
+	}
+	snprintf(maps->directory, sizeof(maps->directory), "%s", name);
+	return 0;
+}
+
+static int move(const char *pin_path, const char *from, const char *to)
+{
+	char old_path[PATH_MAX], new_path[PATH_MAX];
+
+	if (!moat_gate_path(old_path, "%s/%s", pin_path, from) ||
+	    !moat_gate_path(new_path, "%s/%s", pin_path, to))
+		return -ENAMETOOLONG;
+	return rename(old_path, new_path) < 0 ? -errno : 0;
+}
+
+static void remove_named(const char *pin_path, const char *name)
+{
+	char path[PATH_MAX];
+
+	if (moat_gate_path(path, "%s/%s", pin_path, name))
+		moat_gate_remove_dir(path);
+}
+
+/* Makes maps beside those of another layout, or goes on with a move that was interrupted: the programs that
+ * use the old ones do so until each is replaced. */
+static int move_beside(struct gate_maps *maps, const char *pin_path, struct moat_error *error)
+{
+	int r = take_up(maps, pin_path, MAPS_NEW, NULL);
+
+	if (r < 0)
+		r = make(maps, pin_path, MAPS_NEW, error);
+	maps->moving = r == 0;
+	return r;
+}
+
 int moat_gate_maps_open(struct gate_maps *maps, const char *pin_path, struct moat_error *error)
 {
-	char directory[PATH_MAX], path[PATH_MAX];
 	int r = libbpf_num_possible_cpus();
 
 	if (r < 0)
@@ -347,21 +429,42 @@ int moat_gate_maps_open(struct gate_maps *maps, const char *pin_path, struct moa
 		maps->nodes = chunks_of(maps->nodes) * MOAT_LPM_CHUNK_NODES;
 	maps->validated = MOAT_CHALLENGE_SETS_DEFAULT;
 	define(maps);
-	if (!moat_gate_path(directory, "%s/maps", pin_path) ||
-	    !moat_gate_path(path, "%s/maps/ctl", pin_path))
-		return moat_error_set(error, -ENAMETOOLONG, "pin path %s is too long", pin_path);
-	if (access(path, F_OK) == 0)
-		return adopt_all(maps, pin_path, error);
-	if (errno != ENOENT)
-		return moat_error_set(error, -errno, "%s: %s", path, strerror(errno));
-
-	moat_gate_remove_dir(directory); /* of a first load that was interrupted */
-	if (mkdir(directory, 0700) < 0)
-		return moat_error_set(error, -errno, "making %s: %s", directory, strerror(errno));
-	r = create_all(maps, pin_path, error);
-	if (r < 0)
-		moat_gate_maps_remove(maps, pin_path);
+	remove_named(pin_path, MAPS_OLD);
+	r = take_up(maps, pin_path, MAPS, error);
+	/* the last step of a move was under way */
+	if (r == -ENOENT && move(pin_path, MAPS_NEW, MAPS) == 0)
+		r = take_up(maps, pin_path, MAPS, error);
+	if (r == -EEXIST)
+		return move_beside(maps, pin_path, error);
+	if (r == -ENOENT)
+		return make(maps, pin_path, MAPS, error);
+	if (r == 0)
+		remove_named(pin_path, MAPS_NEW); /* of a version that gave up */
 	return r;
+}
+
+int moat_gate_maps_settle(struct gate_maps *maps, const char *pin_path)
+{
+	int r;
+
+	if (!maps->moving)
+		return 0;
+	r = move(pin_path, MAPS, MAPS_OLD);
+	if (r == 0)
+		r = move(pin_path, MAPS_NEW, MAPS);
+	if (r < 0)
+		return r;
+	remove_named(pin_path, MAPS_OLD);
+	snprintf(maps->directory, sizeof(maps->directory), "%s", MAPS);
+	maps->moving = false;
+	return 0;
+}
+
+void moat_gate_maps_detach(const char *pin_path)
+{
+	remove_named(pin_path, MAPS);
+	remove_named(pin_path, MAPS_NEW);
+	remove_named(pin_path, MAPS_OLD);
 }
 
 void moat_gate_maps_remove(struct gate_maps *maps, const char *pin_path)
@@ -370,7 +473,7 @@ void moat_gate_maps_remove(struct gate_maps *maps, const char *pin_path)
 
 	/* reading a directory takes a descriptor, and may be here for want of one */
 	moat_gate_maps_close(maps);
-	if (moat_gate_path(directory, "%s/maps", pin_path))
+	if (moat_gate_path(directory, "%s/%s", pin_path, maps->directory))
 		moat_gate_remove_dir(directory);
 }
 

@@ -3,6 +3,7 @@
  * The gate on one interface: its program is loaded with the port's own constants and the shared maps,
  * attached by a link that is pinned, or put into the pinned link of the process before us.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_link.h>
@@ -21,8 +22,8 @@
 
 #include "dataplane/base/cleanup.h"
 #include "dataplane/gate_internal.h"
-#include "dataplane/rate.h"
 #include "dataplane/netdev.h"
+#include "dataplane/rate.h"
 
 #define LOG_BYTES (1 << 20) /* the verifier gives up if its log doesn't fit */
 
@@ -39,8 +40,11 @@ static struct moat_gate_port_record *record_of(const struct moat_gate *gate, uin
 static bool port_path(const struct moat_gate *gate, const char *name, const char *file,
 		      char ret_path[PATH_MAX])
 {
-	return moat_gate_path(ret_path, "%s/ports/%s%s%s", gate->pin_path, name, *file ? "/" : "",
-			      file);
+	char directory[16];
+
+	moat_gate_pin_name(name, directory);
+	return moat_gate_path(ret_path, "%s/ports/%s%s%s", gate->pin_path, directory,
+			      *file ? "/" : "", file);
 }
 
 int moat_gate_port_pinned(const struct moat_gate *gate, const char *name, const char *file)
@@ -101,15 +105,32 @@ static uint32_t counters_of(const struct moat_gate *gate)
 	return count;
 }
 
+/* A port's own map: the pinned one, unless it is another version's, or a new one. */
+static int open_map(const struct moat_gate *gate, const char *port, const char *file, uint32_t type,
+		    uint32_t value_size, uint32_t entries)
+{
+	struct bpf_map_info info = {};
+	uint32_t length = sizeof(info);
+	int fd = moat_gate_port_pinned(gate, port, file);
+
+	if (fd < 0 && fd != -ENOENT)
+		return fd;
+	if (fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &length) == 0 && info.type == type &&
+	    info.value_size == value_size && info.max_entries == entries)
+		return fd;
+	moat_close_cleanup(&fd);
+	/* known to gate_direct.c by its name */
+	return moat_gate_map_create(strcmp(file, "counters") == 0 ? "port_counters" : file, type,
+				    value_size, entries);
+}
+
 static int port_open_forwards(const struct moat_gate *gate, struct gate_port *port)
 {
 	size_t size = sizeof(struct moat_forward_counters);
 	void *memory;
 
-	port->forward_fd = moat_gate_port_pinned(gate, port->info.name, "forward");
-	if (port->forward_fd == -ENOENT)
-		port->forward_fd = moat_gate_map_create("forward", BPF_MAP_TYPE_ARRAY,
-							(uint32_t)size, gate->maps.cpus);
+	port->forward_fd = open_map(gate, port->info.name, "forward", BPF_MAP_TYPE_ARRAY,
+				    (uint32_t)size, gate->maps.cpus);
 	if (port->forward_fd < 0)
 		return port->forward_fd;
 	memory = mmap(NULL, moat_gate_map_length((uint32_t)size, gate->maps.cpus), PROT_READ,
@@ -128,17 +149,12 @@ static int port_open_maps(struct moat_gate *gate, struct gate_port *port)
 	void *memory;
 	int r;
 
-	port->counters_fd = moat_gate_port_pinned(gate, name, "counters");
-	if (port->counters_fd == -ENOENT)
-		port->counters_fd = moat_gate_map_create(
-			"port_counters", BPF_MAP_TYPE_ARRAY,
-			sizeof(struct moat_gate_counters) * counters_of(gate), 1);
+	port->counters_fd = open_map(gate, name, "counters", BPF_MAP_TYPE_ARRAY,
+				     sizeof(struct moat_gate_counters) * counters_of(gate), 1);
 	if (port->counters_fd < 0)
 		return port->counters_fd;
-	port->xsks_fd = moat_gate_port_pinned(gate, name, "xsks");
-	if (port->xsks_fd == -ENOENT)
-		port->xsks_fd = moat_gate_map_create("xsks", BPF_MAP_TYPE_XSKMAP, sizeof(uint32_t),
-						     MOAT_GATE_QUEUES_MAX);
+	port->xsks_fd = open_map(gate, name, "xsks", BPF_MAP_TYPE_XSKMAP, sizeof(uint32_t),
+				 MOAT_GATE_QUEUES_MAX);
 	if (port->xsks_fd < 0)
 		return port->xsks_fd;
 	memory = mmap(NULL, moat_gate_map_length(sizeof(struct moat_gate_counters), gate->maps.cpus),
@@ -498,9 +514,35 @@ static int port_restore(struct moat_gate *gate, uint32_t index, struct moat_erro
 	return 0;
 }
 
+/* The records are those of another layout: ports are known by their directories. */
+static void record_pinned(struct moat_gate *gate)
+{
+	char path[PATH_MAX];
+	struct dirent *entry;
+	DIR *ports = NULL;
+	uint32_t index = 0;
+
+	if (moat_gate_path(path, "%s/ports", gate->pin_path))
+		ports = opendir(path);
+	while (ports && index < MOAT_PORTS_MAX && (entry = readdir(ports))) {
+		struct moat_gate_port_record *record = record_of(gate, index);
+
+		if (entry->d_name[0] == '.' || strlen(entry->d_name) >= sizeof(record->name))
+			continue;
+		moat_gate_unpin_name(entry->d_name, record->name);
+		record->ifindex = if_nametoindex(record->name);
+		index++;
+	}
+	if (ports)
+		closedir(ports);
+}
+
 int moat_gate_ports_restore(struct moat_gate *gate, struct moat_error *error)
 {
 	int r = 0;
+
+	if (gate->maps.moving && !gate->maps.adopted)
+		record_pinned(gate);
 
 	for (uint32_t i = 0; i < MOAT_PORTS_MAX; i++)
 		port_init(&gate->ports[i]);

@@ -5,6 +5,9 @@
  *   gate own PIN IF [generic]   opens the gate, attaches it and obeys lines on stdin, each answered by
  *                               one line: "rule TEXT", "deny PREFIX", "commit", "flip N" (two sets that
  *                               both drop UDP to port 9 in turns), "counters", "release"
+ *   gate move PIN IF [half]     likewise of a gate of another version: with the rule "drop proto udp dport 9";
+ *                               half: ends before the last step
+ *   gate age PIN                makes what is pinned look like another version's
  *   gate detach PIN             removes the gate
  *   gate foreign IF             attaches a program named "stranger"
  *   gate filter IF              adds a traffic-control filter "neighbour" for what comes in, priority 1
@@ -144,6 +147,61 @@ static int own(const char *pin_path, const char *interface, bool generic)
 	return 0;
 }
 
+/* A rule set that drops what the sender sends is in force before the port is attached, and the old tables
+ * go afterwards. */
+static int move(const char *pin_path, const char *interface, bool half)
+{
+	const struct moat_gate_options options = { .pin_path = pin_path,
+						   .cells = 1024,
+						   .nodes = 1024 };
+	const struct moat_gate_port_options wish = { .name = interface };
+	size_t found;
+	int r = moat_ruleset_new(&set);
+
+	if (r == 0)
+		r = moat_gate_open(&options, &gate, &error);
+	if (r < 0)
+		return answer(r);
+	moat_gate_ports(gate, &found);
+	printf("{\"moving\": %s, \"ports\": %zu}\n", moat_gate_is_moving(gate) ? "true" : "false",
+	       found);
+	r = add_rule(set, "drop proto udp dport 9");
+	if (r == 0)
+		r = moat_gate_commit(gate, set, &error);
+	if (r == 0)
+		r = moat_gate_attach(gate, &wish, &port, &error);
+	if (r == 0 && half)
+		_exit(answer(r));
+	if (r == 0)
+		r = moat_gate_settle(gate, &error);
+	answer(r);
+	print_counters();
+	moat_gate_close(gate);
+	moat_ruleset_free(set);
+	return r < 0;
+}
+
+/* The control word says another layout, and a table has another size. */
+static int age(const char *pin_path)
+{
+	struct moat_gate_ctl control;
+	const uint32_t key = 0;
+	char path[256];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/maps/ctl", pin_path);
+	fd = bpf_obj_get(path);
+	if (fd < 0 || bpf_map_lookup_elem(fd, &key, &control) < 0)
+		return 1;
+	control.abi_version = 1;
+	if (bpf_map_update_elem(fd, &key, &control, BPF_ANY) < 0)
+		return 1;
+	snprintf(path, sizeof(path), "%s/maps/limits", pin_path);
+	unlink(path);
+	fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "limits", 4, 8, 16, NULL);
+	return fd < 0 || bpf_obj_pin(fd, path) < 0;
+}
+
 static int foreign(const char *interface)
 {
 	const struct bpf_insn instructions[] = {
@@ -210,6 +268,10 @@ int main(int argc, char **argv)
 {
 	if (argc >= 4 && strcmp(argv[1], "own") == 0)
 		return own(argv[2], argv[3], argc > 4);
+	if (argc >= 4 && strcmp(argv[1], "move") == 0)
+		return move(argv[2], argv[3], argc > 4);
+	if (argc == 3 && strcmp(argv[1], "age") == 0)
+		return age(argv[2]);
 	if (argc == 3 && strcmp(argv[1], "detach") == 0)
 		return detach(argv[2]);
 	if (argc == 3 && strcmp(argv[1], "foreign") == 0)

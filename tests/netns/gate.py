@@ -204,7 +204,34 @@ def test_swap(owner):
     print(f"{flips} flips, {sent} packets: {by_rule} dropped by the rule, {by_list} by the list")
     expect("every packet was dropped", by_rule + by_list == sent, (start, end, sent))
     expect("both sets were in force", by_rule > 0 and by_list > 0)
+    return owner
+
+
+def test_move(owner):
+    """Another version's gate is moved under traffic, once by a process that is killed half-way: every packet meets
+    the old rules or the new."""
+    start = owner.ask("counters")
+    traffic = sender(4 if SLOW else 2)
+    time.sleep(0.2)
+    owner.kill()
+    run(PROGRAM, "age", PIN)
+    half = run(*ENTER, PROGRAM, "move", PIN, "gate0", "half").stdout.splitlines()
+    expect("half moved", json.loads(half[-1]) == {"result": 0} and os.path.isdir(f"{PIN}/maps-new"), half)
+    first, *rest = [json.loads(line) for line in run(*ENTER, PROGRAM, "move", PIN, "gate0").stdout.splitlines()]
+    expect("goes on with the move", first == {"moving": True, "ports": 1}, first)
+    expect("moved", rest[0] == {"result": 0}, rest)
+    expect("one set of tables", sorted(os.listdir(PIN)) == ["maps", "ports"], os.listdir(PIN))
+    sent = sent_by(traffic)
+    owner = Owner()
+    expect("adopted as any other", owner.info.get("adopted") is True and owner.info.get("policy") is True, owner.info)
+    end = owner.ask("counters")
+    print(f"moved under {sent} packets")
+    expect("counts go on", end["in"] - start["in"] == sent, (start, end, sent))
+    expect("every packet was dropped", sum(end[name] - start[name] for name in ("drop_rule", "drop_denied")) == sent,
+           (start, end, sent))
+    # a whole gate of another version goes without one that could read it
     owner.close()
+    run(PROGRAM, "age", PIN)
 
 
 def test_detach():
@@ -229,7 +256,7 @@ def main():
         test_fallback()
         test_foreign()
         test_interface_gone()
-        test_swap(test_adoption())
+        test_move(test_swap(test_adoption()))
         test_detach()
     finally:
         if os.path.exists(PIN):

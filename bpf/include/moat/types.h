@@ -11,7 +11,7 @@
 #endif
 
 /* Bumped whenever a struct, an enum value or a map of this directory changes meaning or layout. A gate
- * pinned by another version is not adopted (see dataplane/gate.h). */
+ * pinned by another version is moved to new maps (see dataplane/gate.h). */
 #define MOAT_ABI_VERSION 2
 
 #ifdef __cplusplus

@@ -124,8 +124,6 @@ static void test_ports(void)
 		      "f:2:33: ports.0.peer: \"b\" is no other port with role wire");
 	check_refused("ports:\n  - {name: a, peer: b}\n",
 		      "f:2:21: ports.0.peer: only a port with role wire has a peer");
-	check_refused("ports:\n  - {name: a, fail: closed}\n",
-		      "f:2:21: ports.0.fail: only a wire can fail open or closed");
 	check_refused("ports:\n  - {name: a, dpdk: net_null0}\n",
 		      "f:2:21: ports.0.dpdk: only a port with role wire or mirror can be DPDK's");
 	check_refused("ports:\n  - {name: a, role: mirror, queues: 2}\n",
@@ -133,6 +131,12 @@ static void test_ports(void)
 	check_refused("ports:\n  - {name: a, role: wire, peer: b, dpdk: net_null0}\n"
 		      "  - {name: b, role: wire, peer: a}\n",
 		      "f:2:33: ports.0.peer: one side of a wire can't be DPDK's alone");
+	check_refused("ports:\n  - {name: a, role: container, fail: closed}\n",
+		      "f:2:38: ports.0.fail: a container's port doesn't judge: it can't fail");
+	check_refused("ports:\n  - {name: a, forward: wire}\n",
+		      "f:2:5: ports.0.peer: a wire needs the port on its other side as \"peer\"");
+	check_refused("ports:\n  - {name: a, role: mirror, forward: fib}\n",
+		      "f:2:38: ports.0.forward: only a port with role gateway forwards");
 	check_refused("ports:\n  - name: a/b\n",
 		      "f:2:11: ports.0.name: \"a/b\" is no interface name");
 }
