@@ -95,6 +95,7 @@ struct moat_gate_port_options {
 	enum moat_port_role role;
 	bool generic; /* ask for generic mode at once */
 	bool replace; /* another XDP program is replaced in one step instead of refused */
+	bool found;   /* the gate's own: the port is still to be attached as its owner wants it */
 	enum moat_gate_fail fail; /* wire and mirror: what becomes of frames that no worker takes */
 	const char *peer; /* wire: the interface they leave by if it fails open; NULL: see set_peer */
 	uint32_t stages;  /* enum moat_stage; 0: MOAT_STAGES_DEFAULT; MOAT_STAGE_NONE: none */

@@ -6,6 +6,7 @@
  * judged by the old program and nodes or by the new ones, which say the same.
  */
 #include <errno.h>
+#include <net/if.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -34,10 +35,19 @@ static int reload_ports(struct moat_gate *gate, struct moat_error *error)
 
 	memcpy(ports, infos, count * sizeof(ports[0])); /* the list is made anew with each */
 	for (size_t i = 0; i < count; i++) {
+		const struct gate_wire *wire = &gate->ports[ports[i].index].wire;
+		char peer[IF_NAMESIZE];
 		struct moat_gate_port_options options = {
 			.name = ports[i].name,
 			.role = ports[i].role,
 			.generic = !ports[i].native,
+			.fail = wire->fail,
+			.peer = wire->peer ? if_indextoname(wire->peer, peer) : NULL,
+			.stages = ports[i].stages || !ports[i].current ? ports[i].stages
+								       : MOAT_STAGE_NONE,
+			.found = !ports[i].current,
+			.fail_closed = ports[i].fail_closed,
+			.way = ports[i].way,
 		};
 		struct moat_gate_port_info info;
 		int r = moat_gate_attach(gate, &options, &info, error);
@@ -54,8 +64,8 @@ static int repin(const struct moat_gate *gate, const struct gate_map *map, struc
 	char path[PATH_MAX], fresh[PATH_MAX];
 	int r = -ENAMETOOLONG;
 
-	if (moat_gate_path(path, "%s/maps/%s", gate->pin_path, map->name) &&
-	    moat_gate_path(fresh, "%s/maps/new", gate->pin_path)) {
+	if (moat_gate_path(path, "%s/%s/%s", gate->pin_path, gate->maps.directory, map->name) &&
+	    moat_gate_path(fresh, "%s/%s/new", gate->pin_path, gate->maps.directory)) {
 		unlink(fresh);
 		r = bpf_obj_pin(map->fd, fresh);
 		if (r == 0 && rename(fresh, path) < 0)

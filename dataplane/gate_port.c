@@ -445,7 +445,7 @@ int moat_gate_attach(struct moat_gate *gate, const struct moat_gate_port_options
 	port.info.fail_closed = options->fail_closed;
 	port.info.way = options->way;
 	moat_netdev_address(options->name, port.info.way.mac);
-	port.info.current = true;
+	port.info.current = !options->found;
 	port.wire.fail = options->fail;
 	port.wire.peer = options->peer ? if_nametoindex(options->peer) : 0;
 	r = port_attach(gate, &port, options, error);
