@@ -13,6 +13,8 @@
 #define SLOTS MOAT_FLOW_SLOTS
 /* Flows in a bucket from which on a new one looks for more room elsewhere. */
 #define CROWDED 6
+/* Buckets that are fetched before the sweep comes to them. */
+#define SWEEP_AHEAD 8
 #define CAPACITY_MIN 1024u
 #define CAPACITY_MAX (1u << 24)
 
@@ -44,9 +46,8 @@ int moat_flow_table_new(uint32_t capacity, uint64_t hash_seed, moat_flow_end_fn 
 	table->hash_seed = hash_seed;
 	table->end = end;
 	table->userdata = userdata;
-	table->buckets = map_zeroed((size_t)size / SLOTS * sizeof(*table->buckets));
-	table->entries = map_zeroed((size_t)size * sizeof(*table->entries));
-	if (!table->buckets || !table->entries) {
+	table->groups = map_zeroed((size_t)size / SLOTS * sizeof(*table->groups));
+	if (!table->groups) {
 		moat_flow_table_free(table);
 		return -ENOMEM;
 	}
@@ -58,10 +59,8 @@ void moat_flow_table_free(struct moat_flow_table *table)
 {
 	if (!table)
 		return;
-	if (table->buckets)
-		munmap(table->buckets, ((size_t)table->mask + 1) * sizeof(*table->buckets));
-	if (table->entries)
-		munmap(table->entries, ((size_t)table->mask + 1) * SLOTS * sizeof(*table->entries));
+	if (table->groups)
+		munmap(table->groups, ((size_t)table->mask + 1) * sizeof(*table->groups));
 	if (table->talks)
 		munmap(table->talks, ((size_t)table->mask + 1) * SLOTS * sizeof(*table->talks));
 	free(table);
@@ -99,7 +98,7 @@ void moat_flow_describe(const struct moat_flow_table *table, const struct moat_f
 			struct moat_flow *ret_flow)
 {
 	const struct moat_flow_entry *entry = moat_flow_entry_at(table, place->bucket, place->slot);
-	const struct moat_flow_bucket *bucket = &table->buckets[place->bucket];
+	const struct moat_flow_bucket *bucket = &table->groups[place->bucket].bucket;
 	uint8_t kind = bucket->kinds[place->slot];
 
 	*ret_flow = (struct moat_flow){
@@ -129,7 +128,7 @@ void moat_flow_describe(const struct moat_flow_table *table, const struct moat_f
 
 static void slot_clear(struct moat_flow_table *table, const struct moat_flow_place *place)
 {
-	struct moat_flow_bucket *bucket = &table->buckets[place->bucket];
+	struct moat_flow_bucket *bucket = &table->groups[place->bucket].bucket;
 	struct moat_flow flow;
 
 	if (table->end) {
@@ -137,8 +136,8 @@ static void slot_clear(struct moat_flow_table *table, const struct moat_flow_pla
 		table->end(table->userdata, &flow);
 	}
 	if (bucket->is_away & 1u << place->slot)
-		table->buckets[moat_flow_second(table, place->bucket, tag_get(bucket, place->slot))]
-			.away--;
+		table->groups[moat_flow_second(table, place->bucket, tag_get(bucket, place->slot))]
+			.bucket.away--;
 	bucket->is_away &= (uint8_t)~(1u << place->slot);
 	tag_set(bucket, place->slot, 0);
 	table->counters.live--;
@@ -150,7 +149,7 @@ static bool bucket_find(const struct moat_flow_table *table, uint32_t index, uin
 			const struct moat_headers *h, struct moat_flow_place *ret_place,
 			int *ret_direction)
 {
-	for (uint64_t set = moat_flow_match(&table->buckets[index], tag); set; set &= set - 1) {
+	for (uint64_t set = moat_flow_match(&table->groups[index].bucket, tag); set; set &= set - 1) {
 		unsigned int slot = moat_flow_slot(set);
 		int direction = moat_flow_direction(moat_flow_entry_at(table, index, slot), h);
 
@@ -170,8 +169,9 @@ static bool table_find(const struct moat_flow_table *table, const struct moat_he
 	uint16_t tag = moat_flow_tag(hash);
 
 	return bucket_find(table, first, tag, h, ret_place, ret_direction) ||
-	       (table->buckets[first].away && bucket_find(table, moat_flow_second(table, first, tag),
-							  tag, h, ret_place, ret_direction));
+	       (table->groups[first].bucket.away &&
+		bucket_find(table, moat_flow_second(table, first, tag), tag, h, ret_place,
+			    ret_direction));
 }
 
 static uint64_t hash_of(const struct moat_flow_table *table, const struct moat_headers *headers)
@@ -205,10 +205,10 @@ bool moat_flow_table_find(const struct moat_flow_table *table, const struct moat
 static bool place_free(const struct moat_flow_table *table, uint32_t first, uint32_t second,
 		       struct moat_flow_place *ret_place)
 {
-	uint64_t at_home = moat_flow_match(&table->buckets[first], 0), away;
+	uint64_t at_home = moat_flow_match(&table->groups[first].bucket, 0), away;
 
 	if (__builtin_popcountll(at_home) < SLOTS - CROWDED) {
-		away = moat_flow_match(&table->buckets[second], 0);
+		away = moat_flow_match(&table->groups[second].bucket, 0);
 		if (__builtin_popcountll(away) > __builtin_popcountll(at_home)) {
 			*ret_place = (struct moat_flow_place){ second, moat_flow_slot(away) };
 			return true;
@@ -225,15 +225,17 @@ static bool place_free(const struct moat_flow_table *table, uint32_t first, uint
 static bool place_victim(struct moat_flow_table *table, uint32_t first, uint32_t second,
 			 uint32_t now_ms, struct moat_flow_place *ret_place)
 {
-	struct moat_flow_place victim = { first, moat_flow_victim(&table->buckets[first], now_ms) };
+	struct moat_flow_place victim = { first,
+					  moat_flow_victim(&table->groups[first].bucket, now_ms) };
 	const struct moat_flow_bucket *bucket;
 
 	if (victim.slot == MOAT_FLOW_NO_SLOT)
-		victim = (struct moat_flow_place){ second, moat_flow_victim(&table->buckets[second],
-									    now_ms) };
+		victim = (struct moat_flow_place){
+			second, moat_flow_victim(&table->groups[second].bucket, now_ms)
+		};
 	if (victim.slot == MOAT_FLOW_NO_SLOT)
 		return false;
-	bucket = &table->buckets[victim.bucket];
+	bucket = &table->groups[victim.bucket].bucket;
 	if (bucket->kinds[victim.slot] == MOAT_FLOW_CLOSED ||
 	    moat_flow_is_idle(bucket->kinds[victim.slot], bucket->seen_ms[victim.slot], now_ms))
 		table->counters.expired++;
@@ -258,12 +260,12 @@ static bool table_create(struct moat_flow_table *table, const struct moat_header
 		table->counters.refused++;
 		return false;
 	}
-	bucket = &table->buckets[place.bucket];
+	bucket = &table->groups[place.bucket].bucket;
 	tag_set(bucket, place.slot, tag);
 	bucket->kinds[place.slot] = MOAT_FLOW_NEW;
 	if (place.bucket != first) {
 		bucket->is_away |= (uint8_t)(1u << place.slot);
-		table->buckets[first].away++;
+		table->groups[first].bucket.away++;
 	}
 	*moat_flow_entry_at(table, place.bucket, place.slot) = (struct moat_flow_entry){
 		.client = h->src,
@@ -294,7 +296,7 @@ bool moat_flow_add_slow(struct moat_flow_table *table, const struct moat_headers
 	bool found = table_find(table, h, hash, &place, &direction);
 
 	if (found) {
-		bucket = &table->buckets[place.bucket];
+		bucket = &table->groups[place.bucket].bucket;
 		if (moat_flow_is_over(bucket->kinds[place.slot], bucket->seen_ms[place.slot],
 				      (uint32_t)now_ms, h)) {
 			table->counters.expired++;
@@ -305,7 +307,7 @@ bool moat_flow_add_slow(struct moat_flow_table *table, const struct moat_headers
 	}
 	if (!found && !table_create(table, h, hash, (uint32_t)now_ms, &place))
 		return false;
-	moat_flow_update(&table->buckets[place.bucket], place.slot,
+	moat_flow_update(&table->groups[place.bucket].bucket, place.slot,
 			 moat_flow_entry_at(table, place.bucket, place.slot), h,
 			 (unsigned int)direction, (uint32_t)now_ms);
 	return true;
@@ -323,7 +325,7 @@ bool moat_flow_table_add(struct moat_flow_table *table, const struct moat_header
 
 static void bucket_age(struct moat_flow_table *table, uint32_t index, uint32_t now_ms)
 {
-	const struct moat_flow_bucket *bucket = &table->buckets[index];
+	const struct moat_flow_bucket *bucket = &table->groups[index].bucket;
 
 	if ((bucket->tags[0] | bucket->tags[1]) == 0)
 		return;
@@ -357,8 +359,8 @@ void moat_flow_table_age(struct moat_flow_table *table, uint64_t now_ns)
 	for (; due > 0; due--) {
 		bucket_age(table, table->sweep, (uint32_t)table->now_ms);
 		table->sweep = (table->sweep + 1) & table->mask;
-		/* lines in a row come by themselves, except the first of a call */
-		__builtin_prefetch(&table->buckets[(table->sweep + 1) & table->mask], 1);
+		__builtin_prefetch(&table->groups[(table->sweep + SWEEP_AHEAD) & table->mask].bucket,
+				   1);
 	}
 }
 
@@ -366,7 +368,7 @@ void moat_flow_table_flush(struct moat_flow_table *table)
 {
 	for (uint32_t index = 0; index <= table->mask; index++) {
 		for (unsigned int i = 0; i < SLOTS; i++) {
-			if (tag_get(&table->buckets[index], i)) {
+			if (tag_get(&table->groups[index].bucket, i)) {
 				table->counters.expired++;
 				slot_clear(table, &(struct moat_flow_place){ index, i });
 			}

@@ -61,11 +61,18 @@ struct moat_flow_place {
 	unsigned int slot;
 };
 
+/* A bucket stands before its flows: both are mostly in one page, and a page that isn't in the TLB costs more
+ * than a line that isn't in a cache. */
+struct moat_flow_group {
+	struct moat_flow_bucket bucket;
+	struct moat_flow_entry entries[MOAT_FLOW_SLOTS];
+};
+_Static_assert(sizeof(struct moat_flow_group) == 576, "72 bytes a flow");
+
 struct moat_flow_table {
-	struct moat_flow_bucket *buckets;
-	struct moat_flow_entry *entries; /* MOAT_FLOW_SLOTS a bucket */
-	struct moat_flow_talk *talks;    /* likewise; NULL: not kept */
-	uint32_t mask;                   /* buckets - 1 */
+	struct moat_flow_group *groups;
+	struct moat_flow_talk *talks; /* MOAT_FLOW_SLOTS a group; NULL: not kept */
+	uint32_t mask;                /* groups - 1 */
 	uint64_t hash_seed;
 	moat_flow_end_fn end;
 	void *userdata;
@@ -117,7 +124,7 @@ static inline unsigned int moat_flow_slot(uint64_t set)
 static inline struct moat_flow_entry *moat_flow_entry_at(const struct moat_flow_table *table,
 							 uint32_t bucket, unsigned int slot)
 {
-	return &table->entries[(size_t)bucket * MOAT_FLOW_SLOTS + slot];
+	return &table->groups[bucket].entries[slot];
 }
 
 static inline uint32_t moat_flow_second(const struct moat_flow_table *table, uint32_t bucket,
@@ -131,7 +138,7 @@ static inline uint32_t moat_flow_second(const struct moat_flow_table *table, uin
  * without effect, and drops calls of it.) */
 MOAT_INLINE void moat_flow_prefetch(const struct moat_flow_table *table, uint64_t hash)
 {
-	__builtin_prefetch(&table->buckets[(uint32_t)hash & table->mask], 1);
+	__builtin_prefetch(&table->groups[(uint32_t)hash & table->mask].bucket, 1);
 }
 
 #define MOAT_FLOW_NO_SLOT 0xff
@@ -158,13 +165,14 @@ MOAT_INLINE void moat_flow_prefetch_entry(const struct moat_flow_table *table, u
 					  uint32_t now_ms)
 {
 	uint32_t index = (uint32_t)hash & table->mask;
-	const struct moat_flow_bucket *bucket = &table->buckets[index];
+	const struct moat_flow_bucket *bucket = &table->groups[index].bucket;
 	uint64_t set = moat_flow_match(bucket, moat_flow_tag(hash));
 	uint8_t slot;
 
 	if (!set) {
 		__builtin_prefetch(
-			&table->buckets[moat_flow_second(table, index, moat_flow_tag(hash))], 1);
+			&table->groups[moat_flow_second(table, index, moat_flow_tag(hash))].bucket,
+			1);
 		set = moat_flow_match(bucket, 0);
 	}
 	slot = set ? (uint8_t)moat_flow_slot(set) : moat_flow_victim(bucket, now_ms);
@@ -228,7 +236,7 @@ static inline bool moat_flow_add(struct moat_flow_table *table, const struct moa
 				 uint64_t hash, uint64_t now_ms)
 {
 	uint32_t index = (uint32_t)hash & table->mask;
-	struct moat_flow_bucket *bucket = &table->buckets[index];
+	struct moat_flow_bucket *bucket = &table->groups[index].bucket;
 	uint64_t set = moat_flow_match(bucket, moat_flow_tag(hash));
 
 	table->now_ms = now_ms;
