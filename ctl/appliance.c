@@ -330,6 +330,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 	moat_rulebook_expire(appliance->rulebook, moat_clock_monotonic_ns());
 	put_or_log(appliance, &mono_ns);
 	tell_changes(appliance, mono_ns);
+	moat_appliance_save_baseline(appliance, false);
 	moat_wire_tick(&appliance->wire);
 	moat_ports_tick(appliance);
 	sd_event_source_set_time(source, usec + TICK_US);
@@ -465,6 +466,8 @@ static int open_detection(struct moat_appliance *appliance, struct moat_error *e
 		options.detect.seed = moat_gate_hash_seed(appliance->gate);
 	r = moat_detection_new(&options, &appliance->detection, error);
 	if (r == 0)
+		moat_appliance_load_baseline(appliance);
+	if (r == 0)
 		r = moat_top_new(appliance->gate, moat_appliance_has_gateway(appliance->config),
 				 &appliance->wire, &appliance->top);
 	return r;
@@ -581,6 +584,7 @@ void moat_appliance_free(struct moat_appliance *appliance)
 		struct moat_event_context context = moat_appliance_context(appliance);
 
 		moat_appliance_emit(appliance, moat_event_moatd(&context, "stopped", NULL));
+		moat_appliance_save_baseline(appliance, true);
 	}
 	sd_event_source_disable_unref(appliance->pending_source);
 	sd_event_source_disable_unref(appliance->timer_source);

@@ -42,7 +42,8 @@ struct moat_appliance {
 	struct moat_top *top;
 	sd_event_source *finding_source;
 	sd_event_source *timer_source;
-	json_t *events;                  /* an array, newest last */
+	json_t *events;                   /* an array, newest last */
+	uint64_t saved_ns, saved_finding; /* of what detection has learned (baseline.c) */
 	sd_event_source *pending_source; /* rules that wait to be confirmed: pending.c; NULL: none */
 	uint64_t pending_until_ns;
 	uint64_t started_ns;
@@ -96,6 +97,13 @@ int moat_appliance_call(void *userdata, struct moat_control_call *call, json_t *
 int moat_appliance_egress(struct moat_appliance *appliance, struct moat_control_call *call,
 			  json_t **ret_result, struct moat_error *error);
 /* What containers sent in all, for `moat status`; NULL without containers or memory. */
+/* baseline.c: the methods baseline.*, and the file in state_dir: read before the first packet is judged, written
+ * now and then and at the end. Failures are logged. */
+int moat_appliance_baseline(struct moat_appliance *appliance, struct moat_control_call *call,
+			    json_t **ret_result, struct moat_error *error);
+void moat_appliance_load_baseline(struct moat_appliance *appliance);
+void moat_appliance_save_baseline(struct moat_appliance *appliance, bool now);
+
 json_t *moat_appliance_egress_status(const struct moat_appliance *appliance);
 
 /* All that `moat status` shows (report.c). NULL without memory. */

@@ -289,6 +289,33 @@ void moat_detection_configure(struct moat_detection *detection,
 	pthread_mutex_unlock(&detection->mutex);
 }
 
+int moat_detection_save(struct moat_detection *detection, void **ret_bytes, size_t *ret_size)
+{
+	int r;
+
+	pthread_mutex_lock(&detection->mutex);
+	r = moat_detect_save(detection->detect, ret_bytes, ret_size);
+	pthread_mutex_unlock(&detection->mutex);
+	return r;
+}
+
+int moat_detection_restore(struct moat_detection *detection, const void *bytes, size_t size)
+{
+	int r;
+
+	pthread_mutex_lock(&detection->mutex);
+	r = moat_detect_restore(detection->detect, bytes, size);
+	pthread_mutex_unlock(&detection->mutex);
+	return r;
+}
+
+void moat_detection_forget(struct moat_detection *detection)
+{
+	pthread_mutex_lock(&detection->mutex);
+	moat_detect_forget(detection->detect);
+	pthread_mutex_unlock(&detection->mutex);
+}
+
 void moat_detection_counters(struct moat_detection *detection,
 			     struct moat_detection_counters *ret_counters)
 {

@@ -48,6 +48,11 @@ bool moat_detection_pop(struct moat_detection *detection, struct moat_finding *r
 /* Thresholds and lists from the next window on. Waits for the window at hand. */
 void moat_detection_configure(struct moat_detection *detection,
 			      const struct moat_detect_config *config);
+/* As moat_detect_save, _restore and _forget. */
+int moat_detection_save(struct moat_detection *detection, void **ret_bytes, size_t *ret_size);
+int moat_detection_restore(struct moat_detection *detection, const void *bytes, size_t size);
+void moat_detection_forget(struct moat_detection *detection);
+
 void moat_detection_counters(struct moat_detection *detection,
 			     struct moat_detection_counters *ret_counters);
 

@@ -29,6 +29,8 @@ static const char usage[] =
 	"  replay FILE…           run captures through detection\n"
 	"  reload                 apply the configuration file, all or nothing\n"
 	"  doctor                 what this machine can do, and what moat uses instead\n"
+	"  baseline show|reset    what detection has learned; forget it\n"
+	"  baseline export FILE, import FILE\n"
 	"  gate detach            take the gate off all ports\n"
 	"  version                the version\n"
 	"\n"
@@ -84,6 +86,7 @@ static const struct {
 	{ "replay", moat_cmd_replay, -1 },
 	{ "reload", moat_cmd_reload, 0 },
 	{ "doctor", moat_cmd_doctor, 0 },
+	{ "baseline", moat_cmd_baseline, -1 },
 	{ "egress", moat_cmd_egress, -1 },
 	{ "gate", moat_cmd_gate, -1 },
 	{ "version", show_version, 0 },

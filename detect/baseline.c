@@ -309,6 +309,46 @@ bool moat_baseline_fit(struct moat_baseline *baseline)
 	return true;
 }
 
+/* ---- keeping ----------------------------------------------------------------------------------- */
+
+int moat_baseline_export(const struct moat_baseline *baseline, struct moat_baseline_image *ret_image)
+{
+	struct moat_baseline_row *rows = calloc(baseline->count + 1, sizeof(*rows));
+
+	if (!rows)
+		return -ENOMEM;
+	for (size_t i = 0; i < baseline->count; i++) {
+		rows[i].owner = baseline->owners[i];
+		memcpy(rows[i].values, baseline->rows[i], sizeof(rows[i].values));
+	}
+	ret_image->seed = baseline->options.seed;
+	ret_image->count = (uint32_t)baseline->count;
+	ret_image->rows = rows;
+	return 0;
+}
+
+void moat_baseline_reset(struct moat_baseline *baseline)
+{
+	baseline->count = 0;
+	baseline->seen = 0;
+	baseline->ready = false;
+	baseline->kmeans.k = 0;
+	shares_recount(baseline);
+}
+
+bool moat_baseline_import(struct moat_baseline *baseline, const struct moat_baseline_image *image)
+{
+	moat_baseline_reset(baseline);
+	for (uint32_t i = 0; i < image->count && i < baseline->options.history; i++) {
+		/* also in a file nobody has more rows than may teach */
+		if (share_of(baseline, image->rows[i].owner)->rows < baseline->options.per_host)
+			row_set(baseline, baseline->count, image->rows[i].owner,
+				image->rows[i].values);
+	}
+	baseline->seen = baseline->count;
+	return moat_baseline_fit(baseline);
+}
+
 /* ---- scoring ----------------------------------------------------------------------------------- */
 
 bool moat_baseline_is_ready(const struct moat_baseline *baseline)

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "detect/baseline_file.h"
 #include "detect/features.h"
 
 struct moat_baseline;
@@ -41,6 +42,15 @@ void moat_baseline_learn(struct moat_baseline *baseline, const struct moat_addr 
 /* Fits clusters and tails to what was taken: first after learning, then now and then. False while there
  * are too few rows (fewer than 8 windows). */
 bool moat_baseline_fit(struct moat_baseline *baseline);
+
+/* The rows as they are (the image's other fields untouched); freed by moat_baseline_image_deinit. 0, -ENOMEM. */
+int moat_baseline_export(const struct moat_baseline *baseline,
+			 struct moat_baseline_image *ret_image);
+
+/* Forgets what it has and takes an image's rows, as many as there is room for, then fits: false where that
+ * are too few. */
+bool moat_baseline_import(struct moat_baseline *baseline, const struct moat_baseline_image *image);
+void moat_baseline_reset(struct moat_baseline *baseline);
 
 bool moat_baseline_is_ready(const struct moat_baseline *baseline);
 

@@ -100,6 +100,7 @@ int moat_detect_new(const struct moat_detect_config *config, moat_finding_fn emi
 	detect->emit = emit;
 	detect->userdata = userdata;
 	detect->learning = true;
+	detect->next_id = config->last_finding;
 	r = moat_hosts_new(detect->config.hosts, config->seed, &detect->hosts);
 	if (r < 0)
 		return r;
@@ -353,6 +354,7 @@ void moat_detect_counters(const struct moat_detect *detect,
 	uint64_t spent = detect->now_ns - detect->begin_ns;
 
 	moat_hosts_counters(detect->hosts, &counters.hosts);
+	counters.last_finding = detect->next_id;
 	counters.baseline_rows = moat_baseline_rows(detect->baseline);
 	counters.baseline_clusters = moat_baseline_clusters(detect->baseline);
 	counters.learning = detect->learning;
@@ -360,4 +362,53 @@ void moat_detect_counters(const struct moat_detect *detect,
 				   ? fmin((double)spent / (double)detect->config.learn_ns, 1)
 				   : 1;
 	*ret_counters = counters;
+}
+
+/* ---- keeping ----------------------------------------------------------------------------------- */
+
+int moat_detect_save(const struct moat_detect *detect, void **ret_bytes, size_t *ret_size)
+{
+	moat_cleanup(moat_baseline_image_deinit) struct moat_baseline_image image = {
+		.last_finding = detect->next_id,
+		.conversations = { detect->conversations[0], detect->conversations[1] },
+	};
+	void *bytes;
+	int r = moat_baseline_export(detect->baseline, &image);
+
+	if (r < 0)
+		return r;
+	bytes = malloc(moat_baseline_image_size(image.count));
+	if (!bytes)
+		return -ENOMEM;
+	moat_baseline_image_write(&image, bytes);
+	*ret_size = moat_baseline_image_size(image.count);
+	*ret_bytes = bytes;
+	return 0;
+}
+
+int moat_detect_restore(struct moat_detect *detect, const void *bytes, size_t size)
+{
+	moat_cleanup(moat_baseline_image_deinit) struct moat_baseline_image image = { 0 };
+	int r = moat_baseline_image_read(bytes, size, &image);
+
+	if (r < 0)
+		return r;
+	if (image.last_finding > detect->next_id)
+		detect->next_id = image.last_finding;
+	if (moat_baseline_import(detect->baseline, &image)) {
+		detect->learning = false;
+		detect->fit_ns = detect->now_ns + REFIT_NS;
+		detect->conversations[0] = image.conversations[0];
+		detect->conversations[1] = image.conversations[1];
+	}
+	return 0;
+}
+
+void moat_detect_forget(struct moat_detect *detect)
+{
+	moat_baseline_reset(detect->baseline);
+	detect->learning = true;
+	detect->begin_ns = detect->now_ns;
+	detect->fit_ns = 0;
+	memset(detect->conversations, 0, sizeof(detect->conversations));
 }

@@ -45,6 +45,7 @@ struct moat_detect_config {
 	uint64_t close_ns;     /* quiet time that closes it; default 10 s */
 	double collateral_max; /* largest share of normal traffic that a drop rule may match; default 0.001 */
 	uint64_t seed;
+	uint64_t last_finding; /* ids of findings begin behind it */
 };
 
 struct moat_detect;
@@ -56,6 +57,7 @@ struct moat_detect_counters {
 	uint64_t flows;    /* records of them, taken */
 	uint64_t contents; /* taken */
 	uint64_t findings_opened;
+	uint64_t last_finding; /* the highest id */
 	uint64_t findings_open;
 	uint64_t findings_refused; /* beyond MOAT_FINDINGS_OPEN_MAX */
 	uint64_t baseline_rows;
@@ -88,6 +90,16 @@ void moat_detect_content(struct moat_detect *detect, const struct moat_content *
  * close. */
 void moat_detect_tick(struct moat_detect *detect, const struct moat_cell_source *sources,
 		      size_t count, uint32_t window, uint64_t start_ns, uint64_t length_ns);
+
+/* What was learned, as bytes that the caller frees; see detect/baseline_file.h. 0 or -ENOMEM. */
+int moat_detect_save(const struct moat_detect *detect, void **ret_bytes, size_t *ret_size);
+
+/* Goes on from there: learning is over if there was enough, ids of findings go on. What was learned before
+ * is forgotten. 0; as moat_baseline_image_read, and then nothing has changed. */
+int moat_detect_restore(struct moat_detect *detect, const void *bytes, size_t size);
+
+/* Forgets the baseline and begins to learn. */
+void moat_detect_forget(struct moat_detect *detect);
 
 /* Sources that have held conversations (packets in at least 3 different seconds, TCP with ACKs or UDP
  * answered or repeated, and not part of a finding; answered, where the answers are seen): calls `handler`
