@@ -4,6 +4,7 @@
  * scikit-learn (float32, with whatever BLAS it finds: libopenblas0-pthread is the fast one) in the same run,
  * in turn. Results must be equal, and the inertia scikit-learn's within 1 %.
  */
+#include <spawn.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,32 +66,62 @@ static double measure(kernel_fn kernel, const struct moat_kmeans *kmeans, uint32
 	return (double)(moat_clock_read_ns(CLOCK_THREAD_CPUTIME_ID) - begin) / ROWS;
 }
 
+/* Starts the comparison; what it prints comes from *ret_fd. */
+static bool start_sklearn(const char *path, uint32_t k, pid_t *ret_pid, int *ret_fd)
+{
+	const char *source = getenv("MOAT_SOURCE");
+	char script[4200], rows_text[16], k_text[16], runs_text[] = "3",
+						      python[] = "/usr/bin/python3";
+	char *args[] = { python, script, (char *)path, rows_text, k_text, runs_text, NULL };
+	posix_spawn_file_actions_t actions;
+	int pipes[2], r;
+
+	snprintf(script, sizeof(script), "%.4000s/bench/kmeans_sklearn.py", source ? source : ".");
+	snprintf(rows_text, sizeof(rows_text), "%d", ROWS);
+	snprintf(k_text, sizeof(k_text), "%u", k);
+	if (pipe(pipes) < 0)
+		return false;
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_adddup2(&actions, pipes[1], STDOUT_FILENO);
+	posix_spawn_file_actions_addclose(&actions, pipes[0]);
+	r = posix_spawn(ret_pid, python, &actions, NULL, args, environ);
+	posix_spawn_file_actions_destroy(&actions);
+	close(pipes[1]);
+	*ret_fd = pipes[0];
+	return r == 0;
+}
+
 /* One run of scikit-learn on the same rows and centroids. False: it isn't there. */
 static bool ask_sklearn(const struct moat_kmeans *kmeans, double *ret_inertia,
 			struct moat_bench_series *series)
 {
-	const char *source = getenv("MOAT_SOURCE");
-	char path[] = "/tmp/moat-kmeans-XXXXXX", command[4300];
-	moat_auto_close int fd = mkstemp(path);
-	size_t size = kmeans->k * DIMS * sizeof(float);
+	char path[] = "/tmp/moat-kmeans-XXXXXX", *at, *end;
+	moat_auto_close int fd = mkstemp(path), answer_fd = -1;
+	size_t size = kmeans->k * DIMS * sizeof(float), room = 0;
+	moat_auto_free char *line = NULL;
 	bool there = false;
-	double value;
 	FILE *answer;
+	pid_t pid;
 
 	if (fd < 0 || write(fd, kmeans->centroids, size) != (ssize_t)size ||
-	    write(fd, rows, sizeof(rows)) != (ssize_t)sizeof(rows))
+	    write(fd, rows, sizeof(rows)) != (ssize_t)sizeof(rows) ||
+	    !start_sklearn(path, kmeans->k, &pid, &answer_fd))
 		return false;
-	snprintf(command, sizeof(command),
-		 "/usr/bin/python3 %.4000s/bench/kmeans_sklearn.py %s %d %u 3",
-		 source ? source : ".", path, ROWS, kmeans->k);
-	answer = popen(command, "r");
-	if (answer && fscanf(answer, "%lf", ret_inertia) == 1) {
-		there = true;
-		while (fscanf(answer, "%lf", &value) == 1)
+	answer = fdopen(dup(answer_fd), "r");
+	if (answer && getline(&line, &room, answer) > 0) {
+		*ret_inertia = strtod(line, &end);
+		there = end != line;
+		for (at = end;; at = end) {
+			double value = strtod(at, &end);
+
+			if (end == at)
+				break;
 			moat_bench_series_add(series, value);
+		}
 	}
 	if (answer)
-		pclose(answer);
+		fclose(answer);
+	waitpid(pid, NULL, 0);
 	unlink(path);
 	return there;
 }

@@ -69,11 +69,13 @@ static void report(const char *case_name, const char *unit, double goal,
 static double resident(void)
 {
 	FILE *file = fopen("/proc/self/statm", "re");
-	long pages = 0;
+	char line[256] = "", *second;
+	unsigned long pages = 0;
 
 	if (file) {
-		if (fscanf(file, "%*d %ld", &pages) != 1)
-			pages = 0;
+		/* all pages, resident ones, ... */
+		if (fgets(line, sizeof(line), file) && (second = strchr(line, ' ')))
+			pages = strtoul(second, NULL, 10);
 		fclose(file);
 	}
 	return (double)pages * (double)sysconf(_SC_PAGESIZE);

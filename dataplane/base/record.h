@@ -13,7 +13,7 @@
 
 enum moat_record_event {
 	MOAT_RECORD_END = 0, /* the flow is over, or a row of a flow file */
-	MOAT_RECORD_SPEAKS,  /* it goes on: somebody speaks after a second of silence or more, or a minute
+	MOAT_RECORD_SPEAKS, /* it goes on: somebody speaks after a second of silence or more, or a minute
 			      * of speaking has passed; counters are as of before this packet */
 };
 
