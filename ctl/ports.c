@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "ctl/appliance_priv.h"
+#include "ctl/probe.h"
 #include "dataplane/base/cleanup.h"
 #include "dataplane/base/log.h"
 
@@ -140,6 +141,7 @@ static int attach_one(struct moat_appliance *appliance, const struct moat_config
 	struct moat_gate_port_options options = moat_ports_options(port, link->name);
 	const struct moat_gate_port_info *attached = attached_port(appliance, link->name);
 	struct moat_gate_port_info info;
+	char warnings[256];
 	int r;
 
 	if (port->role == MOAT_ROLE_CONTAINER)
@@ -157,6 +159,9 @@ static int attach_one(struct moat_appliance *appliance, const struct moat_config
 	moat_log(MOAT_LOG_INFO, "port %s: %s mode%s%s%s", info.name,
 		 info.native ? "native" : "generic", info.adopted ? ", adopted" : "",
 		 info.fallback[0] ? ": " : "", info.fallback);
+	moat_probe_warnings(info.name, warnings, sizeof(warnings));
+	if (warnings[0])
+		moat_log(MOAT_LOG_INFO, "port %s: %s", info.name, warnings);
 	if (info.replaced[0])
 		moat_log(MOAT_LOG_WARNING, "port %s: replaced %s", info.name, info.replaced);
 	return 0;

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * XDP and AF_XDP by driver. Kernels before 6.3 can't be asked what a driver supports without attaching a
- * program, which doctor never does; so this is a list, from the drivers' sources up to 6.12
+ * XDP and AF_XDP by driver, and what stands in their way. Kernels before 6.3 can't be asked what a driver
+ * supports without attaching a program, which doctor never does; for them this is a list, from the drivers' sources up to 6.12
  * (drivers/net: NETDEV_XDP_ACT_BASIC and NETDEV_XDP_ACT_XSK_ZEROCOPY).
  */
-#include <linux/ethtool.h>
-#include <linux/sockios.h>
 #include <net/if.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "ctl/probe.h"
-#include "ctl/wire.h"
 #include "dataplane/base/cleanup.h"
+#include "dataplane/gate.h"
+#include "dataplane/netdev.h"
+
+/* An Ethernet frame, XDP's headroom and the kernel's own part share a page of 4 KiB. */
+#define ONE_BUFFER_MTU 3498
 
 static const char *const native_drivers[] = {
 	"veth",          "virtio_net", "i40e",      "ice",     "ixgbe",          "ixgbevf",
@@ -39,42 +39,90 @@ static bool is_in(const char *const *list, size_t count, const char *name)
 	return false;
 }
 
-static void driver_of(int fd, const char *interface, char ret_driver[32])
+/* Adds a sentence, behind those that are there. */
+__attribute__((format(printf, 3, 4))) static void add(char *text, size_t size, const char *format,
+						      ...)
 {
-	struct ethtool_drvinfo info = { .cmd = ETHTOOL_GDRVINFO };
-	struct ifreq request = { .ifr_data = (char *)&info };
+	size_t length = strlen(text);
+	va_list args;
 
-	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", interface);
-	if (ioctl(fd, SIOCETHTOOL, &request) < 0)
-		snprintf(info.driver, sizeof(info.driver), "unknown");
-	snprintf(ret_driver, 32, "%.31s", info.driver);
+	if (length && length + 2 < size)
+		length += (size_t)snprintf(text + length, size - length, "; ");
+	va_start(args, format);
+	vsnprintf(text + length, size - length, format, args);
+	va_end(args);
 }
 
-static void probe_interface(struct moat_probe *probe, int fd, const char *interface)
+void moat_probe_warnings(const char *interface, char *ret_text, size_t size)
 {
-	char driver[32];
-	bool native, zerocopy;
+	struct moat_netdev netdev;
+	uint64_t features = MOAT_NETDEV_XDP_FRAGS;
 
-	driver_of(fd, interface, driver);
-	native = is_in(native_drivers, MOAT_ARRAY_SIZE(native_drivers), driver);
-	zerocopy = is_in(zerocopy_drivers, MOAT_ARRAY_SIZE(zerocopy_drivers), driver);
+	ret_text[0] = '\0';
+	if (moat_netdev_look(interface, &netdev) < 0)
+		return;
+	if (netdev.vlan_stripped)
+		add(ret_text, size, "VLAN tags are hidden from it (ethtool -K %s rxvlan off)",
+		    interface);
+	if (netdev.lro)
+		add(ret_text, size, "frames are merged before it (ethtool -K %s lro off)",
+		    interface);
+	/* before 6.3 nobody says whether a driver hands frames over in parts */
+	if (moat_netdev_xdp_features((int)if_nametoindex(interface), &features) == 0 &&
+	    !(features & MOAT_NETDEV_XDP_FRAGS) && netdev.mtu > ONE_BUFFER_MTU)
+		add(ret_text, size, "its driver has no multi-buffer XDP for an MTU of %u",
+		    netdev.mtu);
+	if (netdev.mtu > MOAT_GATE_SOCKET_FRAME_MAX)
+		add(ret_text, size, "frames above %u bytes go past AF_XDP workers",
+		    MOAT_GATE_SOCKET_FRAME_MAX);
+}
+
+/* Who is on it already. */
+static void add_program(struct moat_probe *probe, const char *interface)
+{
+	char program[48];
+
+	if (moat_gate_program_on(interface, program))
+		add(probe->found, sizeof(probe->found), "XDP program %s", program);
+}
+
+/* What the driver says of itself, where the kernel passes it on; else what is known of it. */
+static void probe_interface(struct moat_probe *probe, const char *interface)
+{
+	struct moat_netdev netdev = { .driver = "unknown" };
+	bool native, zerocopy, target = false;
+	char warnings[sizeof(probe->use) / 2];
+	uint64_t features;
+
+	moat_netdev_look(interface, &netdev);
+	native = is_in(native_drivers, MOAT_ARRAY_SIZE(native_drivers), netdev.driver);
+	zerocopy = is_in(zerocopy_drivers, MOAT_ARRAY_SIZE(zerocopy_drivers), netdev.driver);
+	if (moat_netdev_xdp_features((int)if_nametoindex(interface), &features) == 0) {
+		native = features & MOAT_NETDEV_XDP_BASIC;
+		zerocopy = features & MOAT_NETDEV_XDP_ZEROCOPY;
+		target = features & MOAT_NETDEV_XDP_NDO_XMIT;
+	}
 	*probe = (struct moat_probe){ .state = native ? MOAT_PROBE_GOOD : MOAT_PROBE_INSTEAD };
 	snprintf(probe->name, sizeof(probe->name), "%s", interface);
-	snprintf(probe->found, sizeof(probe->found), "driver %s, %u receive queues", driver,
-		 moat_wire_queues(interface));
-	snprintf(probe->use, sizeof(probe->use), "gate: %s XDP; AF_XDP: %s",
-		 native ? "native" : "generic", zerocopy ? "zero-copy, or copy if refused" : "copy");
+	snprintf(probe->found, sizeof(probe->found), "driver %s, %u receive queues, MTU %u",
+		 netdev.driver, netdev.rx_queues, netdev.mtu);
+	add_program(probe, interface);
+	snprintf(probe->use, sizeof(probe->use), "gate: %s XDP%s; AF_XDP: %s",
+		 native ? "native" : "generic", target ? ", takes redirects" : "",
+		 zerocopy ? "zero-copy, or copy if refused" : "copy");
+	moat_probe_warnings(interface, warnings, sizeof(warnings));
+	if (warnings[0])
+		add(probe->use, sizeof(probe->use), "%s", warnings);
 }
 
 size_t moat_probe_interfaces(struct moat_probe *ret_probes, size_t max)
 {
-	moat_auto_close int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct if_nameindex *interfaces = if_nameindex();
 	size_t count = 0;
 
 	for (size_t i = 0; interfaces && interfaces[i].if_index && count < max; i++) {
 		if (strcmp(interfaces[i].if_name, "lo") != 0)
-			probe_interface(&ret_probes[count++], fd, interfaces[i].if_name);
+			probe_interface(&ret_probes[count++], interfaces[i].if_name);
 	}
 	if (interfaces)
 		if_freenameindex(interfaces);

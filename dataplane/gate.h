@@ -77,6 +77,9 @@ int moat_gate_settle(struct moat_gate *gate, struct moat_error *error);
 /* Removes programs, links and maps below pin_path, attached or not. For `moat gate detach`. */
 int moat_gate_detach(const char *pin_path, struct moat_error *error);
 
+/* The XDP program on an interface, "NAME (id N)"; false if there is none. */
+bool moat_gate_program_on(const char *interface, char ret_text[static 48]);
+
 /* Notes which XDP programs of others stand on interfaces now, by name: while the process may still ask
  * (CAP_SYS_ADMIN). What isn't noted is known by its number alone, and can't be replaced where a link holds
  * it. One thread, once. */

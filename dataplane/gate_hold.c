@@ -144,6 +144,16 @@ static void describe(int ifindex, uint32_t id, char ret_text[static 48])
 	snprintf(ret_text, 48, "%.16s (id %u)", name[0] ? name : "of unknown name", id);
 }
 
+bool moat_gate_program_on(const char *interface, char ret_text[static 48])
+{
+	int ifindex = (int)if_nametoindex(interface);
+	uint32_t id = ifindex ? attached_to(ifindex).id : 0;
+
+	if (id)
+		describe(ifindex, id, ret_text);
+	return id != 0;
+}
+
 static int refuse_foreign(const struct moat_gate_port_info *info, uint32_t id,
 			  struct moat_error *error)
 {

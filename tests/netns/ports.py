@@ -3,6 +3,7 @@
 """Ports by pattern under a real moatd: attached as interfaces appear, let go as they vanish, tried again where
 they refused; another's XDP program left alone, or replaced where that is asked for."""
 
+import json
 import os
 import shutil
 import sys
@@ -164,6 +165,30 @@ def test_other_version(directory):
     delete("tap1")
 
 
+def test_doctor(directory):
+    """What stands in XDP's way is said by doctor and at attachment."""
+    add("tap1")
+    inside(GATEWAY, "ethtool", "-K", "tap1", "rxvlan", "on")
+    inside(GATEWAY, STRANGER, "foreign", "tap1")
+
+    def doctor():
+        seen = json.loads(inside(GATEWAY, MOAT, "doctor", "--json", check=False).stdout)
+        return {interface["name"]: interface for interface in seen["interfaces"]}
+
+    found = doctor()["tap1"]
+    expect("driver veth" in found["found"] and "MTU 1500" in found["found"], "driver and MTU", found)
+    expect("stranger (id" in found["found"], "who is on it", found)
+    expect("rxvlan off" in found["use"], "hidden tags", found)
+    inside(GATEWAY, "ip", "link", "set", "dev", "tap1", "xdp", "off")
+    with lab.Appliance(directory, config=config(directory, ["{name: tap1}"])) as moat:
+        expect("rxvlan off" in moat.log(), "also at attachment", moat.log())
+        moat.stop()
+    inside(GATEWAY, MOAT, "gate", "detach", "--pin-dir", PINS)
+    inside(GATEWAY, "ethtool", "-K", "tap1", "rxvlan", "off")
+    expect("rxvlan off" not in doctor()["tap1"]["use"], "not when they are seen", doctor())
+    delete("tap1")
+
+
 def main():
     if os.geteuid() != 0 or not os.path.ismount("/sys/fs/bpf"):
         print("SKIP: needs root and a bpffs at /sys/fs/bpf")
@@ -174,7 +199,7 @@ def main():
     directory = tempfile.mkdtemp(prefix=lab.PREFIX)
     try:
         lab.set_up()
-        for test in (test_pattern, test_refusing, test_replace, test_other_version):
+        for test in (test_pattern, test_refusing, test_replace, test_other_version, test_doctor):
             test(directory)
     except AssertionError as error:
         print(f"FAIL {error}")
