@@ -120,6 +120,7 @@ static void service_content(void *state, const struct moat_detect_config *config
 			    const struct moat_content *content, moat_suspect_fn suspect,
 			    void *engine)
 {
+	static const struct moat_addr nobody;
 	char text[MOAT_ADDR_TEXT_LEN];
 	struct moat_suspicion suspicion;
 	struct server *server, *requests;
@@ -131,8 +132,8 @@ static void service_content(void *state, const struct moat_detect_config *config
 	    content->captured < DHCP_CHADDR + 8 || content->data[0] != 1 || content->data[1] != 1)
 		return;
 	memcpy(&hardware, content->data + DHCP_CHADDR, 6);
-	requests = server_of(state, &content->server, hardware << 16 | 67, DHCP_SPAN_NS,
-			     content->time_ns);
+	/* of one client, whatever addresses it writes into its requests */
+	requests = server_of(state, &nobody, hardware << 16 | 67, DHCP_SPAN_NS, content->time_ns);
 	asked = ++requests->requests;
 	/* another entry, which may take the place of the first: that one isn't used any more */
 	server = server_of(state, &content->server, 67, DHCP_SPAN_NS, content->time_ns);
