@@ -332,6 +332,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 	tell_changes(appliance, mono_ns);
 	moat_appliance_save_baseline(appliance, false);
 	moat_wire_tick(&appliance->wire);
+	moat_appliance_challenge_tick(appliance, moat_clock_monotonic_ns());
 	moat_ports_tick(appliance);
 	sd_event_source_set_time(source, usec + TICK_US);
 	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
@@ -378,6 +379,9 @@ static int open_gate(struct moat_appliance *appliance, struct moat_error *error)
 
 	int r = moat_gate_open(&options, &appliance->gate, error);
 
+	/* the form of answers is a constant of programs that are loaded later */
+	if (r == 0)
+		moat_appliance_challenge_configure(appliance, config);
 	appliance->had_policy = r == 0 && (moat_gate_has_policy(appliance->gate) ||
 					   moat_gate_is_moving(appliance->gate));
 	if (r == 0 && moat_gate_is_moving(appliance->gate))
@@ -524,8 +528,10 @@ static int open_all(struct moat_appliance *appliance, struct moat_error *error)
 		r = attach_ports(appliance, error);
 	if (r == 0)
 		r = moat_wire_init(&appliance->wire, appliance->gate, config, error);
-	if (r == 0)
+	if (r == 0) {
+		moat_appliance_challenge_configure(appliance, config);
 		r = moat_appliance_apply(appliance, error);
+	}
 	if (r == 0)
 		r = moat_wire_start(&appliance->wire, error);
 	if (r == 0)

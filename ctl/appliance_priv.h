@@ -42,6 +42,7 @@ struct moat_appliance {
 	struct moat_top *top;
 	sd_event_source *finding_source;
 	sd_event_source *timer_source;
+	uint64_t keys_changed_ns;         /* of the SYN challenge */
 	json_t *events;                   /* an array, newest last */
 	uint64_t saved_ns, saved_finding; /* of what detection has learned (baseline.c) */
 	sd_event_source *pending_source; /* rules that wait to be confirmed: pending.c; NULL: none */
@@ -105,6 +106,13 @@ void moat_appliance_load_baseline(struct moat_appliance *appliance);
 void moat_appliance_save_baseline(struct moat_appliance *appliance, bool now);
 
 json_t *moat_appliance_egress_status(const struct moat_appliance *appliance);
+
+/* The SYN challenge (challenge.c): settings in force, keys that change with time, challenge.show. */
+void moat_appliance_challenge_configure(struct moat_appliance *appliance,
+					const struct moat_config *config);
+void moat_appliance_challenge_tick(struct moat_appliance *appliance, uint64_t now_ns);
+int moat_appliance_challenge(struct moat_appliance *appliance, struct moat_control_call *call,
+			     json_t **ret_result, struct moat_error *error);
 
 /* All that `moat status` shows (report.c). NULL without memory. */
 json_t *moat_appliance_status(struct moat_appliance *appliance);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "ctl/config_challenge.h"
 #include "ctl/config_priv.h"
 #include "ctl/config_tunnels.h"
 #include "dataplane/base/addr.h"
@@ -257,6 +258,17 @@ static int take_detect(const struct reader *reader, const struct moat_raw_detect
 	return r;
 }
 
+/* An answer goes out where the SYN came in. */
+static int check_answers(const struct reader *reader, const struct moat_config *config)
+{
+	for (size_t i = 0; i < config->port_count; i++) {
+		if (config->ports[i].role != MOAT_ROLE_MIRROR)
+			return 0;
+	}
+	return config->port_count ? bad(reader, "respond.challenge", "a mirror port can't answer")
+				  : 0;
+}
+
 static int take_respond(const struct reader *reader, const struct moat_raw_respond *raw,
 			struct moat_config *config)
 {
@@ -277,7 +289,19 @@ static int take_respond(const struct reader *reader, const struct moat_raw_respo
 	if (r == 0)
 		r = take_prefixes(reader, "respond.allow", raw->allow, raw->allow_count,
 				  &config->respond_allow);
+	config->respond.challenge = raw->challenge && *raw->challenge;
+	if (r == 0 && config->respond.challenge)
+		r = check_answers(reader, config);
 	return r;
+}
+
+static int take_challenge(const struct reader *reader, const struct moat_raw_challenge *raw,
+			  struct moat_challenge_options *options)
+{
+	char why[64];
+	const char *where = raw ? moat_challenge_take(raw, options, why) : NULL;
+
+	return where ? bad(reader, where, "%s", why) : 0;
 }
 
 static int take_files(const struct reader *reader, const struct moat_raw_lists *raw,
@@ -393,6 +417,8 @@ static int take_all(const struct reader *reader, const struct moat_raw_config *r
 	if (r == 0 && raw->dpdk)
 		r = take_dpdk(reader, raw->dpdk, config);
 	if (r == 0)
+		r = take_challenge(reader, raw->challenge, &config->challenge);
+	if (r == 0)
 		r = take_detect(reader, raw->detect, &config->detect);
 	if (r == 0)
 		r = take_respond(reader, raw->respond, config);
@@ -441,6 +467,7 @@ int moat_config_default(struct moat_config **ret_config)
 	config->sample_drop = 1024;
 	config->detect = moat_detect_config_default();
 	config->detect.seed = 0;
+	config->challenge = moat_challenge_default();
 	config->respond.mode = MOAT_RESPOND_OBSERVE;
 	config->respond.max_rules = 64;
 	config->respond.hold_ns = 60 * MOAT_NS_PER_S;

@@ -56,6 +56,7 @@ struct moat_config {
 	uint32_t gate_cells, gate_nodes; /* 0: the gate's defaults */
 	uint32_t sample_pass, sample_drop;
 	struct moat_tunnels tunnels; /* of gate and workers */
+	struct moat_challenge_options challenge;
 	struct moat_detect_config detect;
 	struct moat_respond_options respond;       /* its allow list is allow_sources */
 	struct moat_config_prefixes allow_sources; /* respond.allow and lists.allow */

@@ -44,6 +44,10 @@ static const cyaml_strval_t respond_modes[] = {
 	{ "observe", MOAT_RESPOND_OBSERVE },
 	{ "enforce", MOAT_RESPOND_ENFORCE },
 };
+static const cyaml_strval_t challenge_forms[] = {
+	{ "wrong-ack", MOAT_CHALLENGE_WRONG_ACK },
+	{ "reset", MOAT_CHALLENGE_RESET },
+};
 static const cyaml_strval_t log_levels[] = {
 	{ "error", MOAT_LOG_ERROR },
 	{ "warning", MOAT_LOG_WARNING },
@@ -134,6 +138,16 @@ static const cyaml_schema_field_t respond_fields[] = {
 	CYAML_FIELD_STRING_PTR("hold", OPT_PTR, struct moat_raw_respond, hold, 1, 31),
 	CYAML_FIELD_SEQUENCE("allow", OPT_PTR, struct moat_raw_respond, allow, &string_entry, 0,
 			     CYAML_UNLIMITED),
+	CYAML_FIELD_BOOL_PTR("challenge", OPT_PTR, struct moat_raw_respond, challenge),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t challenge_fields[] = {
+	CYAML_FIELD_STRING_PTR("lifetime", OPT_PTR, struct moat_raw_challenge, lifetime, 1, 31),
+	CYAML_FIELD_UINT_PTR("prefix_rate", OPT_PTR, struct moat_raw_challenge, prefix_rate),
+	CYAML_FIELD_UINT_PTR("rate", OPT_PTR, struct moat_raw_challenge, rate),
+	CYAML_FIELD_ENUM("form", ENUM, struct moat_raw_challenge, form, challenge_forms,
+			 CYAML_ARRAY_LEN(challenge_forms)),
 	CYAML_FIELD_END,
 };
 
@@ -166,6 +180,8 @@ static const cyaml_schema_field_t config_fields[] = {
 	CYAML_FIELD_MAPPING_PTR("dpdk", OPT_PTR, struct moat_raw_config, dpdk, dpdk_fields),
 	CYAML_FIELD_SEQUENCE("tunnels", OPT_PTR, struct moat_raw_config, tunnels, &string_entry, 0,
 			     CYAML_UNLIMITED),
+	CYAML_FIELD_MAPPING_PTR("challenge", OPT_PTR, struct moat_raw_config, challenge,
+				challenge_fields),
 	CYAML_FIELD_MAPPING_PTR("detect", OPT_PTR, struct moat_raw_config, detect, detect_fields),
 	CYAML_FIELD_MAPPING_PTR("respond", OPT_PTR, struct moat_raw_config, respond, respond_fields),
 	CYAML_FIELD_MAPPING_PTR("lists", OPT_PTR, struct moat_raw_config, lists, lists_fields),
@@ -187,6 +203,7 @@ static const struct {
 	{ ".forward", port_forwards, CYAML_ARRAY_LEN(port_forwards) },
 	{ "respond.mode", respond_modes, CYAML_ARRAY_LEN(respond_modes) },
 	{ ".mode", port_modes, CYAML_ARRAY_LEN(port_modes) }, /* behind respond.mode */
+	{ "challenge.form", challenge_forms, CYAML_ARRAY_LEN(challenge_forms) },
 	{ "log_level", log_levels, CYAML_ARRAY_LEN(log_levels) },
 };
 

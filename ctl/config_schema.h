@@ -70,6 +70,13 @@ struct moat_raw_respond {
 	char *hold;
 	char **allow;
 	unsigned int allow_count;
+	bool *challenge;
+};
+
+struct moat_raw_challenge {
+	char *lifetime;
+	uint32_t *prefix_rate, *rate;
+	int form; /* enum moat_challenge_form */
 };
 
 struct moat_raw_lists {
@@ -96,6 +103,7 @@ struct moat_raw_config {
 	struct moat_raw_dpdk *dpdk;
 	char **tunnels;
 	unsigned int tunnels_count;
+	struct moat_raw_challenge *challenge;
 	struct moat_raw_detect *detect;
 	struct moat_raw_respond *respond;
 	struct moat_raw_lists *lists;

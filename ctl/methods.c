@@ -518,6 +518,7 @@ static const struct {
 	{ "baseline.export", moat_appliance_baseline },
 	{ "baseline.import", moat_appliance_baseline },
 	{ "baseline.reset", moat_appliance_baseline },
+	{ "challenge.show", moat_appliance_challenge },
 	{ "egress.list", moat_appliance_egress },
 	{ "egress.limit", moat_appliance_egress },
 	{ "egress.cut", moat_appliance_egress },

@@ -22,6 +22,7 @@ static const char usage[] =
 	"  rules del ID           likewise: allow PREFIX; deny PREFIX\n"
 	"  rules allow|deny add|del PREFIX   one prefix of a list, at once\n"
 	"  rules load [FILE]      all of a file, or nothing; rules confirm keeps it\n"
+	"  challenge show         SYNs answered with a challenge, and who passed it\n"
 	"  egress list            what containers send, and their limits\n"
 	"  egress limit NAME …    packets N, bytes N: a second at most; off: no limit\n"
 	"  egress cut NAME [TO…]  nothing passes any more, or nothing to these prefixes\n"
@@ -87,6 +88,7 @@ static const struct {
 	{ "reload", moat_cmd_reload, 0 },
 	{ "doctor", moat_cmd_doctor, 0 },
 	{ "baseline", moat_cmd_baseline, -1 },
+	{ "challenge", moat_cmd_challenge, -1 },
 	{ "egress", moat_cmd_egress, -1 },
 	{ "gate", moat_cmd_gate, -1 },
 	{ "version", show_version, 0 },

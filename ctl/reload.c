@@ -55,6 +55,8 @@ static const char *fixed_difference(const struct moat_config *before,
 		return "gate.cells or gate.nodes";
 	if (memcmp(&before->tunnels, &after->tunnels, sizeof(before->tunnels)) != 0)
 		return "tunnels";
+	if (before->challenge.form != after->challenge.form)
+		return "challenge.form";
 	if (before->detect.hosts != after->detect.hosts ||
 	    before->detect.clusters != after->detect.clusters ||
 	    before->detect.seed != after->detect.seed)
@@ -86,6 +88,7 @@ static void adopt(struct moat_appliance *appliance, struct moat_config *config,
 	struct moat_config *before = appliance->config;
 
 	moat_ports_release(appliance, config);
+	moat_appliance_challenge_configure(appliance, config);
 	moat_gate_set_sampling(appliance->gate, config->sample_pass, config->sample_drop);
 	detect.mode = moat_appliance_modes(config);
 	moat_detection_configure(appliance->detection, &detect);

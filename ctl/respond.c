@@ -95,6 +95,31 @@ static bool is_allowed_source(const struct moat_respond *respond, const struct m
 	return false;
 }
 
+/* A limit on SYNs, whoever sends them, shares the victim's rate between flood and clients: a challenge
+ * tells them apart by whether the source is there. It looks at SYNs and their answers by itself. */
+static void challenge_instead(struct moat_rule *rule)
+{
+	struct moat_rule any = moat_rule_default();
+
+	any.match.dst = rule->match.dst;
+	any.match.proto = rule->match.proto;
+	any.match.dport_min = rule->match.dport_min;
+	any.match.dport_max = rule->match.dport_max;
+	rule->match = any.match;
+	rule->action = MOAT_ACTION_CHALLENGE;
+	rule->flags = 0;
+	rule->rate_pps = 0;
+}
+
+static bool is_to_be_challenged(const struct moat_respond *respond,
+				const struct moat_finding *finding,
+				const struct moat_proposal *proposal)
+{
+	return respond->options.challenge && finding->kind == MOAT_FINDING_SYN_FLOOD &&
+	       proposal->action == MOAT_ACTION_LIMIT && proposal->match.proto == 6 &&
+	       proposal->match.src.family == MOAT_FAMILY_ANY;
+}
+
 static struct moat_rule rule_of(const struct moat_respond *respond,
 				const struct moat_finding *finding,
 				const struct moat_proposal *proposal, uint64_t now_ns)
@@ -110,6 +135,8 @@ static struct moat_rule rule_of(const struct moat_respond *respond,
 		rule.action = proposal->action;
 		rule.flags = proposal->flags;
 		rule.rate_pps = proposal->action == MOAT_ACTION_LIMIT ? proposal->rate_pps : 0;
+		if (is_to_be_challenged(respond, finding, proposal))
+			challenge_instead(&rule);
 	} else {
 		rule.action = MOAT_ACTION_COUNT;
 	}

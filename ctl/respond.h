@@ -36,6 +36,7 @@ struct moat_respond_options {
 	uint64_t hold_ns;                /* how long a rule outlives the last sign of its finding */
 	const struct moat_prefix *allow; /* borrowed; sources that no rule may name */
 	size_t allow_count;
+	bool challenge; /* a SYN flood that no header tells from clients is challenged, not limited */
 };
 
 /* How rules are changed. All are called from within moat_respond_finding. */

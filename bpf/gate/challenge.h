@@ -148,6 +148,29 @@ MOAT_INLINE int gate_challenge(struct gate_packet *packet, __u32 scope)
 	}
 }
 
+/* What a TCP header at `offset` acknowledges, in host byte order; above 32 bits if it can't be read. */
+__attribute__((noinline)) __u64 gate_challenge_ack(struct xdp_md *ctx, __u32 offset)
+{
+	__be32 ack;
+
+	if (bpf_xdp_load_bytes(ctx, offset + 8, &ack, sizeof(ack)) < 0)
+		return ~0ULL;
+	return bpf_ntohl(ack);
+}
+
+/* In form reset, of a bare ACK: puts that number where judges look. In the other form it isn't there. */
+MOAT_INLINE void gate_challenge_read_ack(struct xdp_md *ctx, struct moat_headers *h)
+{
+	__u64 ack;
+
+	if (challenge_form != MOAT_CHALLENGE_RESET ||
+	    moat_challenge_part(h, MOAT_CHALLENGE_RESET) != MOAT_CHALLENGE_ANSWER)
+		return;
+	ack = gate_challenge_ack(ctx, h->l4_offset);
+	if (ack >> 32 == 0)
+		h->tcp_seq = ack;
+}
+
 /*
  * Makes the answer of a frame that parsed as TCP: addresses swapped, tags kept, headers without options
  * in the place of the old ones, behind them nothing. 0 if that can't be, which a parsed frame doesn't

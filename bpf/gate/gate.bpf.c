@@ -102,6 +102,7 @@ MOAT_INLINE int gate_frame(struct xdp_md *ctx, int is_wire)
 	packet.now = moat_machine_ticks();
 
 	packet.parse = gate_parse(ctx, &packet.headers, &frame);
+	gate_challenge_read_ack(ctx, &packet.headers);
 	gate_judge(&packet, control);
 	if (is_wire && !gate_is_drop(packet.reason) && packet.reason != MOAT_REASON_REDIRECT_RULE &&
 	    packet.reason != MOAT_REASON_TX_CHALLENGE)

@@ -22,6 +22,7 @@ detect:
 respond:
   mode: enforce
   hold: 2s
+  challenge: {challenge}
 events:
   path: {dir}/events.json
 """
@@ -30,12 +31,12 @@ events:
 class Moat:
     """One moatd, from start to stop, and what its event file has said so far."""
 
-    def __init__(self, lab, learn):
+    def __init__(self, lab, learn, challenge=False):
         self.lab, self.events, self._at = lab, [], 0
         config = lab.path("moat.yaml")
         with open(config, "w", encoding="ascii") as out:
             out.write(CONFIG.format(dir=lab.dir, pins=lab.pins, uplink=UPLINK, servers=SERVERS, servers6=SERVERS6,
-                                    learn=learn))
+                                    learn=learn, challenge=str(challenge).lower()))
         self.child = lab.spawn("gw", [lab.program("moatd"), "--config", config], "moatd")
         self.started_ns = time.monotonic_ns()
         self.socket = lab.path("moat/control.sock")
@@ -118,9 +119,9 @@ class Moat:
 
 
 def dropped_by_gate(status):
-    """Packets that the gate has dropped on all ports, by its own account."""
+    """Packets that the gate has let go no further on all ports, by its own account."""
     return sum(count for port in status.get("ports", []) for reason, count in port.get("reasons", {}).items()
-               if reason.startswith("drop_"))
+               if reason.startswith(("drop_", "tx_")))
 
 
 def balance(status):

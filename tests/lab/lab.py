@@ -47,6 +47,7 @@ def parse(argv):
     parser.add_argument("--quick", action="store_true", help="two attacks and short phases: a minute in all")
     parser.add_argument("--contrast-only", action="store_true", help="only the attacks without moat")
     parser.add_argument("--no-contrast", action="store_true", help="only the attacks with moat")
+    parser.add_argument("--challenge", action="store_true", help="look-alike SYN floods are challenged, not limited")
     parser.add_argument("--json", action="store_true", help="one JSON object a line instead of the table")
     parser.add_argument("--keep", action="store_true", help="leave namespaces and programs up at the end")
     parser.add_argument("--down", metavar="RUN", help="tear down what --keep left up ('all': every such run)")
@@ -88,7 +89,9 @@ def run_with_moat(phases, options, contrast):
     """Learning, legitimate traffic, attacks; returns (moat, quiet outcome or None, results, faults)."""
     lab, progress = phases.lab, phases.progress
     phases.meter.gate_stand_in(False)
-    moat = Moat(lab, options.learn)
+    if options.challenge:
+        phases.meter.receive_answers()
+    moat = Moat(lab, options.learn, options.challenge)
     clients = traffic.Clients(lab)
     phases.learn(clients, moat, options.learn)
     quiet = phases.quiet(clients, moat, options.quiet_seconds) if options.quiet_seconds else None

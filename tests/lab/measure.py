@@ -51,6 +51,10 @@ class Meter:
     def gate_stand_in(self, on):
         self._ask("pass on" if on else "pass off")
 
+    def receive_answers(self):
+        """What the gate sends back out of the uplink arrives at its other end."""
+        self._ask("receive on")
+
 
 class Series:
     """Packets towards the servers by 20 ms bucket: marked and clean, before the gate and behind it."""

@@ -86,26 +86,28 @@ static void print_buckets(const char *name, const struct meter_bucket *buckets, 
 struct meter {
 	struct lab_meter *bpf;
 	struct meter_bucket *sent, *passed;
-	const char *uplink;
-	struct bpf_link *pass;
+	const char *uplink, *outer; /* places of both ends of the uplink */
+	struct bpf_link *pass, *outer_pass;
 };
 
-static int meter_pass(struct meter *meter, bool on)
+/* Puts an XDP program on a place, or takes it off. */
+static int meter_xdp(const struct bpf_program *program, const char *place, struct bpf_link **link,
+		     bool on)
 {
 	int index;
 
 	if (!on) {
-		bpf_link__destroy(meter->pass);
-		meter->pass = NULL;
+		bpf_link__destroy(*link);
+		*link = NULL;
 		return 0;
 	}
-	if (meter->pass)
+	if (*link)
 		return 0;
-	index = enter(meter->uplink);
+	index = enter(place);
 	if (index < 0)
 		return index;
-	meter->pass = bpf_program__attach_xdp(meter->bpf->progs.pass_all, index);
-	return meter->pass ? 0 : -errno;
+	*link = bpf_program__attach_xdp(program, index);
+	return *link ? 0 : -errno;
 }
 
 /* One command, one line of answer. */
@@ -130,7 +132,13 @@ static void answer(struct meter *meter, const char *line)
 		print_buckets("passed", meter->passed, (unsigned int)slots);
 		printf("}\n");
 	} else if (!strcmp(line, "pass on\n") || !strcmp(line, "pass off\n")) {
-		r = meter_pass(meter, line[6] == 'n');
+		r = meter_xdp(meter->bpf->progs.pass_all, meter->uplink, &meter->pass,
+			      line[6] == 'n');
+		printf("{\"error\": %d}\n", r);
+	} else if (!strcmp(line, "receive on\n")) {
+		/* veth delivers what XDP sends back to a peer with a program alone */
+		r = meter_xdp(meter->bpf->progs.take_answers, meter->outer, &meter->outer_pass,
+			      true);
 		printf("{\"error\": %d}\n", r);
 	} else {
 		printf("{\"error\": %d}\n", -EINVAL);
@@ -181,6 +189,7 @@ int main(int argc, char **argv)
 			"usage: lab-meter DSCP SERVERS MASK SERVERS6 MARK TTL SENT PASSED UPLINK\n");
 		return 2;
 	}
+	meter.outer = argv[7];
 	meter.uplink = argv[9];
 	r = meter_open(&meter, argv);
 	if (!r)
@@ -198,6 +207,7 @@ int main(int argc, char **argv)
 	answer(&meter, "base\n");
 	while (fgets(line, sizeof(line), stdin))
 		answer(&meter, line);
+	bpf_link__destroy(meter.outer_pass);
 	bpf_link__destroy(meter.pass);
 	lab_meter__destroy(meter.bpf);
 	return 0;
