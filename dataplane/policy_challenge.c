@@ -107,13 +107,19 @@ static enum moat_challenge_outcome judge_part(struct moat_judge *judge, const st
 	return MOAT_CHALLENGE_KNOWN;
 }
 
+bool moat_judge_is_challengeable(const struct moat_judge *judge, const struct moat_headers *headers)
+{
+	return judge->challenge == MOAT_CHALLENGE_UNASKED &&
+	       moat_challenge_part(headers, moat_judge_challenge_form(judge)) !=
+		       MOAT_CHALLENGE_NO_PART;
+}
+
 bool moat_judge_challenge(struct moat_judge *judge, const struct moat_headers *headers,
 			  uint64_t now_ms, uint32_t scope, enum moat_reason *ret_reason)
 {
 	uint32_t form = moat_judge_challenge_form(judge);
 
-	if (judge->challenge != MOAT_CHALLENGE_UNASKED ||
-	    moat_challenge_part(headers, form) == MOAT_CHALLENGE_NO_PART)
+	if (!moat_judge_is_challengeable(judge, headers))
 		return false;
 	judge->challenge = judge_part(judge, headers, now_ms, form, scope);
 	switch (judge->challenge) {

@@ -58,6 +58,9 @@ struct moat_policy {
 /* The hashed buckets of the workers' policy: as many as a gate has that isn't told otherwise. */
 #define MOAT_POLICY_ROW (1u << MOAT_ROW_BITS_DEFAULT)
 
+/* Whether the packet is still to be judged by a challenge, and has a part in one. */
+bool moat_judge_is_challengeable(const struct moat_judge *judge, const struct moat_headers *headers);
+
 /* Challenges on behalf of a scope. True if that decided; else the packet goes on. */
 bool moat_judge_challenge(struct moat_judge *judge, const struct moat_headers *headers,
 			  uint64_t now_ms, uint32_t scope, enum moat_reason *ret_reason);

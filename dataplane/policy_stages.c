@@ -239,6 +239,32 @@ static bool judge_profile(struct judged *judged, uint32_t dst_leaf, uint32_t kin
 	return decide(judged, MOAT_REASON_DROP_PROFILE);
 }
 
+/* Stage 10. */
+static bool judge_challenge(struct judged *judged, uint32_t dst_leaf)
+{
+	uint32_t number = (dst_leaf & MOAT_LPM_PROFILE) >> MOAT_LPM_PROFILE_SHIFT;
+	const struct moat_profile *profile = &judged->half->stages->profiles[number];
+	struct moat_profile_share *share = &judged->judge->profiles[number];
+	__u64 *bucket = &judged->judge->policy->profiles[number].challenge;
+	enum moat_reason reason;
+
+	if (number == 0 || profile->challenge == MOAT_CHALLENGE_OFF ||
+	    !moat_judge_is_challengeable(judged->judge, judged->headers))
+		return false;
+	if (profile->challenge == MOAT_CHALLENGE_ABOVE &&
+	    (judged->headers->tcp_flags & MOAT_TCP_SYN)) {
+		own(share, profile->owner);
+		if (moat_share_fill(bucket, &share->challenge, &profile->challenge_rate,
+				    judged->now_ms, 1)) {
+			moat_share_spend(bucket, &share->challenge, &profile->challenge_rate, 1);
+			return false;
+		}
+	}
+	return moat_judge_challenge(judged->judge, judged->headers, judged->now_ms,
+				    moat_challenge_scope(profile, number), &reason) &&
+	       decide(judged, reason);
+}
+
 /* ---- all -------------------------------------------------------------------------------------- */
 
 /* Stages 4 to 11. */
@@ -251,7 +277,9 @@ static void judge_policy(struct judged *judged)
 
 	if (judge_sanity(judged, stages) || judge_lists(judged, stages))
 		return;
-	if (has_rules || ((work & MOAT_STAGE_PROFILES) && kind < MOAT_KIND_COUNT))
+	if (has_rules || ((work & MOAT_STAGE_PROFILES) && kind < MOAT_KIND_COUNT) ||
+	    ((work & MOAT_STAGE_CHALLENGE) &&
+	     moat_judge_is_challengeable(judged->judge, judged->headers)))
 		dst_leaf = moat_tables_lookup_dst(half, &judged->headers->dst);
 	if (has_rules) {
 		judged->reason = moat_judge_rules(judged->judge, half, judged->headers,
@@ -268,6 +296,8 @@ static void judge_policy(struct judged *judged)
 		return;
 	}
 	if ((work & MOAT_STAGE_SOURCES) && judge_source(judged))
+		return;
+	if ((work & MOAT_STAGE_CHALLENGE) && judge_challenge(judged, dst_leaf))
 		return;
 	if ((work & MOAT_STAGE_PROFILES) && kind < MOAT_KIND_COUNT)
 		judge_profile(judged, dst_leaf, kind);

@@ -13,7 +13,11 @@
 #define ETH_ALEN 6
 #define ETH_ZLEN 60 /* without FCS */
 
-#define GATE_CHALLENGE_FAULT 0xff /* a table that is always there wasn't */
+/* What gate_challenge_judge returns: the outcome in the lowest byte, the reason that it decides (0: none) in
+ * the second half-word, the cookie above. */
+#define GATE_CHALLENGE_RESULT(outcome, reason) ((__u64)(outcome) | (__u64)(reason) << 16)
+/* A table that is always there wasn't: an error to count, in a bit of its own. */
+#define GATE_CHALLENGE_FAULT (1 << 8 | MOAT_CHALLENGE_GO_ON)
 
 /*
  * Each step looks its tables up by itself: that is two instructions, and a pointer that isn't kept needs
@@ -38,15 +42,15 @@ MOAT_INLINE __u64 gate_challenge_syn(const struct moat_headers *h, __u64 now, __
 		return GATE_CHALLENGE_FAULT;
 	if (!moat_challenge_take_prefix(c, own, h, moat_challenge_tick(now >> window_shift))) {
 		own->counters.capped_prefix++;
-		return MOAT_CHALLENGE_CAPPED;
+		return GATE_CHALLENGE_RESULT(MOAT_CHALLENGE_CAPPED, MOAT_REASON_DROP_CHALLENGE);
 	}
 	if (!moat_challenge_take_box(c, own, now)) {
 		own->counters.capped_box++;
-		return MOAT_CHALLENGE_CAPPED;
+		return GATE_CHALLENGE_RESULT(MOAT_CHALLENGE_CAPPED, MOAT_REASON_DROP_CHALLENGE);
 	}
 	own->counters.sent++;
 	cookie = moat_challenge_make(c, h, moat_challenge_slot(now >> window_shift), challenge_form);
-	return cookie << 32 | MOAT_CHALLENGE_SEND;
+	return cookie << 32 | GATE_CHALLENGE_RESULT(MOAT_CHALLENGE_SEND, MOAT_REASON_TX_CHALLENGE);
 }
 
 MOAT_INLINE __u64 gate_challenge_check(const struct moat_headers *h, __u64 now, __u32 cpu,
@@ -74,12 +78,13 @@ MOAT_INLINE __u64 gate_challenge_check(const struct moat_headers *h, __u64 now, 
 				   moat_validated_add(set, hash,
 						      moat_challenge_tick(now >> window_shift),
 						      c->lifetime));
-	return challenge_form == MOAT_CHALLENGE_RESET ? MOAT_CHALLENGE_REFUSE
-						      : MOAT_CHALLENGE_ACCEPTED;
+	if (challenge_form == MOAT_CHALLENGE_RESET)
+		return GATE_CHALLENGE_RESULT(MOAT_CHALLENGE_REFUSE, MOAT_REASON_TX_CHALLENGE);
+	return GATE_CHALLENGE_RESULT(MOAT_CHALLENGE_ACCEPTED, MOAT_REASON_DROP_COOKIE);
 }
 
 /*
- * Judges a packet that has a part: the outcome in the lower half, the cookie in the upper. A global
+ * Judges a packet that has a part: see GATE_CHALLENGE_RESULT. A global
  * function, which the verifier looks at once, by itself: the common path never comes here.
  */
 __attribute__((noinline)) __u64 gate_challenge_judge(const struct moat_headers *h, __u64 now,
@@ -118,7 +123,8 @@ MOAT_INLINE int gate_challenge_wants(const struct gate_packet *packet)
 	       moat_challenge_part(&packet->headers, challenge_form) != MOAT_CHALLENGE_NO_PART;
 }
 
-/* Challenges on behalf of a scope. 1 if that decided the reason; else the packet goes on. */
+/* Challenges on behalf of a scope. 1 if that decided the reason; else the packet goes on. Few branches: the
+ * verifier follows all that comes behind once for each. */
 MOAT_INLINE int gate_challenge(struct gate_packet *packet, __u32 scope)
 {
 	__u64 result;
@@ -127,25 +133,12 @@ MOAT_INLINE int gate_challenge(struct gate_packet *packet, __u32 scope)
 		return 0;
 	result = gate_challenge_judge(&packet->headers, packet->now, packet->cpu, scope);
 	packet->challenge = (__u8)result;
-	switch (packet->challenge) {
-	case MOAT_CHALLENGE_SEND:
-	case MOAT_CHALLENGE_REFUSE:
-		packet->cookie = result >> 32;
-		packet->reason = MOAT_REASON_TX_CHALLENGE;
-		return 1;
-	case MOAT_CHALLENGE_CAPPED:
-		packet->reason = MOAT_REASON_DROP_CHALLENGE;
-		return 1;
-	case MOAT_CHALLENGE_ACCEPTED:
-		packet->reason = MOAT_REASON_DROP_COOKIE;
-		return 1;
-	case GATE_CHALLENGE_FAULT:
-		packet->challenge = MOAT_CHALLENGE_GO_ON;
-		packet->errors++;
+	packet->errors += result >> 8 & 1;
+	if ((__u16)(result >> 16) == 0)
 		return 0;
-	default:
-		return 0;
-	}
+	packet->reason = (__u16)(result >> 16);
+	packet->cookie = result >> 32;
+	return 1;
 }
 
 /* What a TCP header at `offset` acknowledges, in host byte order; above 32 bits if it can't be read. */

@@ -10,6 +10,7 @@
 #define MOAT_GATE_JUDGE_H
 
 #include "gate/amplification.h"
+#include "gate/challenged.h"
 #include "gate/control.h"
 #include "gate/fragments.h"
 #include "gate/profiles.h"
@@ -36,8 +37,9 @@ MOAT_INLINE void gate_judge_policy(struct gate_packet *packet, __u32 leaf, __u32
 	}
 	/* one look at the destination for all that ask for it, none for TCP that no rule may name */
 	packet->dst_leaf = 0;
-	if (has_rules || ((work & (MOAT_STAGE_CHALLENGE | MOAT_STAGE_PROFILES)) &&
-			  moat_kind_of(&packet->headers) < MOAT_KIND_COUNT))
+	if (has_rules ||
+	    ((work & MOAT_STAGE_PROFILES) && moat_kind_of(&packet->headers) < MOAT_KIND_COUNT) ||
+	    ((work & MOAT_STAGE_CHALLENGE) && gate_challenge_wants(packet)))
 		packet->dst_leaf = gate_lookup_dst(&packet->headers.dst, packet->half,
 						   &packet->errors);
 	if (has_rules) {
@@ -54,6 +56,9 @@ MOAT_INLINE void gate_judge_policy(struct gate_packet *packet, __u32 leaf, __u32
 		return;
 	if ((port_stages & MOAT_STAGE_SOURCES) && (work & MOAT_STAGE_SOURCES) &&
 	    gate_judge_source(packet, leaf))
+		return;
+	if ((port_stages & MOAT_STAGE_CHALLENGE) && (work & MOAT_STAGE_CHALLENGE) &&
+	    gate_judge_challenge(packet))
 		return;
 	if ((port_stages & MOAT_STAGE_PROFILES) && (work & MOAT_STAGE_PROFILES))
 		gate_judge_profile(packet);

@@ -26,7 +26,8 @@
  *  8 fragments     first and later ones, if drop_fragments is set
  *  9 sources       rates of the source, or of the prefix of v4_len or v6_len bits that it is in, packets and
  *                  bytes (moat/limit.h), by the profile of the source's longest prefix
- * 10 challenge     initial SYNs to a profile that challenges, from sources not validated
+ * 10 challenge     initial SYNs to a profile that challenges, from sources not validated, and what answers
+ *                  (moat/challenge.h); with MOAT_CHALLENGE_ABOVE those within challenge_rate go on unasked
  * 11 profile       rates of the destination by kind of packet, by the profile of its longest prefix
  * 12 pass          PASS_DEFAULT
  *
