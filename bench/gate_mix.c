@@ -306,8 +306,10 @@ uint32_t gate_mix_pool_v6(struct gate_pool_v6 *pool, enum gate_mix mix, enum gat
 /* Ethernet, then TCP with an ACK at `at`. */
 static void put_frame(uint8_t *frame, size_t size, uint16_t ether_type, size_t at)
 {
+	static const uint8_t addresses[] = { 2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1 };
+
 	memset(frame, 0, size);
-	memcpy(frame, "\x02\0\0\0\0\x02\x02\0\0\0\0\x01", 12);
+	memcpy(frame, addresses, sizeof(addresses));
 	frame[12] = (uint8_t)(ether_type >> 8);
 	frame[13] = (uint8_t)ether_type;
 	frame[at + 12] = 5 << 4;

@@ -250,7 +250,8 @@ static void bench_lookups(size_t size)
 	size_t count;
 
 	prefixes = moat_ruleset_prefixes(set, MOAT_LIST_DENY, &count);
-	if (!order || !places || !root || !nodes || moat_tables_build(&half, set, &clock, NULL) != 0)
+	if (count == 0 || !order || !places || !root || !nodes ||
+	    moat_tables_build(&half, set, &clock, NULL) != 0)
 		_exit(1);
 	for (size_t i = 0; i < count; i++) {
 		places[i] = places_of(&half, &prefixes[i]);

@@ -143,10 +143,13 @@ static int add_lane(struct moat_wire *wire, const struct moat_config *config,
 		    const struct moat_config_port *port, const struct moat_config_port *peer,
 		    uint32_t queue, struct moat_error *error)
 {
-	struct moat_wire_lane *lane = &wire->lanes[wire->lane_count];
 	struct moat_port *ports[2] = { NULL, NULL };
+	struct moat_wire_lane *lane;
 	int r;
 
+	if (!wire->lanes)
+		return -EINVAL; /* made for every port that asks for workers */
+	lane = &wire->lanes[wire->lane_count];
 	*lane = (struct moat_wire_lane){ .ports = { port, peer },
 					 .workers = { wire->worker_count, wire->worker_count + 1 },
 					 .queue = queue };

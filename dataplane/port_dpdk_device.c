@@ -248,7 +248,7 @@ int moat_dpdk_device_get(const struct moat_port_dpdk_options *options,
 		r = check_options(options, error);
 		if (r == 0)
 			r = device_new(options, &device, error);
-		if (r < 0)
+		if (r != 0)
 			return r;
 		device->next = devices;
 		devices = device;

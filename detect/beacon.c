@@ -108,8 +108,10 @@ static int compare(const void *a, const void *b)
 
 static double median_of(uint32_t *values, size_t count)
 {
+	size_t middle = count / 2;
+
 	qsort(values, count, sizeof(*values), compare);
-	return values[count / 2];
+	return values[middle];
 }
 
 static double spread_of(const uint32_t *values, size_t count, double median)
@@ -164,6 +166,7 @@ struct rhythm {
 static struct rhythm rhythm_of(const struct pair *pair)
 {
 	uint32_t gaps[TIMES], sizes[TIMES], count = pair->count < TIMES ? pair->count : TIMES;
+	uint32_t low, high;
 	struct rhythm rhythm = { .spread = 1 };
 	double gap, range;
 
@@ -172,7 +175,9 @@ static struct rhythm rhythm_of(const struct pair *pair)
 	for (uint32_t i = 1; i < count; i++)
 		gaps[i - 1] = pair->times[i] - pair->times[i - 1];
 	gap = median_of(gaps, count - 1);
-	range = (double)(gaps[(count - 1) * 9 / 10] - gaps[(count - 1) / 10]) / gap;
+	low = (count - 1) / 10;
+	high = (count - 1) * 9 / 10;
+	range = (double)(gaps[high] - gaps[low]) / gap;
 	rhythm.gap_s = gap / 1000;
 	rhythm.spread = spread_of(gaps, count - 1, gap) / gap;
 	rhythm.is_regular = gap >= GAP_MIN_MS && gap <= GAP_MAX_MS && rhythm.spread <= SPREAD_MAX &&

@@ -65,8 +65,8 @@ static inline uint32_t first_of(const lanes *values, const marks *places)
 static inline __attribute__((always_inline)) void
 nearest_of_rows(const struct packed *packed, const float *rows, uint32_t ret_clusters[ROWS])
 {
-	lanes best[ROWS];
-	marks place[ROWS];
+	lanes best[ROWS] = { 0 };
+	marks place[ROWS] = { 0 };
 
 	for (uint32_t block = 0; block < packed->blocks; block++) {
 		marks here = { 0, 1, 2, 3, 4, 5, 6, 7 };
@@ -76,10 +76,11 @@ nearest_of_rows(const struct packed *packed, const float *rows, uint32_t ret_clu
 #pragma GCC unroll 8
 		for (int r = 0; r < ROWS; r++)
 			sum[r] = -packed->half_norms[block];
-		for (int d = 0; d < DIMS; d++)
+		for (int d = 0; d < DIMS; d++) {
 #pragma GCC unroll 8
 			for (int r = 0; r < ROWS; r++)
 				sum[r] += packed->values[block][d] * rows[r * DIMS + d];
+		}
 #pragma GCC unroll 8
 		for (int r = 0; r < ROWS; r++) {
 			marks larger = block == 0 ? ~(here & 0) : sum[r] > best[r];

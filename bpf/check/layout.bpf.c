@@ -9,9 +9,9 @@
 #include <bpf/bpf_helpers.h>
 
 #include "moat/cell.h"
-#include "moat/event.h"
-#include "moat/egress.h"
 #include "moat/challenge.h"
+#include "moat/egress.h"
+#include "moat/event.h"
 #include "moat/forward.h"
 #include "moat/gate.h"
 #include "moat/limit.h"

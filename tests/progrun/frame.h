@@ -17,7 +17,7 @@ struct frame {
 	size_t type_at; /* where the EtherType stands that the next header fills in */
 	size_t ip_at;   /* 0: none */
 	size_t next_at; /* where the protocol stands that the next header fills in */
-	size_t udp_at; /* of the last UDP header; 0: none */
+	size_t udp_at;  /* of the last UDP header; 0: none */
 	int family;
 };
 

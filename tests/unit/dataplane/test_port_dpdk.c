@@ -4,8 +4,8 @@
 #include "dataplane/port.h"
 
 #include <errno.h>
-#include <pcap/pcap.h>
 #include <ftw.h>
+#include <pcap/pcap.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
