@@ -143,7 +143,7 @@ static void service_content(void *state, const struct moat_detect_config *config
 		return;
 	suspicion = (struct moat_suspicion){
 		.kind = MOAT_FINDING_DHCP_FLOOD,
-		.subject = content->server,
+		.peer = content->server,
 		.score = fmax(clients / DHCP_CLIENTS, asked / DHCP_REQUESTS),
 		.share = 1,
 		.usual_pps = -1,
@@ -152,6 +152,8 @@ static void service_content(void *state, const struct moat_detect_config *config
 		.first_ns = server->begin_ns,
 		.hold_ns = HOLD_NS,
 	};
+	/* about the network's service: a flood names any server it likes */
+	moat_addr_from_v4(&suspicion.subject, 0xffffffff);
 	moat_suspicion_drive(&suspicion, "dhcp_clients", DHCP_CLIENTS, clients);
 	moat_suspicion_drive(&suspicion, "dhcp_requests", DHCP_REQUESTS, asked);
 	snprintf(suspicion.sentence, sizeof(suspicion.sentence),
