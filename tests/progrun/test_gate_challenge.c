@@ -8,6 +8,7 @@
 
 #include "dataplane/challenge.h"
 #include "dataplane/parse.h"
+#include "dataplane/stage_set.h"
 #include "tests/harness/unit.h"
 #include "tests/progrun/frame.h"
 #include "tests/progrun/gate_fixture.h"
@@ -371,6 +372,89 @@ static void test_caps(void)
 	CU_ASSERT_EQUAL(after.counters.capped_box - before.counters.capped_box, 2000 - sent);
 }
 
+/* ---- the stage ----------------------------------------------------------------------------------- */
+
+static void protect(enum moat_challenge challenge, uint64_t above)
+{
+	struct moat_protection protection = { .challenge = challenge,
+					      .challenge_above = { above, 4 } };
+	struct moat_stage_set *stages = NULL;
+
+	CU_ASSERT_EQUAL(moat_prefix_parse("203.0.113.0/24", &protection.prefix), 0);
+	CU_ASSERT_EQUAL_FATAL(moat_stage_set_new(&stages), 0);
+	CU_ASSERT_EQUAL(moat_stage_set_protect(stages, &protection), 0);
+	moat_ruleset_free(gate.set);
+	gate.set = NULL;
+	CU_ASSERT_EQUAL_FATAL(moat_ruleset_new(&gate.set), 0);
+	moat_ruleset_set_stages(gate.set, stages);
+	CU_ASSERT_TRUE_FATAL(gate_fixture_commit(&gate));
+	moat_stage_set_unref(stages);
+}
+
+/* A protection asks each SYN, or those beyond a rate; its prefix is the scope. */
+static void test_stage(void)
+{
+	unsigned int passed = 0;
+	uint32_t cookie;
+
+	begin();
+	gate_fixture_set_stages(&gate, MOAT_STAGES_DEFAULT | MOAT_STAGE_CHALLENGE, false);
+	protect(MOAT_CHALLENGE_ALWAYS, 0);
+	cookie = ask("192.0.2.1", 1000, 77);
+	CU_ASSERT_EQUAL(judge("192.0.2.1", 1000, MOAT_TCP_RST, cookie + 1),
+			MOAT_REASON_PASS_DEFAULT);
+	CU_ASSERT_EQUAL(judge("192.0.2.1", 1000, MOAT_TCP_RST, cookie), MOAT_REASON_DROP_COOKIE);
+	CU_ASSERT_EQUAL(judge("192.0.2.1", 1000, MOAT_TCP_SYN, 77), MOAT_REASON_PASS_DEFAULT);
+	CU_ASSERT_EQUAL(judge("2001:db8::7", 1000, MOAT_TCP_SYN, 77), MOAT_REASON_PASS_DEFAULT);
+	/* a rule that found the source validated spares it the stage */
+	CU_ASSERT_TRUE(gate_fixture_rule(&gate, "challenge dst " SERVER));
+	CU_ASSERT_TRUE_FATAL(gate_fixture_commit(&gate));
+	cookie = ask("192.0.2.2", 1000, 77);
+	CU_ASSERT_EQUAL(judge("192.0.2.2", 1000, MOAT_TCP_RST, cookie), MOAT_REASON_DROP_COOKIE);
+	CU_ASSERT_EQUAL(judge("192.0.2.2", 1000, MOAT_TCP_SYN, 77), MOAT_REASON_PASS_DEFAULT);
+	protect(MOAT_CHALLENGE_ABOVE, 1);
+	for (int i = 0; i < 50; i++)
+		passed += judge("192.0.2.3", (uint16_t)i, MOAT_TCP_SYN, 77) ==
+			  MOAT_REASON_PASS_DEFAULT;
+	CU_ASSERT_TRUE(passed > 0 && passed <= 8);
+	CU_ASSERT_EQUAL(judge("192.0.2.3", 9, MOAT_TCP_SYN, 77), MOAT_REASON_TX_CHALLENGE);
+	protect(MOAT_CHALLENGE_OFF, 0);
+	CU_ASSERT_EQUAL(judge("192.0.2.3", 9, MOAT_TCP_SYN, 77), MOAT_REASON_PASS_DEFAULT);
+	gate_fixture_set_stages(&gate, MOAT_STAGES_DEFAULT, false);
+	protect(MOAT_CHALLENGE_ALWAYS, 0);
+	CU_ASSERT_EQUAL(judge("192.0.2.3", 9, MOAT_TCP_SYN, 77), MOAT_REASON_PASS_DEFAULT);
+}
+
+/* The other form: the ACK that brings the number back is answered with a RST that its sender takes. */
+static void test_form_reset(void)
+{
+	struct moat_challenge_options options = moat_challenge_default();
+	struct frame frame, answer;
+	uint32_t cookie;
+
+	begin();
+	options.form = MOAT_CHALLENGE_RESET;
+	moat_gate_set_challenge(gate.gate, &options);
+	gate_fixture_set_stages(&gate, MOAT_STAGES_DEFAULT, false); /* loads the program anew */
+	segment(&frame, "192.0.2.1", 1000, MOAT_TCP_SYN, 77);
+	CU_ASSERT_EQUAL_FATAL(run(&frame, &answer), XDP_TX);
+	CU_ASSERT_EQUAL(get32(answer.data + 34 + 8), 78);
+	CU_ASSERT_EQUAL(get16(answer.data + 34 + 14), 0); /* window */
+	cookie = get32(answer.data + 34 + 4);
+	segment(&frame, "192.0.2.1", 1000, MOAT_TCP_ACK, 78);
+	put32(frame.data + 34 + 8, cookie + 2);
+	CU_ASSERT_EQUAL(run(&frame, &answer), XDP_PASS);
+	put32(frame.data + 34 + 8, cookie + 1);
+	CU_ASSERT_EQUAL_FATAL(run(&frame, &answer), XDP_TX);
+	CU_ASSERT_EQUAL(answer.data[34 + 13], MOAT_TCP_RST);
+	CU_ASSERT_EQUAL(get32(answer.data + 34 + 4), cookie + 1);
+	CU_ASSERT_EQUAL(checksum(answer.data + 34, 20,
+				 (uint16_t)~checksum(answer.data + 26, 8, 0) + 6 + 20),
+			0);
+	CU_ASSERT_EQUAL(run(&frame, &answer), XDP_PASS); /* a conversation's, from now on */
+	CU_ASSERT_EQUAL(judge("192.0.2.1", 1001, MOAT_TCP_SYN, 5), MOAT_REASON_PASS_DEFAULT);
+}
+
 int main(void)
 {
 	static const struct moat_test tests[] = {
@@ -383,6 +467,8 @@ int main(void)
 		{ "forged", test_forged },
 		{ "slots and keys", test_slots_and_keys },
 		{ "caps", test_caps },
+		{ "stage", test_stage },
+		{ "form reset", test_form_reset },
 		{ NULL, NULL },
 	};
 	int r;

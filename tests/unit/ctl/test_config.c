@@ -208,6 +208,29 @@ static void test_tunnels(void)
 		      "f:2:19: tunnels.1: \"vxlan:6081\" is on the port of another tunnel");
 }
 
+static void test_challenge(void)
+{
+	moat_cleanup(moat_config_free_cleanup) struct moat_config *config = NULL;
+
+	CU_ASSERT_EQUAL_FATAL(parse("ports: [{name: a}]\n"
+				    "challenge: {lifetime: 1h, prefix_rate: 10, rate: 5000, form: "
+				    "reset}\n"
+				    "respond: {challenge: true}\n",
+				    &config, NULL),
+			      0);
+	CU_ASSERT_EQUAL(config->challenge.lifetime_s, 3600);
+	CU_ASSERT_EQUAL(config->challenge.prefix_pps, 10);
+	CU_ASSERT_EQUAL(config->challenge.box_pps, 5000);
+	CU_ASSERT_EQUAL(config->challenge.form, MOAT_CHALLENGE_RESET);
+	CU_ASSERT_TRUE(config->respond.challenge);
+	check_refused("ports: [{name: a}]\nchallenge: {lifetime: 8d}\n",
+		      "f:2:23: challenge.lifetime: no duration of 1s to 7d");
+	check_refused("ports: [{name: a}]\nchallenge: {prefix_rate: 0}\n",
+		      "f:2:26: challenge.prefix_rate: 0 is not in 1 to 65535");
+	check_refused("ports: [{name: a, role: mirror}]\nrespond: {challenge: true}\n",
+		      "f:2:22: respond.challenge: a mirror port can't answer");
+}
+
 static void test_no_yaml(void)
 {
 	check_refused(
@@ -253,6 +276,7 @@ int main(void)
 		{ "mixed kinds", test_mixed_kinds },
 		{ "file", test_file },
 		{ "tunnels", test_tunnels },
+		{ "challenge", test_challenge },
 		{ NULL, NULL },
 	};
 

@@ -197,6 +197,47 @@ static void test_limit(void)
 	end(respond);
 }
 
+/* In place of a limit on SYNs whoever sends them; not of one on known sources, and not of a drop. */
+static void test_challenge(void)
+{
+	static const char *const limit[] = {
+		"limit 1000/s prefer-known dst 198.51.100.7 proto tcp dport 80 flags S len 60", NULL
+	};
+	static const char *const others[] = {
+		"limit 1000/s src 192.0.2.0/24 dst 198.51.100.7 proto tcp flags S",
+		"drop dst 198.51.100.7 proto tcp dport 80 flags S len 40", NULL
+	};
+	struct moat_respond *respond = begin(MOAT_RESPOND_ENFORCE, 8, NULL);
+	struct moat_respond_options options = { .mode = MOAT_RESPOND_ENFORCE,
+						.max_rules = 8,
+						.hold_ns = HOLD,
+						.challenge = true };
+	struct moat_finding finding = *finding_of(1, MOAT_FINDING_OPEN, limit);
+	struct moat_rule expected;
+	const struct moat_rule *rules;
+	size_t count;
+
+	finding.kind = MOAT_FINDING_SYN_FLOOD;
+	moat_respond_configure(respond, &options);
+	moat_respond_finding(respond, &finding, NOW);
+	CU_ASSERT_EQUAL_FATAL(count_rules(), 1);
+	CU_ASSERT_EQUAL(moat_rule_parse("challenge dst 198.51.100.7 proto tcp dport 80", NOW,
+					&expected, NULL),
+			0);
+	CU_ASSERT_EQUAL(first_rule()->action, MOAT_ACTION_CHALLENGE);
+	CU_ASSERT_EQUAL(memcmp(&first_rule()->match, &expected.match, sizeof(expected.match)), 0);
+	CU_ASSERT_EQUAL(first_rule()->flags, 0);
+	CU_ASSERT_EQUAL(first_rule()->rate_pps, 0);
+	finding = *finding_of(2, MOAT_FINDING_OPEN, others);
+	finding.kind = MOAT_FINDING_SYN_FLOOD;
+	moat_respond_finding(respond, &finding, NOW);
+	rules = moat_ruleset_rules(set, &count);
+	CU_ASSERT_EQUAL_FATAL(count, 3);
+	for (size_t i = 0; i < count; i++)
+		CU_ASSERT_TRUE(rules[i].finding == 1 || rules[i].action != MOAT_ACTION_CHALLENGE);
+	end(respond);
+}
+
 static void test_bound(void)
 {
 	struct moat_respond *respond = begin(MOAT_RESPOND_ENFORCE, 1, NULL);
@@ -392,6 +433,7 @@ int main(void)
 		{ "renewal", test_renewal },
 		{ "replacement", test_replacement },
 		{ "limit", test_limit },
+		{ "challenge", test_challenge },
 		{ "bound", test_bound },
 		{ "coverage", test_coverage },
 		{ "allowed", test_allowed },
