@@ -24,7 +24,7 @@
 
 static const char *const direct_names[] = {
 	"ctl",         "src4_root",    "dst4_root",      "src6_root",     "dst6_root",
-	"rule_tables", "stage_tables", "profile_limits", "port_counters",
+	"rule_tables", "stage_tables", "profile_limits", "port_counters", "scratch",
 };
 
 static bool is_direct(int fd)

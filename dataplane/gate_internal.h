@@ -23,6 +23,7 @@ enum gate_map_id {
 	GATE_MAP_PROFILE_LIMITS,
 	GATE_MAP_LIMITS,
 	GATE_MAP_CELLS,
+	GATE_MAP_SCRATCH,
 	GATE_MAP_HITS, /* one element more than CPUs: the sums that a slot's current rule began with */
 	GATE_MAP_SHARES,
 	GATE_MAP_ROW_SHARES,
@@ -74,6 +75,8 @@ void moat_gate_maps_remove(struct gate_maps *maps, const char *pin_path);
 /* Has the section of the gate's programs loaded as XDP programs that reach direct maps by address: to be
  * called before the object is opened. 0 or a negative errno. */
 int moat_gate_direct_init(void);
+/* Elements of direct maps that have one a CPU: a power of two, for a mask bounds the index. */
+uint32_t moat_gate_cpu_slots(uint32_t cpus);
 /* Element `index`, mapped. */
 void *moat_gate_maps_element(const struct gate_maps *maps, enum gate_map_id id, uint32_t index);
 /* The nodes of a half. */

@@ -36,6 +36,15 @@ size_t moat_gate_map_length(uint32_t value_size, uint32_t entries)
 	return (moat_gate_map_stride(value_size) * entries + page - 1) & ~(page - 1);
 }
 
+uint32_t moat_gate_cpu_slots(uint32_t cpus)
+{
+	uint32_t slots = 1;
+
+	while (slots < cpus)
+		slots *= 2;
+	return slots;
+}
+
 void *moat_gate_maps_element(const struct gate_maps *maps, enum gate_map_id id, uint32_t index)
 {
 	const struct gate_map *map = &maps->map[id];
@@ -100,6 +109,8 @@ static void define(struct gate_maps *maps)
 					      cpus },
 		[GATE_MAP_LIMITS] = { "limits", array, sizeof(struct moat_limit), MOAT_RULES_MAX },
 		[GATE_MAP_CELLS] = { "window_cells", array, cells_bytes(maps->cells), cpus },
+		[GATE_MAP_SCRATCH] = { "scratch", array, MOAT_GATE_SCRATCH,
+				       moat_gate_cpu_slots(cpus), true },
 		[GATE_MAP_HITS] = { "hits", array, sizeof(struct moat_rule_count) * MOAT_RULES_MAX,
 				    cpus + 1 },
 		[GATE_MAP_SHARES] = { "shares", array,

@@ -95,16 +95,6 @@ static void port_deinit(struct gate_port *port, uint32_t cpus)
 	port_init(port);
 }
 
-/* Counters of CPUs, a power of two: a mask bounds the index. */
-static uint32_t counters_of(const struct moat_gate *gate)
-{
-	uint32_t count = 1;
-
-	while (count < gate->maps.cpus)
-		count *= 2;
-	return count;
-}
-
 /* A port's own map: the pinned one, unless it is another version's, or a new one. */
 static int open_map(const struct moat_gate *gate, const char *port, const char *file, uint32_t type,
 		    uint32_t value_size, uint32_t entries)
@@ -149,8 +139,9 @@ static int port_open_maps(struct moat_gate *gate, struct gate_port *port)
 	void *memory;
 	int r;
 
-	port->counters_fd = open_map(gate, name, "counters", BPF_MAP_TYPE_ARRAY,
-				     sizeof(struct moat_gate_counters) * counters_of(gate), 1);
+	port->counters_fd = open_map(
+		gate, name, "counters", BPF_MAP_TYPE_ARRAY,
+		sizeof(struct moat_gate_counters) * moat_gate_cpu_slots(gate->maps.cpus), 1);
 	if (port->counters_fd < 0)
 		return port->counters_fd;
 	port->xsks_fd = open_map(gate, name, "xsks", BPF_MAP_TYPE_XSKMAP, sizeof(uint32_t),
@@ -224,7 +215,7 @@ static int port_load(struct moat_gate *gate, struct gate_port *port, struct moat
 	skeleton->rodata->node_count = gate->maps.nodes / skeleton->rodata->node_chunks;
 	skeleton->rodata->challenge_form = gate->challenge_form;
 	skeleton->rodata->validated_mask = gate->maps.validated - 1;
-	skeleton->rodata->cpu_mask = counters_of(gate) - 1;
+	skeleton->rodata->cpu_mask = moat_gate_cpu_slots(gate->maps.cpus) - 1;
 	skeleton->rodata->port_stages = port->info.stages;
 	skeleton->rodata->fail_closed = port->info.fail_closed;
 	skeleton->rodata->row_mask = gate->maps.row_buckets - 1;

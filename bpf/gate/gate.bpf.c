@@ -86,45 +86,45 @@ MOAT_INLINE int gate_frame(struct xdp_md *ctx, int is_wire)
 	__u32 cpu = moat_machine_cpu(), frame;
 	struct moat_gate_counters *count = gate_counters(cpu);
 	const volatile struct moat_gate_ctl *control = gate_ctl();
-	struct gate_packet packet;
+	struct gate_packet *packet = gate_packet_of(cpu);
 	int drop;
 
 	if (gate_drop_listed(ctx, cpu, count, control))
 		return XDP_DROP;
 	/* the rest is set by the stage that uses it */
-	packet.rule_id = 0;
-	packet.sample_interval = 0;
-	packet.expired = 0;
-	packet.errors = 0;
-	packet.challenge = MOAT_CHALLENGE_UNASKED;
-	packet.cpu = cpu;
-	packet.half = control->active;
-	packet.now = moat_machine_ticks();
+	packet->rule_id = 0;
+	packet->sample_interval = 0;
+	packet->expired = 0;
+	packet->errors = 0;
+	packet->challenge = MOAT_CHALLENGE_UNASKED;
+	packet->cpu = cpu;
+	packet->half = control->active;
+	packet->now = moat_machine_ticks();
 
-	packet.parse = gate_parse(ctx, &packet.headers, &frame);
-	gate_challenge_read_ack(ctx, &packet.headers);
-	gate_judge(&packet, control);
-	if (is_wire && !gate_is_drop(packet.reason) && packet.reason != MOAT_REASON_REDIRECT_RULE &&
-	    packet.reason != MOAT_REASON_TX_CHALLENGE)
-		packet.reason = steer_to_peer();
-	drop = gate_is_drop(packet.reason);
+	packet->parse = gate_parse(ctx, &packet->headers, &frame);
+	gate_challenge_read_ack(ctx, &packet->headers);
+	gate_judge(packet, control);
+	if (is_wire && !gate_is_drop(packet->reason) && packet->reason != MOAT_REASON_REDIRECT_RULE &&
+	    packet->reason != MOAT_REASON_TX_CHALLENGE)
+		packet->reason = steer_to_peer();
+	drop = gate_is_drop(packet->reason);
 
-	moat_count_packet(count, packet.reason, frame);
-	gate_count_cells(&packet.headers, cpu, packet.now >> window_shift, control,
-			 drop || packet.reason == MOAT_REASON_TX_CHALLENGE, &packet.errors);
+	moat_count_packet(count, packet->reason, frame);
+	gate_count_cells(&packet->headers, cpu, packet->now >> window_shift, control,
+			 drop || packet->reason == MOAT_REASON_TX_CHALLENGE, &packet->errors);
 	if (port_stages & MOAT_STAGE_SAMPLE)
-		gate_sample(ctx, &packet, count, drop ? control->sample_drop : control->sample_pass,
+		gate_sample(ctx, packet, count, drop ? control->sample_drop : control->sample_pass,
 			    drop);
-	if (packet.expired | packet.errors) {
-		count->rules_expired += packet.expired;
-		count->helper_errors += packet.errors;
+	if (packet->expired | packet->errors) {
+		count->rules_expired += packet->expired;
+		count->helper_errors += packet->errors;
 	}
 	if (drop)
 		return XDP_DROP;
-	if (packet.reason == MOAT_REASON_TX_CHALLENGE)
-		return gate_challenge_answer(ctx, &packet.headers, packet.cookie) ? XDP_TX
-										  : XDP_DROP;
-	if (is_wire || packet.reason == MOAT_REASON_REDIRECT_RULE)
+	if (packet->reason == MOAT_REASON_TX_CHALLENGE)
+		return gate_challenge_answer(ctx, &packet->headers, packet->cookie) ? XDP_TX
+										    : XDP_DROP;
+	if (is_wire || packet->reason == MOAT_REASON_REDIRECT_RULE)
 		return XDP_REDIRECT;
 	return gate_forward(ctx);
 }

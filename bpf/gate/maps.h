@@ -74,6 +74,10 @@ struct gate_roots {
 	__u32 halves[2][1 << MOAT_LPM_ROOT_BITS];
 };
 
+struct gate_scratch {
+	__u8 bytes[MOAT_GATE_SCRATCH];
+};
+
 struct gate_rule_tables {
 	struct moat_rule_tables halves[2];
 };
@@ -100,6 +104,7 @@ MOAT_ARRAY(rule_tables, struct gate_rule_tables, 1);
 MOAT_ARRAY(stage_tables, struct gate_stage_tables, 1);
 MOAT_ARRAY(profile_limits, struct gate_profile_limits, 1);
 MOAT_ARRAY(port_counters, struct moat_gate_counters, 1); /* of this port: one a CPU, see cpu_mask */
+MOAT_ARRAY(scratch, struct gate_scratch, 1);             /* one a CPU, likewise */
 /* one element a half */
 MOAT_ARRAY(trie_nodes, struct gate_leaf, 2);
 /* one element a row, row_mask + 1 buckets */

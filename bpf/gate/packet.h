@@ -52,6 +52,18 @@ MOAT_INLINE __u32 gate_descend_chunks(__u32 half, __u32 leaf, __u64 high, __u64 
 	return leaf;
 }
 
+_Static_assert(sizeof(struct gate_packet) <= MOAT_GATE_SCRATCH, "see moat/gate.h");
+
+/*
+ * This CPU's packet. In a table, not on the stack: of what the verifier reads from there it assumes nothing,
+ * so that all ways through the parser look alike to what follows, which it then verifies once instead of
+ * once for each of them.
+ */
+MOAT_INLINE struct gate_packet *gate_packet_of(__u32 cpu)
+{
+	return moat_table(scratch) + (__u64)(cpu & cpu_mask) * MOAT_GATE_SCRATCH;
+}
+
 /* Goes down from a root's entry, for the few addresses whose prefixes are longer than the root's. `errors`
  * counts lookups that failed and can't. */
 MOAT_INLINE __u32 gate_descend(__u32 half, __u32 leaf, __u64 high, __u64 low, __u32 *errors)

@@ -47,6 +47,7 @@ struct moat_cursor {
 	int scattered;
 	int measured; /* `frame` is what it is to be */
 	void *copy;   /* of the header that is being looked at, up to 40 bytes */
+	int extended; /* there are extension headers, which only copies are searched for */
 };
 
 MOAT_INLINE void moat_cursor_init(struct moat_cursor *cursor, struct xdp_md *ctx)
@@ -58,6 +59,7 @@ MOAT_INLINE void moat_cursor_init(struct moat_cursor *cursor, struct xdp_md *ctx
 	cursor->limit = 0;
 	cursor->frame = cursor->end - cursor->pos;
 	cursor->scattered = 0;
+	cursor->extended = 0;
 	cursor->measured = 0;
 	cursor->copy = (void *)0;
 }
@@ -235,6 +237,14 @@ MOAT_INLINE enum moat_parse moat_parse_ipv6(struct moat_cursor *cursor, struct m
 	h->ttl = ip->hop_limit;
 	next = ip->nexthdr;
 	moat_cursor_skip(cursor, sizeof(*ip));
+	/* In place, every length of every header is a case of its own to the verifier: hundreds of thousands of
+	 * instructions, for what hardly any packet has. */
+	if (!cursor->scattered) {
+		h->proto = next;
+		h->l4_offset = cursor->offset;
+		cursor->extended = moat_is_extension(next);
+		return cursor->extended ? MOAT_PARSE_TRUNCATED : MOAT_PARSE_OK;
+	}
 	for (int depth = 0; depth < MOAT_EXT_DEPTH; depth++) {
 		h->proto = next;
 		h->l4_offset = cursor->offset;
@@ -331,7 +341,7 @@ MOAT_INLINE enum moat_parse moat_parse_frame(struct moat_cursor *cursor, struct 
 }
 
 /*
- * Parses a frame with headers behind its first buffer: rare, so by copies, in a global function, which the
+ * Parses a frame with IPv6 extension headers, or with headers behind its first buffer: rare, so by copies, in a global function, which the
  * verifier looks at once, by itself. Sets all of *h. An enum moat_parse.
  */
 __attribute__((noinline)) int moat_parse_scattered(struct xdp_md *ctx, struct moat_headers *h)
@@ -346,10 +356,10 @@ __attribute__((noinline)) int moat_parse_scattered(struct xdp_md *ctx, struct mo
 	return moat_parse_frame(&cursor, h);
 }
 
-/* True if a frame that seems to be cut off may go on in another buffer. */
+/* True if a frame that seems to be cut off has to be parsed by copies. */
 MOAT_INLINE int moat_cursor_is_scattered(const struct moat_cursor *cursor)
 {
-	return cursor->frame > cursor->ctx->data_end - cursor->ctx->data;
+	return cursor->extended || cursor->frame > cursor->ctx->data_end - cursor->ctx->data;
 }
 
 #endif

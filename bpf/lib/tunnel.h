@@ -122,8 +122,8 @@ MOAT_INLINE int moat_tunnel_parse(struct moat_cursor *cursor, struct moat_header
 
 /*
  * Replaces the headers of a packet that moat_tunnel_find names by the inner packet's. 1 if that is whole
- * and readable, else 0 with *h as it was; -1, likewise, if the packet goes on behind the frame's first
- * buffer and may have to be copied. Global functions: off the common path, and verified once.
+ * and readable, else 0 with *h as it was; -1, likewise, if the packet has to be copied, because it goes on
+ * behind the frame's first buffer or has extension headers. Global functions: off the common path, and verified once.
  */
 __attribute__((noinline)) int moat_tunnel_enter(struct xdp_md *ctx, struct moat_headers *h,
 						__u32 tunnel)
@@ -137,7 +137,7 @@ __attribute__((noinline)) int moat_tunnel_enter(struct xdp_md *ctx, struct moat_
 	first = cursor.frame;
 	if (moat_tunnel_parse(&cursor, h, tunnel))
 		return 1;
-	return first < (__u32)h->l3_offset + h->l3_len ? -1 : 0;
+	return cursor.extended || first < (__u32)h->l3_offset + h->l3_len ? -1 : 0;
 }
 
 /* The second attempt at what moat_tunnel_enter couldn't tell. */

@@ -17,7 +17,8 @@ import sys
 # Sources of atomics: the shared words of limits, each touched once a lot of packets.
 ATOMIC_SOURCES = {'bpf/include/moat/limit.h'}
 # What lines that add to memory may name: pointers into elements of one CPU, and the packet's own state.
-OWN = re.compile(r'\b(cell|count|counters|credit|hit|hop_limit|misses|own|packet|share|table->head|ttl)\b')
+OWN = re.compile(r'\b(cell|count|counters|credit|errors|hit|hop_limit|misses|own|packet|share|'
+                 r'table->head|ttl)\b')
 
 LINE = re.compile(r'^; (/.*|\S+\.[ch]):(\d+)')
 ATOMIC = re.compile(r'\block\b|\batomic_|\b(cmp)?xchg')

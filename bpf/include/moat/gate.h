@@ -71,6 +71,9 @@ struct moat_gate_counters {
 	__u64 reserved[3];
 };
 
+/* Memory of each CPU in which the gate puts a packet's headers and all that its stages find. */
+#define MOAT_GATE_SCRATCH 512
+
 #define MOAT_SAMPLE_BYTES 128
 
 /* A sampled packet: its headers, parsed and raw, and what became of it. */
