@@ -372,6 +372,7 @@ static int open_gate(struct moat_appliance *appliance, struct moat_error *error)
 		.cells = config->gate_cells,
 		.nodes = config->gate_nodes,
 		.nodes_hint = nodes_hint(appliance),
+		.row_buckets = config->gate_buckets,
 		.sample_pass = config->sample_pass,
 		.sample_drop = config->sample_drop,
 		.tunnels = config->tunnels,

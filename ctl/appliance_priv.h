@@ -94,6 +94,12 @@ void moat_pending_restore(const struct moat_config *config);
 int moat_appliance_call(void *userdata, struct moat_control_call *call, json_t **ret_result,
 			struct moat_error *error);
 
+/* The method protect (protect.c). */
+int moat_appliance_protect(struct moat_appliance *appliance, struct moat_control_call *call,
+			   json_t **ret_result, struct moat_error *error);
+/* The names of stages, as in the configuration. */
+json_t *moat_stages_json(uint32_t stages);
+
 /* The methods egress.list, limit, cut and release (egress.c). */
 int moat_appliance_egress(struct moat_appliance *appliance, struct moat_control_call *call,
 			  json_t **ret_result, struct moat_error *error);

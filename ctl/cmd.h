@@ -39,6 +39,7 @@ int moat_cmd_doctor(const struct moat_cmd *cmd, struct moat_error *error);
 int moat_cmd_baseline(const struct moat_cmd *cmd, struct moat_error *error);
 int moat_cmd_challenge(const struct moat_cmd *cmd, struct moat_error *error);
 int moat_cmd_egress(const struct moat_cmd *cmd, struct moat_error *error);
+int moat_cmd_protect(const struct moat_cmd *cmd, struct moat_error *error);
 int moat_cmd_gate(const struct moat_cmd *cmd, struct moat_error *error);
 int moat_cmd_reload(const struct moat_cmd *cmd, struct moat_error *error);
 

@@ -76,6 +76,34 @@ static void print_ports(const json_t *status)
 	}
 }
 
+/* Of the ports whose stages aren't those that are on where nothing is said. */
+static void print_stages(const json_t *status)
+{
+	static const char *const headers[] = { "PORT", "STAGES", NULL };
+	moat_auto_table table = { 0 };
+	size_t i, k, rows = 0;
+	json_t *port, *stage;
+
+	moat_table_init(&table, headers);
+	json_array_foreach(moat_json_at(status, "ports"), i, port) {
+		char text[256] = "";
+		size_t length = 0;
+
+		json_array_foreach(moat_json_at(port, "stages"), k, stage)
+			length += (size_t)snprintf(text + length, sizeof(text) - length, "%s%s",
+						   k ? ", " : "", json_string_value(stage));
+		if (strcmp(text, "allow, deny, rules, sample") == 0)
+			continue;
+		moat_table_add(&table, MOAT_STYLE_PLAIN, moat_json_text(port, "name"),
+			       length ? text : "none");
+		rows++;
+	}
+	if (rows == 0)
+		return;
+	putchar('\n');
+	moat_table_print(&table, stdout, "");
+}
+
 static void add_reasons(struct moat_table *table, const char *where, const json_t *set)
 {
 	const char *name;
@@ -253,6 +281,7 @@ int moat_cmd_status(const struct moat_cmd *cmd, struct moat_error *error)
 	} else {
 		print_head(status);
 		print_ports(status);
+		print_stages(status);
 		print_reasons(status);
 		print_detection(status);
 		print_response(status);

@@ -85,8 +85,8 @@ static int take_duration(const struct reader *reader, const char *where, const c
 	return 0;
 }
 
-static int take_prefix(const struct reader *reader, const char *where, const char *raw,
-		       struct moat_prefix *ret_prefix)
+int moat_config_take_prefix(const struct reader *reader, const char *where, const char *raw,
+			    struct moat_prefix *ret_prefix)
 {
 	struct moat_prefix prefix;
 	int r = moat_prefix_parse(raw, &prefix);
@@ -117,7 +117,7 @@ static int take_prefixes(const struct reader *reader, const char *where, char *c
 		int r;
 
 		snprintf(item, sizeof(item), "%s.%u", where, i);
-		r = take_prefix(reader, item, raw[i], &grown[list->count]);
+		r = moat_config_take_prefix(reader, item, raw[i], &grown[list->count]);
 		if (r < 0)
 			return r;
 		list->count++;
@@ -151,6 +151,9 @@ static int take_gate(const struct reader *reader, const struct moat_raw_gate *ra
 	r = take_power(reader, "gate.cells", raw->cells, 1024, 1u << 20, &config->gate_cells);
 	if (r == 0)
 		r = take_uint(reader, "gate.nodes", raw->nodes, 1024, 1u << 22, &config->gate_nodes);
+	if (r == 0)
+		r = take_power(reader, "gate.buckets", raw->buckets, 1u << MOAT_ROW_BITS_MIN,
+			       1u << MOAT_ROW_BITS_MAX, &config->gate_buckets);
 	if (r == 0)
 		r = take_uint(reader, "gate.sample_pass", raw->sample_pass, 0, 1u << 24,
 			      &config->sample_pass);
@@ -190,7 +193,7 @@ static int take_hosts(const struct reader *reader, const char *key, char *const 
 		int r;
 
 		snprintf(where, sizeof(where), "%s.%u", key, i);
-		r = take_prefix(reader, where, raw[i], &prefixes[i]);
+		r = moat_config_take_prefix(reader, where, raw[i], &prefixes[i]);
 		if (r < 0)
 			return r;
 	}
@@ -414,6 +417,8 @@ static int take_all(const struct reader *reader, const struct moat_raw_config *r
 		r = take_gate(reader, raw->gate, config);
 	if (r == 0)
 		r = take_tunnels(reader, raw, config);
+	if (r == 0)
+		r = moat_config_take_stages(reader, raw, config);
 	if (r == 0 && raw->dpdk)
 		r = take_dpdk(reader, raw->dpdk, config);
 	if (r == 0)
@@ -460,6 +465,8 @@ int moat_config_default(struct moat_config **ret_config)
 	config->state_dir = strdup(MOAT_STATE_DIR_DEFAULT);
 	config->pin_dir = strdup(MOAT_GATE_PIN_DEFAULT);
 	config->events_path = strdup(MOAT_EVENTS_DEFAULT);
+	if (moat_stage_set_new(&config->stages) < 0)
+		return -ENOMEM;
 	if (!config->run_dir || !config->state_dir || !config->pin_dir || !config->events_path)
 		return -ENOMEM;
 	config->log_level = MOAT_LOG_INFO;
@@ -536,6 +543,7 @@ void moat_config_free(struct moat_config *config)
 	for (size_t i = 0; i < config->list_file_count; i++)
 		free(config->list_files[i]);
 	free(config->list_files);
+	moat_stage_set_unref(config->stages);
 	for (size_t i = 0; i < config->dpdk_eal_count; i++)
 		free(config->dpdk_eal[i]);
 	free(config->dpdk_eal);

@@ -33,6 +33,7 @@ struct moat_config_port {
 	bool replace;         /* another XDP program is replaced, not left alone */
 	enum moat_forward_mode forward;
 	enum moat_gate_fail fail; /* wire: frames that no worker takes */
+	uint32_t stages;          /* enum moat_stage; MOAT_STAGE_NONE: none */
 	char dpdk[256]; /* wire, mirror: devargs of a DPDK device, which has no gate; empty: none */
 	uint32_t queues; /* of that device */
 };
@@ -54,9 +55,11 @@ struct moat_config {
 	size_t dpdk_eal_count;
 	uint32_t dpdk_idle_us;
 	uint32_t gate_cells, gate_nodes; /* 0: the gate's defaults */
+	uint32_t gate_buckets;           /* of hashed keys, a row; 0: the gate's default */
 	uint32_t sample_pass, sample_drop;
 	struct moat_tunnels tunnels; /* of gate and workers */
 	struct moat_challenge_options challenge;
+	struct moat_stage_set *stages; /* what they do */
 	struct moat_detect_config detect;
 	struct moat_respond_options respond;       /* its allow list is allow_sources */
 	struct moat_config_prefixes allow_sources; /* respond.allow and lists.allow */

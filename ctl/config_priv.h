@@ -20,6 +20,14 @@ __attribute__((format(printf, 3, 4))) int
 moat_config_bad(const struct reader *reader, const char *where, const char *format, ...);
 #define bad moat_config_bad
 
+/* A prefix that isn't ANY, or a complaint about `where`. 0 or -EINVAL. */
+int moat_config_take_prefix(const struct reader *reader, const char *where, const char *raw,
+			    struct moat_prefix *ret_prefix);
+
+/* What the stages are to do, and which of them each port has (config_stages.c). The ports have been taken. */
+int moat_config_take_stages(const struct reader *reader, const struct moat_raw_config *raw,
+			    struct moat_config *config);
+
 /* The list of ports (config_ports.c). */
 int moat_config_take_ports(const struct reader *reader, const struct moat_raw_config *raw,
 			   struct moat_config *config);

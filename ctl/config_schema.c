@@ -59,6 +59,48 @@ static const cyaml_schema_value_t string_entry = {
 	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, 4095),
 };
 
+static const cyaml_strval_t switches[] = { { "on", MOAT_RAW_ON }, { "off", MOAT_RAW_OFF } };
+static const cyaml_strval_t fragments[] = { { "pass", 1 }, { "drop", 2 } };
+
+#define SWITCH(name, index)                                                             \
+	CYAML_FIELD_ENUM(name, ENUM, struct moat_raw_stages, switches[index], switches, \
+			 CYAML_ARRAY_LEN(switches))
+
+static const cyaml_schema_field_t stages_fields[] = {
+	SWITCH("broken", 0),     SWITCH("flags", 1),
+	SWITCH("land", 2),       SWITCH("martians", 3),
+	SWITCH("allow", 4),      SWITCH("deny", 5),
+	SWITCH("rules", 6),      SWITCH("amplification", 7),
+	SWITCH("fragments", 8),  SWITCH("sources", 9),
+	SWITCH("challenge", 10), SWITCH("protect", 11),
+	SWITCH("sample", 12),    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t protect_fields[] = {
+	CYAML_FIELD_STRING_PTR("prefix", CYAML_FLAG_POINTER, struct moat_raw_protect, prefix, 1, 63),
+	CYAML_FIELD_STRING_PTR("syn", OPT_PTR, struct moat_raw_protect, syn, 1, 127),
+	CYAML_FIELD_STRING_PTR("udp", OPT_PTR, struct moat_raw_protect, udp, 1, 127),
+	CYAML_FIELD_STRING_PTR("icmp", OPT_PTR, struct moat_raw_protect, icmp, 1, 127),
+	CYAML_FIELD_STRING_PTR("other", OPT_PTR, struct moat_raw_protect, other, 1, 127),
+	CYAML_FIELD_STRING_PTR("challenge", OPT_PTR, struct moat_raw_protect, challenge, 1, 127),
+	CYAML_FIELD_BOOL_PTR("each", OPT_PTR, struct moat_raw_protect, each),
+	CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t protect_entry = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct moat_raw_protect, protect_fields),
+};
+
+static const cyaml_schema_field_t source_fields[] = {
+	CYAML_FIELD_STRING_PTR("prefix", CYAML_FLAG_POINTER, struct moat_raw_source, prefix, 1, 63),
+	CYAML_FIELD_STRING_PTR("limit", CYAML_FLAG_POINTER, struct moat_raw_source, limit, 1, 127),
+	CYAML_FIELD_UINT_PTR("v4", OPT_PTR, struct moat_raw_source, v4),
+	CYAML_FIELD_UINT_PTR("v6", OPT_PTR, struct moat_raw_source, v6),
+	CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t source_entry = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct moat_raw_source, source_fields),
+};
+
 static const cyaml_schema_field_t egress_fields[] = {
 	CYAML_FIELD_UINT_PTR("packets", OPT_PTR, struct moat_raw_egress, packets),
 	CYAML_FIELD_UINT_PTR("bytes", OPT_PTR, struct moat_raw_egress, bytes),
@@ -77,6 +119,7 @@ static const cyaml_schema_field_t port_fields[] = {
 	CYAML_FIELD_MAPPING_PTR("egress", OPT_PTR, struct moat_raw_port, egress, egress_fields),
 	CYAML_FIELD_ENUM("fail", ENUM, struct moat_raw_port, fail, port_fails,
 			 CYAML_ARRAY_LEN(port_fails)),
+	CYAML_FIELD_MAPPING_PTR("stages", OPT_PTR, struct moat_raw_port, stages, stages_fields),
 	CYAML_FIELD_STRING_PTR("dpdk", OPT_PTR, struct moat_raw_port, dpdk, 1, 255),
 	CYAML_FIELD_UINT_PTR("queues", OPT_PTR, struct moat_raw_port, queues),
 	CYAML_FIELD_END,
@@ -88,6 +131,7 @@ static const cyaml_schema_value_t port_entry = {
 static const cyaml_schema_field_t gate_fields[] = {
 	CYAML_FIELD_UINT_PTR("cells", OPT_PTR, struct moat_raw_gate, cells),
 	CYAML_FIELD_UINT_PTR("nodes", OPT_PTR, struct moat_raw_gate, nodes),
+	CYAML_FIELD_UINT_PTR("buckets", OPT_PTR, struct moat_raw_gate, buckets),
 	CYAML_FIELD_UINT_PTR("sample_pass", OPT_PTR, struct moat_raw_gate, sample_pass),
 	CYAML_FIELD_UINT_PTR("sample_drop", OPT_PTR, struct moat_raw_gate, sample_drop),
 	CYAML_FIELD_END,
@@ -182,6 +226,21 @@ static const cyaml_schema_field_t config_fields[] = {
 			     CYAML_UNLIMITED),
 	CYAML_FIELD_MAPPING_PTR("challenge", OPT_PTR, struct moat_raw_config, challenge,
 				challenge_fields),
+	CYAML_FIELD_MAPPING_PTR("stages", OPT_PTR, struct moat_raw_config, stages, stages_fields),
+	CYAML_FIELD_SEQUENCE("protect", OPT_PTR, struct moat_raw_config, protect, &protect_entry, 0,
+			     CYAML_UNLIMITED),
+	CYAML_FIELD_SEQUENCE("sources", OPT_PTR, struct moat_raw_config, sources, &source_entry, 0,
+			     CYAML_UNLIMITED),
+	CYAML_FIELD_SEQUENCE("amplification", OPT_PTR, struct moat_raw_config, amplification,
+			     &string_entry, 0, CYAML_UNLIMITED),
+	CYAML_FIELD_ENUM("fragments", ENUM, struct moat_raw_config, fragments, fragments,
+			 CYAML_ARRAY_LEN(fragments)),
+	CYAML_FIELD_SEQUENCE("neighbours", OPT_PTR, struct moat_raw_config, neighbours,
+			     &string_entry, 0, CYAML_UNLIMITED),
+	CYAML_FIELD_SEQUENCE("management", OPT_PTR, struct moat_raw_config, management,
+			     &string_entry, 0, CYAML_UNLIMITED),
+	CYAML_FIELD_SEQUENCE("martians", OPT_PTR, struct moat_raw_config, martians, &string_entry,
+			     0, CYAML_UNLIMITED),
 	CYAML_FIELD_MAPPING_PTR("detect", OPT_PTR, struct moat_raw_config, detect, detect_fields),
 	CYAML_FIELD_MAPPING_PTR("respond", OPT_PTR, struct moat_raw_config, respond, respond_fields),
 	CYAML_FIELD_MAPPING_PTR("lists", OPT_PTR, struct moat_raw_config, lists, lists_fields),
@@ -205,6 +264,7 @@ static const struct {
 	{ ".mode", port_modes, CYAML_ARRAY_LEN(port_modes) }, /* behind respond.mode */
 	{ "challenge.form", challenge_forms, CYAML_ARRAY_LEN(challenge_forms) },
 	{ "log_level", log_levels, CYAML_ARRAY_LEN(log_levels) },
+	{ "fragments", fragments, CYAML_ARRAY_LEN(fragments) }, /* behind stages.fragments */
 };
 
 #define COMPLAINT_LEN 256
@@ -299,12 +359,19 @@ static void name_words(const char *where, const char *value, char ret_text[stati
 	for (size_t i = 0; i < CYAML_ARRAY_LEN(enums); i++) {
 		size_t length = strlen(where), end = strlen(enums[i].where);
 
-		if (length < end || strcmp(where + length - end, enums[i].where) != 0)
+		const cyaml_strval_t *words = enums[i].words;
+		size_t count = enums[i].count;
+
+		if (strstr(where, "stages.")) {
+			words = switches;
+			count = CYAML_ARRAY_LEN(switches);
+		} else if (length < end || strcmp(where + length - end, enums[i].where) != 0) {
 			continue;
+		}
 		length = (size_t)snprintf(ret_text, COMPLAINT_LEN, "\"%.63s\" is none of", value);
-		for (size_t k = 0; k < enums[i].count; k++)
+		for (size_t k = 0; k < count; k++)
 			length += (size_t)snprintf(ret_text + length, COMPLAINT_LEN - length,
-						   "%s %s", k ? "," : "", enums[i].words[k].str);
+						   "%s %s", k ? "," : "", words[k].str);
 		return;
 	}
 }

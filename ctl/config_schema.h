@@ -16,6 +16,30 @@ struct moat_raw_egress {
 	uint64_t *bytes;
 };
 
+/* 0: not said, else on or off. In the order of the names of config_stages.c. */
+enum moat_raw_switch {
+	MOAT_RAW_ON = 1,
+	MOAT_RAW_OFF = 2,
+};
+#define MOAT_RAW_STAGES 13
+struct moat_raw_stages {
+	int switches[MOAT_RAW_STAGES]; /* enum moat_raw_switch */
+};
+
+/* Rates are texts, as of rules. */
+struct moat_raw_protect {
+	char *prefix;
+	char *syn, *udp, *icmp, *other;
+	char *challenge;
+	bool *each;
+};
+
+struct moat_raw_source {
+	char *prefix;
+	char *limit;
+	uint32_t *v4, *v6;
+};
+
 struct moat_raw_port {
 	char *name;
 	int role;
@@ -25,6 +49,7 @@ struct moat_raw_port {
 	int forward; /* enum moat_forward_mode */
 	struct moat_raw_egress *egress;
 	int fail; /* enum moat_gate_fail; 0: not said */
+	struct moat_raw_stages *stages;
 	char *dpdk;
 	uint32_t *queues;
 };
@@ -36,7 +61,7 @@ struct moat_raw_dpdk {
 };
 
 struct moat_raw_gate {
-	uint32_t *cells, *nodes, *sample_pass, *sample_drop;
+	uint32_t *cells, *nodes, *sample_pass, *sample_drop, *buckets;
 };
 
 /* In the order of enum moat_finding_kind. */
@@ -104,6 +129,20 @@ struct moat_raw_config {
 	char **tunnels;
 	unsigned int tunnels_count;
 	struct moat_raw_challenge *challenge;
+	struct moat_raw_stages *stages;
+	struct moat_raw_protect *protect;
+	unsigned int protect_count;
+	struct moat_raw_source *sources;
+	unsigned int sources_count;
+	char **amplification;
+	unsigned int amplification_count;
+	int fragments; /* 0: not said, 1: pass, 2: drop */
+	char **neighbours;
+	unsigned int neighbours_count;
+	char **management;
+	unsigned int management_count;
+	char **martians;
+	unsigned int martians_count;
 	struct moat_raw_detect *detect;
 	struct moat_raw_respond *respond;
 	struct moat_raw_lists *lists;

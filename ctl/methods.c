@@ -519,6 +519,7 @@ static const struct {
 	{ "baseline.import", moat_appliance_baseline },
 	{ "baseline.reset", moat_appliance_baseline },
 	{ "challenge.show", moat_appliance_challenge },
+	{ "protect", moat_appliance_protect },
 	{ "egress.list", moat_appliance_egress },
 	{ "egress.limit", moat_appliance_egress },
 	{ "egress.cut", moat_appliance_egress },

@@ -23,6 +23,7 @@ static const char usage[] =
 	"  rules allow|deny add|del PREFIX   one prefix of a list, at once\n"
 	"  rules load [FILE]      all of a file, or nothing; rules confirm keeps it\n"
 	"  challenge show         SYNs answered with a challenge, and who passed it\n"
+	"  protect                protected prefixes with their hits, limits of sources, marks\n"
 	"  egress list            what containers send, and their limits\n"
 	"  egress limit NAME …    packets N, bytes N: a second at most; off: no limit\n"
 	"  egress cut NAME [TO…]  nothing passes any more, or nothing to these prefixes\n"
@@ -78,21 +79,14 @@ static const struct {
 	int (*run)(const struct moat_cmd *cmd, struct moat_error *error);
 	int max_args; /* -1: the command looks itself */
 } commands[] = {
-	{ "status", moat_cmd_status, 0 },
-	{ "top", moat_cmd_top, 0 },
-	{ "findings", moat_cmd_findings, 0 },
-	{ "explain", moat_cmd_explain, -1 },
-	{ "events", moat_cmd_events, 0 },
-	{ "rules", moat_cmd_rules, -1 },
-	{ "replay", moat_cmd_replay, -1 },
-	{ "reload", moat_cmd_reload, 0 },
-	{ "doctor", moat_cmd_doctor, 0 },
-	{ "baseline", moat_cmd_baseline, -1 },
-	{ "challenge", moat_cmd_challenge, -1 },
-	{ "egress", moat_cmd_egress, -1 },
-	{ "gate", moat_cmd_gate, -1 },
-	{ "version", show_version, 0 },
-	{ "help", show_help, 0 },
+	{ "status", moat_cmd_status, 0 },        { "top", moat_cmd_top, 0 },
+	{ "findings", moat_cmd_findings, 0 },    { "explain", moat_cmd_explain, -1 },
+	{ "events", moat_cmd_events, 0 },        { "rules", moat_cmd_rules, -1 },
+	{ "replay", moat_cmd_replay, -1 },       { "reload", moat_cmd_reload, 0 },
+	{ "doctor", moat_cmd_doctor, 0 },        { "baseline", moat_cmd_baseline, -1 },
+	{ "challenge", moat_cmd_challenge, -1 }, { "protect", moat_cmd_protect, 0 },
+	{ "egress", moat_cmd_egress, -1 },       { "gate", moat_cmd_gate, -1 },
+	{ "version", show_version, 0 },          { "help", show_help, 0 },
 };
 
 static int wrong(const char *what, const char *word)

@@ -26,6 +26,7 @@ struct moat_gate_port_options moat_ports_options(const struct moat_config_port *
 		.replace = port->replace,
 		.fail = port->fail,
 		.fail_closed = port->fail == MOAT_FAIL_CLOSED,
+		.stages = port->stages,
 		.peer = port->peer[0] ? port->peer : NULL,
 	};
 
@@ -41,6 +42,7 @@ static bool is_alike(const struct moat_gate_port_info *info,
 		     const struct moat_gate_port_options *options, int ifindex)
 {
 	return info->ifindex == ifindex && info->role == options->role &&
+	       info->stages == (options->stages & ~MOAT_STAGE_NONE) &&
 	       info->fail_closed == options->fail_closed && info->way.mode == options->way.mode &&
 	       info->way.closed == options->way.closed &&
 	       strcmp(info->way.peer, options->way.peer) == 0;

@@ -28,7 +28,8 @@ static bool same_wires(const struct moat_config *before, const struct moat_confi
 
 		if (old ? old->role != new->role || old->generic != new->generic ||
 				    strcmp(old->peer, new->peer) != 0 ||
-				    strcmp(old->dpdk, new->dpdk) != 0 || old->queues != new->queues
+				    strcmp(old->dpdk, new->dpdk) != 0 || old->queues != new->queues ||
+				    (moat_config_port_has_workers(new) && old->stages != new->stages)
 			: moat_config_port_has_workers(new))
 			return false;
 	}
@@ -51,8 +52,9 @@ static const char *fixed_difference(const struct moat_config *before,
 		return "state_dir";
 	if (strcmp(before->pin_dir, after->pin_dir) != 0)
 		return "pin_dir";
-	if (before->gate_cells != after->gate_cells || before->gate_nodes != after->gate_nodes)
-		return "gate.cells or gate.nodes";
+	if (before->gate_cells != after->gate_cells || before->gate_nodes != after->gate_nodes ||
+	    before->gate_buckets != after->gate_buckets)
+		return "gate.cells, gate.nodes or gate.buckets";
 	if (memcmp(&before->tunnels, &after->tunnels, sizeof(before->tunnels)) != 0)
 		return "tunnels";
 	if (before->challenge.form != after->challenge.form)
@@ -62,7 +64,7 @@ static const char *fixed_difference(const struct moat_config *before,
 	    before->detect.seed != after->detect.seed)
 		return "detect.hosts, clusters or seed";
 	if (!same_wires(before, after))
-		return "a port's role, peer or mode";
+		return "a port's role, peer or mode, or the stages of a wire or mirror";
 	if (!moat_appliance_has_gateway(before) && (before->sample_pass != after->sample_pass ||
 						    before->sample_drop != after->sample_drop))
 		return "gate.sample_pass or sample_drop of workers";

@@ -121,6 +121,8 @@ static json_t *port_of(const struct moat_appliance *appliance,
 				 "fallback", info->fallback, "adopted", info->adopted, "replaced",
 				 info->replaced);
 
+	if (port)
+		json_object_set_new(port, "stages", moat_stages_json(info->stages));
 	if (!port || read_port(appliance, info->index, &counters) < 0)
 		return port;
 	add_reasons(port, &counters.in, counters.reasons);

@@ -230,6 +230,16 @@ static void bind_responder(struct moat_rulebook *rulebook, struct moat_ruleset *
 	}
 }
 
+/* Who changed rules isn't cut off by a new configuration either. */
+static void keep_sessions(struct moat_ruleset *set, const struct moat_ruleset *before)
+{
+	size_t count;
+	const struct moat_session *sessions = moat_ruleset_sessions(before, &count);
+
+	for (size_t i = 0; i < count; i++)
+		moat_ruleset_add_session(set, &sessions[i]);
+}
+
 int moat_rulebook_configure(struct moat_rulebook *rulebook, const struct moat_config *config,
 			    struct moat_error *error)
 {
@@ -243,6 +253,8 @@ int moat_rulebook_configure(struct moat_rulebook *rulebook, const struct moat_co
 		r = moat_ruleset_copy(rulebook->now.own, &own);
 	if (r < 0)
 		return moat_error_set(error, r, "rules: out of memory");
+	moat_ruleset_set_stages(live, config->stages);
+	keep_sessions(live, rulebook->now.live);
 	bind_responder(rulebook, own, &config->respond);
 	/* The standing rules first, so that they keep their ids and slots. */
 	r = add_own(live, own, error);
@@ -559,6 +571,8 @@ int moat_rulebook_roll_back(struct moat_rulebook *rulebook, const char *path,
 		rulebook->now.own = before;
 		r = moat_rulebook_configure(rulebook, config, error);
 		rulebook->now.own = own;
+		if (r == 0)
+			moat_ruleset_clear_sessions(rulebook->draft.live);
 	}
 	moat_ruleset_free(before);
 	return r;

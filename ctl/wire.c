@@ -120,7 +120,10 @@ static int add_worker(struct moat_wire *wire, const struct moat_config *config,
 		.sample_drop = config->sample_drop,
 		.tunnels = config->tunnels,
 	};
-	int r = pulse_of(wire, lane->ports[side], lane->queue, &options.pulse);
+	int r;
+
+	moat_judge_set_stages(options.judge, lane->ports[side]->stages, false);
+	r = pulse_of(wire, lane->ports[side], lane->queue, &options.pulse);
 
 	if (r < 0)
 		moat_error_set(error, r, "port %s: its queue %u in the gate: %s", port->name,

@@ -263,6 +263,106 @@ static void test_file(void)
 	CU_ASSERT_PTR_NULL(config);
 }
 
+static void test_stages(void)
+{
+	static const char text[] =
+		"ports:\n"
+		"  - {name: a}\n"
+		"  - {name: b, stages: {broken: off, martians: off, sample: off}}\n"
+		"gate: {buckets: 1024}\n"
+		"stages: {broken: on, flags: on}\n"
+		"protect:\n"
+		"  - {prefix: 198.51.100.0/24, syn: 5000, udp: 2000/s burst 500, challenge: 800}\n"
+		"  - {prefix: \"2001:db8::/32\", icmp: 10/s, other: 7, each: true, challenge: on}\n"
+		"sources:\n"
+		"  - {prefix: any, limit: 20000/s and 100Mbit/s burst 400}\n"
+		"  - {prefix: 10.0.0.0/8, limit: none, v4: 24, v6: 48}\n"
+		"amplification: [default, \"53:4096\", \"19:0\"]\n"
+		"fragments: drop\n"
+		"neighbours: [192.0.2.1]\n"
+		"management: [192.0.2.64/26, \"2001:db8:1::/48\"]\n"
+		"martians: [rfc6890, 203.0.114.0/24]\n";
+	moat_cleanup(moat_config_free_cleanup) struct moat_config *config = NULL;
+	struct moat_error error = { .text = "" };
+	const struct moat_stage_set *set;
+	const uint32_t all = MOAT_STAGES_DEFAULT | MOAT_STAGE_BROKEN | MOAT_STAGE_FLAGS |
+			     MOAT_STAGE_MARTIAN | MOAT_STAGE_AMPLIFICATION | MOAT_STAGE_FRAGMENTS |
+			     MOAT_STAGE_SOURCES | MOAT_STAGE_CHALLENGE | MOAT_STAGE_PROFILES;
+
+	CU_ASSERT_EQUAL(parse(text, &config, &error), 0);
+	CU_ASSERT_STRING_EQUAL_FATAL(error.text, "");
+	set = config->stages;
+	CU_ASSERT_EQUAL(config->ports[0].stages, all | MOAT_STAGE_NONE);
+	CU_ASSERT_EQUAL(config->ports[1].stages,
+			(all &
+			 ~(uint32_t)(MOAT_STAGE_BROKEN | MOAT_STAGE_MARTIAN | MOAT_STAGE_SAMPLE)) |
+				MOAT_STAGE_NONE);
+	CU_ASSERT_EQUAL(config->gate_buckets, 1024);
+	CU_ASSERT_EQUAL_FATAL(set->protection_count, 2);
+	CU_ASSERT_EQUAL(set->protections[0].rates[MOAT_KIND_SYN].per_s, 5000);
+	CU_ASSERT_EQUAL(set->protections[0].rates[MOAT_KIND_UDP].per_s, 2000);
+	CU_ASSERT_EQUAL(set->protections[0].rates[MOAT_KIND_UDP].burst, 500);
+	CU_ASSERT_EQUAL(set->protections[0].challenge, MOAT_CHALLENGE_ABOVE);
+	CU_ASSERT_EQUAL(set->protections[0].challenge_above.per_s, 800);
+	CU_ASSERT_FALSE(set->protections[0].each);
+	CU_ASSERT_EQUAL(set->protections[1].rates[MOAT_KIND_OTHER].per_s, 7);
+	CU_ASSERT_EQUAL(set->protections[1].challenge, MOAT_CHALLENGE_ALWAYS);
+	CU_ASSERT_TRUE(set->protections[1].each);
+	CU_ASSERT_EQUAL_FATAL(set->source_count, 2);
+	CU_ASSERT_EQUAL(set->sources[0].prefix.family, MOAT_FAMILY_ANY);
+	CU_ASSERT_EQUAL(set->sources[0].packets.per_s, 20000);
+	CU_ASSERT_EQUAL(set->sources[0].bytes.per_s, 12500000);
+	CU_ASSERT_EQUAL(set->sources[0].bytes.burst, 600000);
+	CU_ASSERT_EQUAL(set->sources[0].v4_len, 32);
+	CU_ASSERT_EQUAL(set->sources[0].v6_len, 64);
+	CU_ASSERT_EQUAL(set->sources[1].packets.per_s, 0);
+	CU_ASSERT_EQUAL(set->sources[1].v4_len, 24);
+	CU_ASSERT_EQUAL(set->reflect_len[53], 4096);
+	CU_ASSERT_EQUAL(set->reflect_len[19], 0);
+	CU_ASSERT_EQUAL(set->reflect_len[123], 128);
+	CU_ASSERT_TRUE(set->drop_fragments);
+	CU_ASSERT_EQUAL(set->marked[MOAT_MARKED_NEIGHBOUR].count, 1);
+	CU_ASSERT_EQUAL(set->marked[MOAT_MARKED_MANAGEMENT].count, 2);
+	CU_ASSERT_EQUAL(set->marked[MOAT_MARKED_MARTIAN].count, 25);
+}
+
+/* Nothing that could cut off anybody is on unasked, and what is wrong is named by its place. */
+static void test_stages_refused(void)
+{
+	moat_cleanup(moat_config_free_cleanup) struct moat_config *config = NULL;
+
+	CU_ASSERT_EQUAL_FATAL(parse("ports: [{name: eth0}]\n", &config, NULL), 0);
+	CU_ASSERT_EQUAL(config->ports[0].stages, MOAT_STAGES_DEFAULT | MOAT_STAGE_NONE);
+	CU_ASSERT_EQUAL(config->stages->protection_count + config->stages->source_count, 0);
+	check_refused("ports: [{name: a}]\nstages: {land: maybe}\n",
+		      "f:2:16: stages.land: \"maybe\" is none of on, off");
+	check_refused("ports: [{name: a}]\nstages: {lnad: on}\n",
+		      "f:2:10: unknown key \"lnad\" in stages");
+	check_refused("ports: [{name: a}]\nfragments: never\n",
+		      "f:2:12: fragments: \"never\" is none of pass, drop");
+	check_refused("ports: [{name: a}]\nprotect: [{syn: 5}]\n",
+		      "f:2:11: \"prefix\" is missing in protect.0");
+	check_refused("ports: [{name: a}]\nprotect:\n - {prefix: 10.0.0.0/8, syn: fast}\n",
+		      "f:3:30: protect.0.syn: \"fast\" is no rate (say 2000/s, 100Mbit/s, or 2000/s "
+		      "burst 500)");
+	check_refused(
+		"ports: [{name: a}]\nprotect:\n - {prefix: 10.0.0.0/8, syn: 5 dst 10.0.0.1}\n",
+		"f:3:30: protect.0.syn: \"5 dst 10.0.0.1\" is no rate (say 2000/s, 100Mbit/s, or "
+		"2000/s burst 500)");
+	check_refused("ports: [{name: a}]\nprotect:\n - {prefix: 10.0.0.0/8, udp: 5Mbit/s}\n",
+		      "f:3:30: protect.0.udp: \"5Mbit/s\" is in bytes: this is a rate of packets");
+	check_refused("ports: [{name: a}]\nprotect:\n - {prefix: 10.0.0.0/8}\n"
+		      " - {prefix: 10.0.0.0/8}\n",
+		      "f:4:13: protect.1.prefix: 10.0.0.0/8 is protected twice");
+	check_refused("ports: [{name: a}]\nsources: [{prefix: any, limit: 5, v4: 33}]\n",
+		      "f:2:39: sources.0.v4: 33 is no length of a prefix, 1 to 32");
+	check_refused("ports: [{name: a}]\namplification: [\"70000:5\"]\n",
+		      "f:2:17: amplification.0: \"70000:5\" is neither default nor PORT:BYTES (say "
+		      "\"53:1280\", 0: no bound)");
+	check_refused("ports: [{name: a}]\nmanagement: [0.0.0.0/0]\n",
+		      "f:2:14: management.0: \"0.0.0.0/0\" is everybody");
+}
+
 int main(void)
 {
 	static const struct moat_test tests[] = {
@@ -277,6 +377,8 @@ int main(void)
 		{ "file", test_file },
 		{ "tunnels", test_tunnels },
 		{ "challenge", test_challenge },
+		{ "stages", test_stages },
+		{ "stages refused", test_stages_refused },
 		{ NULL, NULL },
 	};
 
