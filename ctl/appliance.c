@@ -125,15 +125,14 @@ static int commit(void *userdata, const struct moat_ruleset *set, struct moat_er
 	return r;
 }
 
-/* moat_rulebook_ops.patch: the workers' policy can take it after the gate has, or both are built anew. */
+/* moat_rulebook_ops.patch: the workers' policy can take it after the gate has, which judges for them when they
+ * don't, or both are built anew. */
 static int patch(void *userdata, const struct moat_ruleset *set, enum moat_list list,
 		 const struct moat_prefix *prefix)
 {
 	struct moat_appliance *appliance = userdata;
-	int r = 0;
+	int r = moat_gate_patch(appliance->gate, set, list, prefix);
 
-	if (moat_appliance_has_gateway(appliance->config))
-		r = moat_gate_patch(appliance->gate, set, list, prefix);
 	if (r == 0 && appliance->wire.policy)
 		r = moat_policy_patch(appliance->wire.policy, set, list, prefix);
 	appliance->commit_done_ns = moat_clock_monotonic_ns();
