@@ -126,6 +126,10 @@ struct gate_wire {
 
 void moat_gate_wire_init(struct gate_wire *wire);
 void moat_gate_wire_deinit(struct gate_wire *wire);
+/* Gives `wire`, before it is opened, the pulses of the port that it takes the place of, if that has some. */
+int moat_gate_wire_inherit(struct gate_wire *wire, const struct gate_wire *old);
+/* And their memory, where workers write, once it is in that port's place: `old` may be deinited then. */
+void moat_gate_wire_hand_over(struct gate_wire *wire, struct gate_wire *old);
 /* Makes its maps. On failure the caller deinits. */
 int moat_gate_wire_open(struct gate_wire *wire);
 

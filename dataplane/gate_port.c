@@ -393,7 +393,7 @@ uint32_t moat_gate_port_named(const struct moat_gate *gate, const char *name)
 }
 
 /* Notes a port that is in force, for others and for the next process. */
-static void keep_port(struct moat_gate *gate, const struct gate_port *port)
+static void keep_port(struct moat_gate *gate, struct gate_port *port)
 {
 	struct moat_gate_port_record *record = record_of(gate, port->info.index);
 	struct gate_port *old = &gate->ports[port->info.index];
@@ -402,6 +402,7 @@ static void keep_port(struct moat_gate *gate, const struct gate_port *port)
 	record->ifindex = (uint32_t)port->info.ifindex;
 	record->role = port->info.role;
 	record->native = port->info.native;
+	moat_gate_wire_hand_over(&port->wire, &old->wire);
 	pthread_mutex_lock(&gate->port_lock);
 	port_deinit(old, gate->maps.cpus);
 	*old = *port;
@@ -439,6 +440,10 @@ int moat_gate_attach(struct moat_gate *gate, const struct moat_gate_port_options
 	port.info.current = !options->found;
 	port.wire.fail = options->fail;
 	port.wire.peer = options->peer ? if_nametoindex(options->peer) : 0;
+	r = moat_gate_wire_inherit(&port.wire, &gate->ports[index].wire);
+	if (r < 0)
+		return moat_error_set(error, r, "tables of port %s: %s", options->name,
+				      strerror(-r));
 	r = port_attach(gate, &port, options, error);
 	if (r < 0) {
 		port_deinit(&port, gate->maps.cpus);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* What a wire or mirror port has besides its sockets: its workers' signs of life, and the way to the other
  * port when they don't come (bpf/gate/steer.h). Made anew by each process: the program of the process
- * before keeps its own until ours is in its place. */
+ * before keeps its own until ours is in its place. A port that is attached again in one process keeps the
+ * memory of its pulses, which workers write all the while. */
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <net/if.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -34,12 +36,31 @@ static int set_peer(const struct gate_wire *wire)
 	return bpf_map_update_elem(wire->peer_fd, &key, &wire->peer, 0);
 }
 
+int moat_gate_wire_inherit(struct gate_wire *wire, const struct gate_wire *old)
+{
+	if (!old->pulses)
+		return 0;
+	wire->pulses_fd = fcntl(old->pulses_fd, F_DUPFD_CLOEXEC, 0);
+	return wire->pulses_fd < 0 ? -errno : 0;
+}
+
+void moat_gate_wire_hand_over(struct gate_wire *wire, struct gate_wire *old)
+{
+	struct moat_gate_pulses *pulses = old->pulses;
+
+	if (!pulses || !wire->pulses)
+		return;
+	old->pulses = wire->pulses;
+	wire->pulses = pulses;
+}
+
 int moat_gate_wire_open(struct gate_wire *wire)
 {
 	void *memory;
 
-	wire->pulses_fd = moat_gate_map_create("pulses", BPF_MAP_TYPE_ARRAY, sizeof(*wire->pulses),
-					       1);
+	if (wire->pulses_fd < 0)
+		wire->pulses_fd = moat_gate_map_create("pulses", BPF_MAP_TYPE_ARRAY,
+						       sizeof(*wire->pulses), 1);
 	if (wire->pulses_fd < 0)
 		return wire->pulses_fd;
 	wire->peer_fd = moat_gate_map_create("wire_peer", BPF_MAP_TYPE_DEVMAP, sizeof(uint32_t), 1);

@@ -193,6 +193,31 @@ def test_closed(directory):
         expect(bypassed(status) == 0, "no bypass", status["ports"])
 
 
+def test_lists(directory):
+    """A prefix that is put on a list at once holds in the gate as well, and while the gate gets larger tables the
+    workers go on."""
+    ready()
+    with Appliance(directory, config=config(directory)) as moat:
+        wait_for(lambda: ping(1, TARGET), "pings through the wire")
+        moat.ask("rules", "deny", "add", "10.78.3.1/32")
+        wait_for(lambda: not ping(1, TARGET), "denied by the workers")
+        moat.process.send_signal(signal.SIGSTOP)
+        time.sleep(0.5)
+        expect(not ping(1, TARGET), "denied by the gate")
+        moat.process.send_signal(signal.SIGCONT)
+        moat.ask("rules", "deny", "del", "10.78.3.1/32")
+        wait_for(lambda: ping(1, TARGET), "pings again")
+        path = os.path.join(directory, "list")
+        with open(path, "w", encoding="ascii") as out:
+            out.writelines(f"{101 + i // 65536}.{i // 256 % 256}.{i % 256}.1\n" for i in range(40000))
+        run(MOAT, "--socket", moat.socket, "rules", "load", path)
+        time.sleep(0.5)
+        expect(moat.process.poll() is None, "moatd lives on larger tables", moat.process.returncode)
+        wait_for(lambda: ping(1, TARGET), "pings on larger tables")
+        wait_for(lambda: calm(moat), "workers work on larger tables")
+        expect(stack_saw(balanced(moat.ask("status"))) == 0, "no frame in the host's stack")
+
+
 def test_interface(directory):
     """An interface is deleted and comes back: said, counted, working again; link down and up is nothing special."""
     ready()
