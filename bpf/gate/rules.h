@@ -33,6 +33,12 @@ MOAT_INLINE int gate_is_rare(const struct moat_rule_entry *entry)
 	return entry->action > MOAT_ACTION_COUNT || (entry->flags & MOAT_RULE_COUNT_ONLY);
 }
 
+MOAT_INLINE int gate_rule_has_expired(const struct gate_packet *packet,
+				      const struct moat_rule_entry *entry)
+{
+	return entry->expires != 0 && packet->now >= entry->expires;
+}
+
 /* Counts a packet of a rule that hasn't expired. NULL if it has, or can't be. */
 MOAT_INLINE struct moat_rule_count *gate_rule_hit(struct gate_packet *packet,
 						  const struct moat_rule_entry *entry)
@@ -40,7 +46,7 @@ MOAT_INLINE struct moat_rule_count *gate_rule_hit(struct gate_packet *packet,
 	struct gate_hits *hit = moat_map_element(hits, packet->cpu);
 	__u32 slot = entry->slot;
 
-	if (entry->expires != 0 && packet->now >= entry->expires) {
+	if (gate_rule_has_expired(packet, entry)) {
 		packet->expired++;
 		return 0;
 	}
@@ -71,11 +77,12 @@ MOAT_INLINE int gate_apply(struct gate_packet *packet, const struct moat_rule_en
 	return 1;
 }
 
-/* 1 if a rule challenges and the packet is still to be asked. */
+/* 1 if a rule challenges and the packet is still to be asked: then gate_rule_ask asks it, of all rules the
+ * only one. */
 MOAT_INLINE int gate_rule_asks(const struct gate_packet *packet, const struct moat_rule_entry *entry)
 {
 	return entry->action == MOAT_ACTION_CHALLENGE && !(entry->flags & MOAT_RULE_COUNT_ONLY) &&
-	       gate_challenge_wants(packet);
+	       !gate_rule_has_expired(packet, entry) && gate_challenge_wants(packet);
 }
 
 /* A matching rule that asks. 1 if that decided. */
