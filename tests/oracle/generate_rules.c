@@ -152,9 +152,9 @@ static struct moat_rule rule(struct moat_generator *generator, uint64_t now_ns)
 	struct moat_rule rule = moat_rule_default();
 
 	rule.match = match(generator);
-	do {
-		rule.action = (uint8_t)moat_generate_below(generator, MOAT_ACTION_COUNT_OF);
-	} while (rule.action == MOAT_ACTION_CHALLENGE);
+	rule.action = (uint8_t)moat_generate_below(generator, MOAT_ACTION_COUNT_OF);
+	if (rule.action == MOAT_ACTION_CHALLENGE)
+		rule.match.proto = 6;
 	rule.priority = moat_generate_below(generator, 4);
 	if (rule.action == MOAT_ACTION_LIMIT)
 		make_limit(generator, &rule);

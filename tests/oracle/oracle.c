@@ -178,6 +178,38 @@ static const struct moat_rule *next_match(const struct moat_oracle *oracle,
 	return best;
 }
 
+/* Asks a packet that has a part once, whoever comes first. */
+static enum moat_reason by_challenge(struct moat_oracle *oracle, const struct moat_headers *headers,
+				     uint64_t now_ticks, uint32_t scope)
+{
+	struct oracle_challenge_moment moment = {
+		.now_ticks = now_ticks,
+		.window_ticks = 1,
+		.clock = { oracle->clock.ticks_per_s, oracle->settings.judges },
+		.judge = oracle->judge,
+	};
+	enum moat_challenge_outcome outcome;
+
+	if (oracle->asked || !oracle->settings.challenge)
+		return MOAT_REASON_PASS_DEFAULT;
+	while (2 * moment.window_ticks * 1000 <= 128ULL * moment.clock.ticks_per_s)
+		moment.window_ticks *= 2;
+	moment.window = now_ticks / moment.window_ticks;
+	outcome = oracle_challenge(&oracle->memory->challenges, oracle->settings.challenge, &moment,
+				   headers, scope, &oracle->cookie);
+	oracle->asked = outcome != MOAT_CHALLENGE_UNASKED;
+	switch (outcome) {
+	case MOAT_CHALLENGE_SEND:
+		return MOAT_REASON_TX_CHALLENGE;
+	case MOAT_CHALLENGE_CAPPED:
+		return MOAT_REASON_DROP_CHALLENGE;
+	case MOAT_CHALLENGE_ACCEPTED:
+		return MOAT_REASON_DROP_COOKIE;
+	default:
+		return MOAT_REASON_PASS_DEFAULT;
+	}
+}
+
 /* What a rule makes of a packet that it matches; MOAT_REASON_PASS_DEFAULT if it leaves it to the next. */
 static enum moat_reason by_rule(struct moat_oracle *oracle, const struct moat_rule *rule,
 				const struct moat_headers *headers, uint64_t now_ticks)
@@ -191,6 +223,13 @@ static enum moat_reason by_rule(struct moat_oracle *oracle, const struct moat_ru
 		return oracle->settings.port && strcmp(oracle->settings.port, rule->target) == 0
 			       ? MOAT_REASON_REDIRECT_RULE
 			       : MOAT_REASON_PASS_NO_TARGET;
+	case MOAT_ACTION_CHALLENGE:
+		if (rule->flags & MOAT_RULE_COUNT_ONLY)
+			/* as if it had been asked */
+			return oracle_is_syn(headers) ? MOAT_REASON_TX_CHALLENGE
+						      : MOAT_REASON_PASS_DEFAULT;
+		return by_challenge(oracle, headers, now_ticks,
+				    MOAT_CHALLENGE_SCOPE_RULE | rule->id);
 	case MOAT_ACTION_LIMIT:
 		if ((rule->flags & MOAT_RULE_PREFER_KNOWN) && is_known(oracle, &headers->src))
 			return MOAT_REASON_PASS_KNOWN;
@@ -248,6 +287,7 @@ enum moat_reason moat_oracle_judge(struct moat_oracle *oracle, const struct moat
 	enum moat_reason reason;
 
 	*ret_rule_id = 0;
+	oracle->asked = false;
 	if (parse == MOAT_PARSE_NOT_IP)
 		return unjudged[parse];
 	if (parse == MOAT_PARSE_OK && oracle_is_control(oracle, headers, now_ticks))

@@ -14,6 +14,7 @@
 #include "dataplane/ruleset.h"
 #include "moat/packet.h"
 #include "moat/stage.h"
+#include "tests/oracle/oracle_challenge.h"
 #include "tests/oracle/oracle_limit.h"
 
 /* How the judge under test tells time: `ticks` at `ns` of the clock that rules expire by. */
@@ -30,6 +31,7 @@ struct moat_oracle_settings {
 	uint32_t judges; /* that limits are made for */
 	uint64_t hash_seed;
 	bool fail_closed;
+	const struct oracle_challenge_settings *challenge; /* NULL: rules don't challenge */
 	const char *port; /* the one that rules can redirect to; NULL: none */
 };
 
@@ -58,6 +60,7 @@ struct oracle_profile {
 struct oracle_memory {
 	struct oracle_tokens control; /* ICMP errors for path MTU discovery */
 	struct oracle_profile profiles[MOAT_PROFILES_MAX];
+	struct oracle_challenges challenges;
 	struct oracle_row *rows[2];
 	uint32_t row_buckets; /* a row */
 };
@@ -71,7 +74,9 @@ struct moat_oracle {
 	const struct moat_ruleset *set; /* not owned, unchanged while in use; NULL: no policy */
 	struct moat_oracle_settings settings;
 	struct moat_oracle_clock clock;
-	uint32_t judge; /* the one that judges now, 0 to judges - 1 */
+	uint32_t judge;  /* the one that judges now, 0 to judges - 1 */
+	bool asked;      /* the packet that is judged, by a challenge */
+	uint32_t cookie; /* of the last packet with reason TX_CHALLENGE */
 	struct moat_oracle_bucket buckets[MOAT_RULES_MAX];
 	size_t bucket_count;
 	struct moat_addr known[MOAT_ORACLE_KNOWN_MAX]; /* the sources put into the known filter */

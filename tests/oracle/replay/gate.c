@@ -108,12 +108,13 @@ static void keep_sample(void *userdata, const struct moat_sample *sample)
 int replay_gate_run(struct replay_gate *gate, uint32_t cpu, const void *frame, size_t length)
 {
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = (uint32_t)length,
-		    .repeat = 1);
+		    .data_out = gate->answer, .data_size_out = sizeof(gate->answer), .repeat = 1);
 
 	gate->inputs->ticks = replay_clock_ticks();
 	gate->inputs->cpu = cpu;
 	if (bpf_prog_test_run_opts(gate->fixture.prog_fd, &opts) < 0)
 		return -1;
+	gate->answer_length = opts.data_size_out;
 	gate->samples = moat_gate_poll(gate->fixture.gate, 64, keep_sample, gate);
 	return (int)opts.retval;
 }

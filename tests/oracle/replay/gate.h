@@ -22,6 +22,8 @@ struct replay_gate {
 	uint32_t cpus;
 	struct moat_sample sample; /* of the last packet */
 	int samples;               /* of it */
+	uint8_t answer[2048];      /* the frame as it came back */
+	uint32_t answer_length;
 };
 
 /* Opens it at the replay clock's time. Skips the program (77) where BPF can't be used. */
