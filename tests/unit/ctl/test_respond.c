@@ -208,10 +208,9 @@ static void test_challenge(void)
 		"drop dst 198.51.100.7 proto tcp dport 80 flags S len 40", NULL
 	};
 	struct moat_respond *respond = begin(MOAT_RESPOND_ENFORCE, 8, NULL);
-	struct moat_respond_options options = { .mode = MOAT_RESPOND_ENFORCE,
-						.max_rules = 8,
-						.hold_ns = HOLD,
-						.challenge = true };
+	struct moat_respond_options options = {
+		.mode = MOAT_RESPOND_ENFORCE, .max_rules = 8, .hold_ns = HOLD, .challenge = true
+	};
 	struct moat_finding finding = *finding_of(1, MOAT_FINDING_OPEN, limit);
 	struct moat_rule expected;
 	const struct moat_rule *rules;
