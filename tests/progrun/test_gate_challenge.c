@@ -6,6 +6,7 @@
 
 #include <bpf/bpf.h>
 
+#include "dataplane/base/addr.h"
 #include "dataplane/challenge.h"
 #include "dataplane/parse.h"
 #include "dataplane/stage_set.h"
