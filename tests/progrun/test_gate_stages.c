@@ -278,7 +278,7 @@ static uint32_t program_size(uint32_t mask)
 	gate_fixture_set_stages(&fixture.gate, mask, false);
 	CU_ASSERT_EQUAL_FATAL(bpf_obj_get_info_by_fd(fixture.gate.prog_fd, &info, &length), 0);
 	/* of the kernel's limit of a million */
-	CU_ASSERT(info.verified_insns < 900000);
+	CU_ASSERT(info.verified_insns < 400000);
 	return info.xlated_prog_len / 8;
 }
 
