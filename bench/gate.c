@@ -19,12 +19,14 @@
 #include "bench/gate_drive_run.h"
 #include "bench/gate_filter.h"
 #include "bench/gate_mix.h"
+#include "dataplane/base/addr.h"
 #include "dataplane/base/clock.h"
 #include "dataplane/gate.h"
+#include "dataplane/stage_set.h"
 
 #define RUNS 9
 #define SAMPLING 1000
-#define POOLS 16
+#define POOLS 24
 
 /* Packets that several cases share. */
 struct pool {
@@ -42,6 +44,7 @@ enum subject {
 	SUBJECT_GATE = 0,
 	SUBJECT_MISS, /* `reads` at random */
 	SUBJECT_FILTER,
+	SUBJECT_COOKIE,
 };
 
 struct bench_case {
@@ -67,12 +70,16 @@ struct bench_case {
 #define LISTED GATE_TRAFFIC_LISTED
 #define MIXED GATE_TRAFFIC_MIXED
 #define RULED GATE_TRAFFIC_RULED
+#define SYN GATE_TRAFFIC_SYN
+#define RST GATE_TRAFFIC_RST
 
 static struct bench_case cases[] = {
 	{ "ref_miss1", V4, HOT, CLEAN, .subject = SUBJECT_MISS, .reads = 1 },
 	{ "ref_miss2", V4, HOT, CLEAN, .subject = SUBJECT_MISS, .reads = 2 },
 	{ "ref_miss3", V4, HOT, CLEAN, .subject = SUBJECT_MISS, .reads = 3 },
 	{ "ref_miss4", V4, HOT, CLEAN, .subject = SUBJECT_MISS, .reads = 4 },
+	{ "ref_cookie_kernel", PLAIN, TYPICAL, CLEAN, .subject = SUBJECT_COOKIE, .reads = 0 },
+	{ "ref_cookie_siphash", PLAIN, TYPICAL, CLEAN, .subject = SUBJECT_COOKIE, .reads = 1 },
 	{ "xdp_filter_drop", PLAIN, TYPICAL, LISTED, .subject = SUBJECT_FILTER },
 	{ "xdp_filter_pass", PLAIN, TYPICAL, CLEAN, .subject = SUBJECT_FILTER },
 	{ "drop_listed_v4_hot", V4, HOT, LISTED, 15 },
@@ -94,6 +101,19 @@ static struct bench_case cases[] = {
 static struct bench_case worst_cases[] = {
 	{ "pass_tcp_v4_typical_worst_rules", V4, TYPICAL, CLEAN },
 };
+
+/* To protections that challenge: SYNs of unknown sources, RSTs without a cookie, and what has no part. */
+static struct bench_case challenge_cases[] = {
+	{ "challenge_syn_v4_hot", V4, HOT, SYN, 60 },
+	{ "challenge_syn_v6_hot", V6, HOT, SYN },
+	{ "challenge_rst_v4_hot", V4, HOT, RST },
+	{ "challenge_other_v4_hot", V4, HOT, CLEAN },
+	{ "challenge_syn_v4_typical", V4, TYPICAL, SYN },
+	{ "challenge_syn_v6_typical", V6, TYPICAL, SYN },
+	{ "challenge_rst_v4_typical", V4, TYPICAL, RST },
+	{ "challenge_other_v4_typical", V4, TYPICAL, CLEAN },
+};
+#define CHALLENGE_CASES (sizeof(challenge_cases) / sizeof(challenge_cases[0]))
 
 struct bench {
 	struct moat_gate *gate;
@@ -162,6 +182,7 @@ static bool is_right(const struct bench_case *c, const struct moat_gate_counters
 {
 	uint32_t listed = c->mix == HOT && c->traffic == LISTED ? GATE_POOL : c->pool->listed;
 	enum moat_reason other = c->traffic == RULED ? MOAT_REASON_DROP_RULE
+				 : c->traffic == SYN ? MOAT_REASON_TX_CHALLENGE
 						     : MOAT_REASON_PASS_DEFAULT;
 
 	return after->reasons[MOAT_REASON_DROP_DENIED].packets -
@@ -197,6 +218,9 @@ static double run_case(struct bench *bench, const struct bench_case *c)
 				      hot);
 	case SUBJECT_FILTER:
 		return gate_drive_run(&bench->drive, c->driver, bench->filter.prog_fd, hot);
+	case SUBJECT_COOKIE:
+		return gate_drive_run(&bench->drive, c->driver, bench->drive.cookie_fds[c->reads],
+				      hot);
 	default:
 		return run_gate(bench, c);
 	}
@@ -208,6 +232,9 @@ static int measure_case(struct bench *bench, struct bench_case *c)
 	double bare, ns;
 
 	use_pool(bench, c->pool);
+	gate_drive_set_flags(&bench->drive, c->traffic == SYN   ? MOAT_TCP_SYN
+					    : c->traffic == RST ? MOAT_TCP_RST
+								: MOAT_TCP_ACK);
 	bare = gate_drive_run(&bench->drive, c->driver, bench->drive.bare_fds[c->driver],
 			      c->mix == HOT);
 	ns = run_case(bench, c);
@@ -333,6 +360,8 @@ static int report(struct bench *bench)
 	for (size_t i = 0; i < CASES; i++)
 		missed |= report_case(&cases[i]);
 	missed |= report_case(&worst_cases[0]);
+	for (size_t i = 0; i < CHALLENGE_CASES; i++)
+		missed |= report_case(&challenge_cases[i]);
 	missed |= report_speedup("xdp_filter_drop", "drop_listed_v4_typical");
 	missed |= report_speedup("xdp_filter_pass", "pass_tcp_v4_typical");
 	return missed;
@@ -355,6 +384,41 @@ static int commit(struct bench *bench, enum gate_rules rules, struct moat_error 
 		bench->commit_ms = (double)(moat_clock_monotonic_ns() - begin) / 1e6;
 	moat_ruleset_free(set);
 	fprintf(stderr, "gate: %s\n", gate_mix_describe(rules));
+	return r;
+}
+
+/* Every destination is protected by a challenge, whose answers no cap bounds. */
+static int challenge_all(struct bench *bench, struct moat_error *error)
+{
+	static const char *const everywhere[] = { "0.0.0.0/1", "128.0.0.0/1", "::/1", "8000::/1" };
+	const struct moat_gate_port_options lo = {
+		.name = "lo", .generic = true, .stages = MOAT_STAGES_DEFAULT | MOAT_STAGE_CHALLENGE
+	};
+	struct moat_challenge_options options = moat_challenge_default();
+	struct moat_stage_set *stages = NULL;
+	struct moat_ruleset *set = NULL;
+	int r = moat_stage_set_new(&stages);
+
+	for (size_t i = 0; r == 0 && i < sizeof(everywhere) / sizeof(everywhere[0]); i++) {
+		struct moat_protection protection = { .challenge = MOAT_CHALLENGE_ALWAYS };
+
+		moat_prefix_parse(everywhere[i], &protection.prefix);
+		r = moat_stage_set_protect(stages, &protection);
+	}
+	if (r == 0)
+		r = moat_ruleset_new(&set);
+	if (r == 0)
+		r = gate_mix_fill(set, GATE_RULES_REAL, error);
+	if (r == 0) {
+		moat_ruleset_set_stages(set, stages);
+		r = moat_gate_commit(bench->gate, set, error);
+	}
+	options.prefix_pps = UINT32_MAX;
+	moat_gate_set_challenge(bench->gate, &options);
+	if (r == 0)
+		r = moat_gate_attach(bench->gate, &lo, &bench->port, error);
+	moat_stage_set_unref(stages);
+	moat_ruleset_free(set);
 	return r;
 }
 
@@ -384,6 +448,10 @@ static int run(struct bench *bench, int runs, struct moat_error *error)
 		r = commit(bench, GATE_RULES_WORST, error);
 	if (r == 0)
 		r = measure(bench, worst_cases, 1, runs);
+	if (r == 0)
+		r = challenge_all(bench, error);
+	if (r == 0)
+		r = measure(bench, challenge_cases, CHALLENGE_CASES, runs);
 	return r == 0 ? report(bench) : r;
 }
 

@@ -13,6 +13,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "bench/gate_drive.h"
+#include "moat/challenge.h"
 
 /* What the next packet differs by, and what it has in common with the others. */
 __u32 pool_mask; /* packets in use - 1 */
@@ -151,5 +152,36 @@ MISS(1)
 MISS(2)
 MISS(3)
 MISS(4)
+
+/* What a SYN cookie costs, by the kernel's helper and by our own hash: of the frames that drivers make. */
+SEC("xdp")
+int cookie_kernel(struct xdp_md *ctx)
+{
+	struct frame_v4 *frame = (void *)(long)ctx->data;
+
+	if ((void *)(frame + 1) > (void *)(long)ctx->data_end)
+		return XDP_ABORTED;
+	return bpf_tcp_raw_gen_syncookie_ipv4(&frame->ip, (void *)&frame->sport, 20) < 0
+		       ? XDP_ABORTED
+		       : XDP_DROP;
+}
+
+struct moat_challenge_state cookie_state;
+
+SEC("xdp")
+int cookie_siphash(struct xdp_md *ctx)
+{
+	struct frame_v4 *frame = (void *)(long)ctx->data;
+	struct moat_headers h = { .family = MOAT_FAMILY_V4 };
+
+	if ((void *)(frame + 1) > (void *)(long)ctx->data_end)
+		return XDP_ABORTED;
+	h.src.words[3] = frame->ip.saddr;
+	h.dst.words[3] = frame->ip.daddr;
+	h.sport = bpf_ntohs(frame->sport);
+	h.dport = bpf_ntohs(frame->dport);
+	/* one in 2^32 of them passes: the compiler can't leave it out */
+	return moat_challenge_cookie(&cookie_state, &h, 7) == 0 ? XDP_PASS : XDP_DROP;
+}
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

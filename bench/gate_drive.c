@@ -9,6 +9,7 @@
 #include "bench/gate_drive_run.h"
 #include "bench/gate_mix.h"
 #include "dataplane/base/clock.h"
+#include "moat/challenge.h"
 
 #include "bench_drive.skel.h" /* uses the types of gate_drive.h */
 
@@ -29,7 +30,15 @@ int gate_drive_init(struct gate_drive *drive, struct moat_error *error)
 	drive->miss_fds[1] = bpf_program__fd(s->progs.miss2);
 	drive->miss_fds[2] = bpf_program__fd(s->progs.miss3);
 	drive->miss_fds[3] = bpf_program__fd(s->progs.miss4);
+	drive->cookie_fds[0] = bpf_program__fd(s->progs.cookie_kernel);
+	drive->cookie_fds[1] = bpf_program__fd(s->progs.cookie_siphash);
 	return 0;
+}
+
+void gate_drive_set_flags(struct gate_drive *drive, uint8_t flags)
+{
+	drive->skeleton->bss->template_v4[34 + 13] = flags;
+	drive->skeleton->bss->template_v6[54 + 13] = flags;
 }
 
 void gate_drive_deinit(struct gate_drive *drive)

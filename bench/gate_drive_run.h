@@ -25,6 +25,7 @@ struct gate_drive {
 	struct bench_drive *skeleton;
 	int bare_fds[GATE_DRIVERS];
 	int miss_fds[GATE_MISSES]; /* of one read and more */
+	int cookie_fds[2];         /* the kernel's, our own; of GATE_DRIVER_PLAIN */
 };
 
 /* Loads drivers and references. 0 or a negative errno with its sentence; deinit takes half-made ones. */
@@ -38,6 +39,9 @@ struct gate_pool_v6 *gate_drive_pool_v6(struct gate_drive *drive);
 /* Has the program run over GATE_POOL packets, those of the pool in turn or (`hot`) its first one. CPU time of
  * a packet in ns, driver and all; NAN if it can't be run. */
 double gate_drive_run(struct gate_drive *drive, enum gate_driver driver, int prog_fd, bool hot);
+
+/* The TCP flags of the packets from now on. */
+void gate_drive_set_flags(struct gate_drive *drive, uint8_t flags);
 
 /* The driver's program that sends to an interface, for live frames. */
 int gate_drive_live_fd(struct gate_drive *drive, enum gate_driver driver, unsigned int ifindex,

@@ -26,6 +26,8 @@ enum gate_traffic {
 	GATE_TRAFFIC_CLEAN = 0, /* passes */
 	GATE_TRAFFIC_LISTED,    /* from sources on the deny list */
 	GATE_TRAFFIC_MIXED,     /* clean with one in 50 listed, as `typical` has them */
+	GATE_TRAFFIC_SYN,       /* clean, as SYNs */
+	GATE_TRAFFIC_RST,       /* clean, as RSTs */
 	GATE_TRAFFIC_RULED,     /* to TCP port 9, which a rule of the destination drops */
 };
 

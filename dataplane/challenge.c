@@ -8,8 +8,6 @@
 
 #include "dataplane/rate.h"
 
-#define ETHERNET_MIN 60 /* shortest frame without FCS (IEEE 802.3, 4A.4.2) */
-
 #define MOAT_MIN(a, b) ((a) < (b) ? (a) : (b))
 
 /* A key that is being written belongs to slots far away. */
@@ -52,6 +50,8 @@ void moat_challenge_configure(struct moat_challenge_state *challenge,
 
 	challenge->lifetime = (uint32_t)MOAT_MIN(lifetime, MOAT_VALIDATED_LIFETIME_MAX);
 	challenge->prefix_cap = (uint32_t)MOAT_MIN(cap ? cap : 1, MOAT_CHALLENGE_CAP_MAX);
+	if (options->prefix_pps == UINT32_MAX)
+		challenge->prefix_cap = MOAT_CHALLENGE_CAP_NONE;
 	challenge->box_rate = moat_rate_of_packets(options->box_pps, 0, ticks_per_s, judges);
 }
 
@@ -117,10 +117,7 @@ size_t moat_challenge_answer(uint8_t *frame, size_t length, const struct moat_he
 	else
 		moat_challenge_write_v6(words, headers, form, cookie);
 	memcpy(frame + headers->l3_offset, words, size);
-	size += headers->l3_offset;
-	if (size < ETHERNET_MIN)
-		size = ETHERNET_MIN;
-	return size < length ? size : length;
+	return moat_challenge_frame((uint32_t)size + headers->l3_offset, (uint32_t)length);
 }
 
 void moat_challenge_read_ack(const uint8_t *frame, size_t length, struct moat_headers *headers)

@@ -16,9 +16,10 @@
 
 struct moat_challenge_options {
 	uint32_t lifetime_s; /* of a validation: 1 to 604,800 */
-	uint32_t prefix_pps; /* answers to a source /24 or /48, a second on the whole box: 1 to 65,535 */
-	uint32_t box_pps; /* answers in all, likewise; 0: no bound */
-	uint8_t form;     /* enum moat_challenge_form */
+	uint32_t prefix_pps; /* answers to a source /24 or /48, a second on the whole box: 1 to 65,535;
+			      * UINT32_MAX: no bound, for benches */
+	uint32_t box_pps;    /* answers in all, likewise; 0: no bound */
+	uint8_t form;        /* enum moat_challenge_form */
 };
 
 #define MOAT_CHALLENGE_LIFETIME_DEFAULT 600

@@ -12,7 +12,8 @@
 #include "dataplane/worker_priv.h"
 
 #define PREFETCH_FRAMES 4
-#define ANSWER_MAX 128 /* an answer has up to 82 bytes */
+#define ANSWER_MAX \
+	160 /* an answer has up to 82 bytes, and less than MOAT_CHALLENGE_CUT behind them */
 
 static void stage_parse(struct moat_worker *worker, const struct moat_packet *burst,
 			unsigned int count)

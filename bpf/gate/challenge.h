@@ -11,7 +11,6 @@
 #include "moat/challenge.h"
 
 #define ETH_ALEN 6
-#define ETH_ZLEN 60 /* without FCS */
 
 /* What gate_challenge_judge returns: the outcome in the lowest byte, the reason that it decides (0: none) in
  * the second half-word, the cookie above. */
@@ -197,10 +196,7 @@ MOAT_INLINE int gate_challenge_answer(struct xdp_md *ctx, const struct moat_head
 			return 0;
 		moat_challenge_write_v6(ip, h, challenge_form, cookie);
 	}
-	/* frames don't get shorter than the shortest of Ethernet, so that a short SYN needs no call */
-	size += offset;
-	if (size < ETH_ZLEN)
-		size = ETH_ZLEN;
+	size = moat_challenge_frame(size + offset, h->frame_len);
 	if (h->frame_len > size)
 		return bpf_xdp_adjust_tail(ctx, (int)size - h->frame_len) == 0;
 	return 1;

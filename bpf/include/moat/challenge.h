@@ -57,7 +57,8 @@ struct moat_challenge_key {
  * bucket share its cap.
  */
 #define MOAT_CHALLENGE_BUCKETS (1u << 16)
-#define MOAT_CHALLENGE_CAP_MAX 0xffffu
+#define MOAT_CHALLENGE_CAP_MAX 0xfffeu
+#define MOAT_CHALLENGE_CAP_NONE 0xffffu /* no bound: for benches */
 
 /* The sequence number of a SYN-ACK with a wrong ACK: nobody goes by it. */
 #define MOAT_CHALLENGE_SEQ 0x6d6f6174u
@@ -191,23 +192,14 @@ MOAT_INLINE int moat_challenge_is_outside(__u32 cookie, __u32 syn_seq)
 
 /* ---- validated sources ------------------------------------------------------------------------ */
 
-/* Of a source and a scope: the upper 40 bits, never 0, are the fingerprint, the lower choose the set. */
+/* Of a source and a scope: the upper 40 bits, never 0, are the fingerprint, the lower choose the set. By a
+ * secret seed, but not a keyed function as strong as the cookies': who would know it could only choose
+ * sources that are validated together, and none of it is ever seen from outside. */
 MOAT_INLINE __u64 moat_validated_hash(const struct moat_challenge_state *c,
 				      const struct moat_headers *h, __u32 scope)
 {
-	struct moat_siphash s;
-	__u64 hash;
+	__u64 hash = moat_addr_hash(&h->src, c->seed[0] ^ (c->seed[1] | 1) * (scope + 1ULL));
 
-	moat_siphash_begin(&s, c->seed);
-	if (h->family == MOAT_FAMILY_V4) {
-		moat_siphash_word(&s, h->src.words[3] | (__u64)scope << 32);
-		hash = moat_siphash_end(&s, 1);
-	} else {
-		moat_siphash_word(&s, h->src.quads[0]);
-		moat_siphash_word(&s, h->src.quads[1]);
-		moat_siphash_word(&s, scope);
-		hash = moat_siphash_end(&s, 3);
-	}
 	return hash >> 24 ? hash : hash | 1ULL << 24;
 }
 
@@ -292,7 +284,7 @@ MOAT_INLINE int moat_challenge_take_prefix(const struct moat_challenge_state *c,
 	value = *bucket;
 	if (value >> 16 != (tick & 0xffff))
 		value = tick << 16;
-	if ((value & 0xffff) >= c->prefix_cap)
+	if ((value & 0xffff) >= c->prefix_cap && c->prefix_cap != MOAT_CHALLENGE_CAP_NONE)
 		return 0;
 	*bucket = value + 1;
 	return 1;
@@ -383,6 +375,19 @@ MOAT_INLINE void moat_challenge_count_added(struct moat_challenge_counters *coun
 #define MOAT_CHALLENGE_WORDS_V4 10
 #define MOAT_CHALLENGE_WORDS_V6 15
 #define MOAT_CHALLENGE_TTL 64
+
+/* A frame is cut to its answer (60 bytes at least, IEEE 802.3) where that saves so many bytes; less stays as
+ * padding, since cutting is a call in the gate. So a usual SYN's answer has the SYN's length. */
+#define MOAT_CHALLENGE_CUT 64
+#define MOAT_CHALLENGE_FRAME_MIN 60
+
+/* The length of the frame whose headers end at `size`. */
+MOAT_INLINE __u32 moat_challenge_frame(__u32 size, __u32 frame)
+{
+	if (size < MOAT_CHALLENGE_FRAME_MIN)
+		size = MOAT_CHALLENGE_FRAME_MIN;
+	return frame >= size + MOAT_CHALLENGE_CUT ? size : frame;
+}
 
 /* Adds the words of a header to a sum of 16-bit words (RFC 1071), which may carry into 64 bits. */
 MOAT_INLINE __u64 moat_challenge_sum(const __be32 *words, int count, __u64 sum)
