@@ -161,7 +161,8 @@ int cookie_kernel(struct xdp_md *ctx)
 
 	if ((void *)(frame + 1) > (void *)(long)ctx->data_end)
 		return XDP_ABORTED;
-	return bpf_tcp_raw_gen_syncookie_ipv4(&frame->ip, (void *)&frame->sport, 20) < 0
+	/* frames are packed, so their members have no addresses to take */
+	return bpf_tcp_raw_gen_syncookie_ipv4((void *)frame + 14, (void *)frame + 34, 20) < 0
 		       ? XDP_ABORTED
 		       : XDP_DROP;
 }
