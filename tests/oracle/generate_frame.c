@@ -95,13 +95,22 @@ static void patch_udp(struct writer *writer, const struct moat_plan *plan, size_
 
 /* ---- network ---------------------------------------------------------------------------------- */
 
+/* Of a later fragment, in 8 bytes: at an edge of the field or anywhere. */
+static unsigned int fragment_offset(const struct writer *writer)
+{
+	static const uint16_t edges[] = { 1, 2, 0x0fff, 0x1000, 0x1fff };
+
+	return one_in(writer, 2) ? edges[below(writer, sizeof(edges) / sizeof(edges[0]))]
+				 : 1 + below(writer, 0x1fff);
+}
+
 static void put_ipv4(struct writer *writer, const struct moat_plan *plan)
 {
 	unsigned int words = one_in(writer, 10) ? 5 + below(writer, 11) : 5;
 	unsigned int offset = 0;
 
 	if (plan->fragment == MOAT_FRAGMENT_LATER)
-		offset = 1 + below(writer, 0x1fff);
+		offset = fragment_offset(writer);
 	put8(writer, 0x40 | words);
 	put8(writer, 0);
 	put16(writer, 0); /* the length, later */
@@ -129,7 +138,7 @@ static void put_extension(struct writer *writer, const struct moat_plan *plan, u
 		put8(writer, 0);
 		put16(writer, !last ? 0
 			      : plan->fragment == MOAT_FRAGMENT_LATER
-				      ? (1 + below(writer, 0x1fff)) << 3 | below(writer, 2)
+				      ? fragment_offset(writer) << 3 | below(writer, 2)
 				      : plan->fragment == MOAT_FRAGMENT_FIRST);
 		put_random(writer, 4);
 		return;
