@@ -53,7 +53,7 @@ static int take_limit(const struct reader *reader, const char *where, const char
 static int take_rate(const struct reader *reader, const char *where, const char *raw,
 		     struct moat_rate_ask *rate)
 {
-	struct moat_rule rule;
+	struct moat_rule rule = { 0 };
 	int r;
 
 	if (!raw)

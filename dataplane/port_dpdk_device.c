@@ -218,7 +218,8 @@ static int device_new(const struct moat_port_dpdk_options *options, struct dpdk_
 		device->devargs = strdup(options->device);
 	if (!device || !device->devargs) {
 		free(device);
-		return moat_error_set(error, -ENOMEM, "%s: out of memory", options->device);
+		moat_error_set(error, -ENOMEM, "%s: out of memory", options->device);
+		return -ENOMEM;
 	}
 	device->queues = (uint16_t)options->queues;
 	r = probe(device, error);
