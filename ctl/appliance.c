@@ -108,8 +108,16 @@ static int commit(void *userdata, const struct moat_ruleset *set, struct moat_er
 	/* the gate judges for the workers of a wire when they don't */
 	int r = moat_gate_commit(appliance->gate, set, error);
 
-	if (r == 0 && appliance->wire.policy)
+	if (r == 0 && appliance->wire.policy) {
 		r = moat_policy_commit(appliance->wire.policy, set, error);
+		/* both or none; before the first commit there is nothing to go back to */
+		if (r != 0 && appliance->commits > 0 &&
+		    moat_gate_commit(appliance->gate, moat_rulebook_live(appliance->rulebook),
+				     NULL) != 0)
+			moat_log(MOAT_LOG_ERROR,
+				 "the gate has new rules and the workers have the old ones: "
+				 "\"moat reload\" tries again");
+	}
 	if (r == MOAT_TABLES_NO_NODES)
 		r = moat_error_set(
 			error, -ENOSPC,

@@ -13,6 +13,7 @@
 #include "ctl/appliance.h"
 #include "ctl/config.h"
 #include "ctl/privilege.h"
+#include "ctl/program.h"
 #include "ctl/rulebook.h"
 #include "dataplane/base/cleanup.h"
 #include "dataplane/base/log.h"
@@ -84,32 +85,10 @@ static int on_reopen(sd_event_source *source, const struct signalfd_siginfo *inf
 	return 0;
 }
 
-/* Before the first thread, so that signals reach only the loop. */
-static void block_signals(void)
-{
-	sigset_t signals;
-
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGINT);
-	sigaddset(&signals, SIGHUP);
-	sigaddset(&signals, SIGUSR1);
-	sigaddset(&signals, SIGPIPE); /* a peer that has gone is an error code */
-	sigprocmask(SIG_BLOCK, &signals, NULL);
-}
-
-static int add_signals(sd_event *loop, struct moat_appliance *appliance)
-{
-	int r = sd_event_add_signal(loop, NULL, SIGTERM, on_stop, appliance);
-
-	if (r >= 0)
-		r = sd_event_add_signal(loop, NULL, SIGINT, on_stop, appliance);
-	if (r >= 0)
-		r = sd_event_add_signal(loop, NULL, SIGHUP, on_reload, appliance);
-	if (r >= 0)
-		r = sd_event_add_signal(loop, NULL, SIGUSR1, on_reopen, appliance);
-	return r;
-}
+static const struct moat_program_signal signals[] = {
+	{ SIGTERM, on_stop },   { SIGINT, on_stop }, { SIGHUP, on_reload },
+	{ SIGUSR1, on_reopen }, { 0, NULL },
+};
 
 static int set_up(const char *path, sd_event *loop, struct moat_appliance **ret_appliance,
 		  struct moat_error *error)
@@ -143,7 +122,7 @@ static int run(const char *path)
 	sd_event *loop = NULL;
 	int r;
 
-	block_signals();
+	moat_program_block_signals(signals);
 	r = sd_event_default(&loop);
 	if (r < 0) {
 		moat_log(MOAT_LOG_ERROR, "event loop: %s", strerror(-r));
@@ -151,7 +130,7 @@ static int run(const char *path)
 	}
 	r = set_up(path, loop, &appliance, &error);
 	if (r == 0)
-		r = add_signals(loop, appliance);
+		r = moat_program_add_signals(loop, signals, appliance);
 	if (r < 0) {
 		moat_log(MOAT_LOG_ERROR, "%s", error.text[0] ? error.text : strerror(-r));
 	} else {

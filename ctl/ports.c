@@ -42,9 +42,8 @@ static bool is_alike(const struct moat_gate_port_info *info,
 		     const struct moat_gate_port_options *options, int ifindex)
 {
 	return info->ifindex == ifindex && info->role == options->role &&
-	       info->stages == (options->stages & ~MOAT_STAGE_NONE) &&
-	       info->fail_closed == options->fail_closed && info->way.mode == options->way.mode &&
-	       info->way.closed == options->way.closed &&
+	       info->stages == (options->stages & ~MOAT_STAGE_NONE) && info->fail == options->fail &&
+	       info->way.mode == options->way.mode && info->way.closed == options->way.closed &&
 	       strcmp(info->way.peer, options->way.peer) == 0;
 }
 

@@ -99,6 +99,25 @@ void moat_challenge_stats_table(struct moat_challenge_stats *stats,
 	}
 }
 
+size_t moat_challenge_sweep(struct moat_validated *sets, uint64_t count, uint64_t window)
+{
+	uint32_t tick = (uint32_t)(window >> MOAT_CHALLENGE_TICK_SHIFT);
+	size_t cleared = 0;
+
+	for (uint64_t i = 0; i < count; i++) {
+		for (int way = 0; way < MOAT_VALIDATED_WAYS; way++) {
+			__u64 *at = &sets[i].words[way],
+			      word = __atomic_load_n(at, __ATOMIC_RELAXED);
+
+			/* a judge that renews it meanwhile keeps what it wrote */
+			if (word && !moat_validated_left(word, tick))
+				cleared += __atomic_compare_exchange_n(
+					at, &word, 0, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+		}
+	}
+	return cleared;
+}
+
 size_t moat_challenge_answer(uint8_t *frame, size_t length, const struct moat_headers *headers,
 			     uint32_t form, uint32_t cookie)
 {

@@ -42,6 +42,11 @@ void moat_challenge_configure(struct moat_challenge_state *challenge,
  * at a time. */
 int moat_challenge_rotate(struct moat_challenge_state *challenge, uint32_t slot);
 
+/* Clears the entries of validated sources that have ended. An entry's end is told in 24 bits of ticks: one that
+ * is left for half their range (about 99 days) would seem to be ahead again. To be called more often than
+ * that; judges may go on meanwhile. Returns how many. */
+size_t moat_challenge_sweep(struct moat_validated *sets, uint64_t count, uint64_t window);
+
 /* The sum over all judges, and the table. */
 struct moat_challenge_stats {
 	struct moat_challenge_counters counters;

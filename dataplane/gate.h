@@ -113,6 +113,7 @@ struct moat_gate_port_info {
 	enum moat_port_role role;
 	uint32_t stages; /* that are in its program; MOAT_STAGE_NONE apart */
 	bool fail_closed;
+	enum moat_gate_fail fail;
 	bool native; /* false: generic mode, after native was refused (reason in `fallback`) */
 	char fallback[128]; /* kernel's words on why not native; empty if native */
 	struct moat_gate_way way;
@@ -186,8 +187,8 @@ uint64_t moat_gate_hash_seed(const struct moat_gate *gate);
 void moat_gate_set_sampling(struct moat_gate *gate, uint32_t sample_pass, uint32_t sample_drop);
 
 /* The SYN challenge. Settings are in force with the next packet, but for the form, which programs that
- * are loaded later have. Keys: see moat_challenge_rotate; kept while nobody changes them. Stats look at the
- * whole table: milliseconds. */
+ * are loaded later have. Keys: see moat_challenge_rotate, which comes with moat_challenge_sweep; kept while
+ * nobody changes them. Stats and the sweep look at the whole table: milliseconds. */
 void moat_gate_set_challenge(struct moat_gate *gate, const struct moat_challenge_options *options);
 int moat_gate_challenge_rotate(struct moat_gate *gate);
 void moat_gate_challenge_stats(const struct moat_gate *gate, struct moat_challenge_stats *ret_stats);

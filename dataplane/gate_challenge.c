@@ -47,8 +47,11 @@ void moat_gate_set_challenge(struct moat_gate *gate, const struct moat_challenge
 
 int moat_gate_challenge_rotate(struct moat_gate *gate)
 {
-	return moat_challenge_rotate(moat_gate_challenge(gate),
-				     moat_challenge_slot(window_now(gate)));
+	uint64_t window = window_now(gate);
+
+	moat_challenge_sweep(moat_gate_maps_element(&gate->maps, GATE_MAP_VALIDATED, 0),
+			     gate->maps.validated, window);
+	return moat_challenge_rotate(moat_gate_challenge(gate), moat_challenge_slot(window));
 }
 
 void moat_gate_challenge_stats(const struct moat_gate *gate, struct moat_challenge_stats *ret_stats)

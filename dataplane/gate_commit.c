@@ -25,6 +25,17 @@ bool moat_gate_has_policy(const struct moat_gate *gate)
 	return active_half(gate) < 2;
 }
 
+/* The name of the port that an adopted rule redirects to. */
+static void keep_target(struct moat_gate *gate, const struct moat_rule_entry *entry)
+{
+	const struct moat_gate_port_record *record;
+
+	if (entry->action != MOAT_ACTION_REDIRECT || entry->value >= MOAT_PORTS_MAX)
+		return;
+	record = moat_gate_maps_element(&gate->maps, GATE_MAP_PORTS, entry->value);
+	memcpy(gate->slot_targets[entry->slot], record->name, sizeof(record->name));
+}
+
 void moat_gate_tables_init(struct moat_gate *gate)
 {
 	const struct gate_maps *maps = &gate->maps;
@@ -49,8 +60,10 @@ void moat_gate_tables_init(struct moat_gate *gate)
 	for (uint32_t i = 0; i < gate->halves[active].rules->rule_count && i < MOAT_RULES_MAX; i++) {
 		const struct moat_rule_entry *entry = &gate->halves[active].rules->entries[i];
 
-		if (entry->slot < MOAT_RULES_MAX)
-			gate->slot_ids[entry->slot] = entry->id;
+		if (entry->slot >= MOAT_RULES_MAX)
+			continue;
+		gate->slot_ids[entry->slot] = entry->id;
+		keep_target(gate, entry);
 	}
 }
 

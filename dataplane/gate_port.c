@@ -385,7 +385,8 @@ static void list_ports(struct moat_gate *gate)
 
 uint32_t moat_gate_port_named(const struct moat_gate *gate, const char *name)
 {
-	for (uint32_t i = 0; i < MOAT_PORTS_MAX; i++) {
+	/* no name is that of every free index */
+	for (uint32_t i = 0; name[0] && i < MOAT_PORTS_MAX; i++) {
 		if (strncmp(record_of(gate, i)->name, name, sizeof(record_of(gate, i)->name)) == 0)
 			return i;
 	}
@@ -435,6 +436,7 @@ int moat_gate_attach(struct moat_gate *gate, const struct moat_gate_port_options
 	port.info.stages = options->stages ? options->stages & ~MOAT_STAGE_NONE
 					   : MOAT_STAGES_DEFAULT;
 	port.info.fail_closed = options->fail_closed;
+	port.info.fail = options->fail;
 	port.info.way = options->way;
 	moat_netdev_address(options->name, port.info.way.mac);
 	port.info.current = !options->found;

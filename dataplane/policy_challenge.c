@@ -21,7 +21,10 @@ void moat_policy_set_challenge(struct moat_policy *policy,
 
 int moat_policy_challenge_rotate(struct moat_policy *policy, uint64_t now_ms)
 {
-	return moat_challenge_rotate(&policy->challenge, moat_challenge_slot(window_of(now_ms)));
+	uint64_t window = window_of(now_ms);
+
+	moat_challenge_sweep(policy->validated, MOAT_CHALLENGE_SETS_DEFAULT, window);
+	return moat_challenge_rotate(&policy->challenge, moat_challenge_slot(window));
 }
 
 void moat_policy_challenge_stats(const struct moat_policy *policy, uint64_t now_ms,

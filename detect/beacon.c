@@ -404,18 +404,8 @@ static void judge_name(struct beacon *beacon, const struct moat_content *content
 	struct moat_ledger_key seen = { .a = content->client, .c = 9001 };
 	struct pair *relays;
 	bool is_new;
-	struct moat_suspicion suspicion = {
-		.kind = MOAT_FINDING_ANONYMIZER,
-		.subject = content->client,
-		.subject_is_source = true,
-		.score = 1,
-		.share = 1,
-		.usual_pps = -1,
-		.peer = content->server,
-		.port = content->server_port,
-		.proto = content->proto,
-		.hold_ns = HOLD_NS,
-	};
+	struct moat_suspicion suspicion = moat_suspicion_of_content(content, MOAT_FINDING_ANONYMIZER,
+								    1, 0, HOLD_NS);
 
 	if (!is_tor_name(name) || moat_ledger_find(beacon->names, &looked_up) ||
 	    moat_ledger_find(beacon->addrs, &resolved))

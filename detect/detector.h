@@ -122,6 +122,11 @@ extern const struct moat_detector_ops moat_detector_lateral;
 extern const struct moat_detector_ops moat_detector_beacon;
 extern const struct moat_detector_ops moat_detector_stealer;
 
+/* What is suspected of the client that sent a content: everything but kind-specific drivers and sentence. */
+struct moat_suspicion moat_suspicion_of_content(const struct moat_content *content,
+						enum moat_finding_kind kind, double score,
+						uint64_t first_ns, uint64_t hold_ns);
+
 /* Adds a driver while there is room. `expected` is the upper bound of normal, in the feature's unit. */
 void moat_suspicion_drive(struct moat_suspicion *suspicion, const char *name, double expected,
 			  double seen);

@@ -226,11 +226,12 @@ static int compare(const void *a, const void *b)
 
 static double median_of(const uint16_t *values, size_t count)
 {
+	size_t middle = count / 2;
 	uint16_t sorted[SIZES];
 
 	memcpy(sorted, values, count * sizeof(*values));
 	qsort(sorted, count, sizeof(*sorted), compare);
-	return sorted[count / 2];
+	return sorted[middle];
 }
 
 static void take_job(struct pool *pool, const struct moat_flow_record *record)

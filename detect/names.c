@@ -110,25 +110,6 @@ static bool is_own_business(const char *name)
 	return false;
 }
 
-static struct moat_suspicion suspicion_of(const struct moat_content *content,
-					  enum moat_finding_kind kind, double score,
-					  uint64_t first_ns)
-{
-	return (struct moat_suspicion){
-		.kind = kind,
-		.subject = content->client,
-		.subject_is_source = true,
-		.score = score,
-		.share = 1,
-		.usual_pps = -1,
-		.peer = content->server,
-		.port = content->server_port,
-		.proto = content->proto,
-		.first_ns = first_ns,
-		.hold_ns = HOLD_NS,
-	};
-}
-
 static void judge_tunnel(struct names *names, const struct moat_content *content,
 			 const struct moat_dns *dns, moat_suspect_fn suspect, void *engine)
 {
@@ -157,7 +138,8 @@ static void judge_tunnel(struct names *names, const struct moat_content *content
 	if (score < 1 || domain->bytes < TUNNEL_BYTES / (2 * domain->odd > domain->queries ? 4 : 1) ||
 	    domain->entropy / domain->queries < TUNNEL_ENTROPY)
 		return;
-	suspicion = suspicion_of(content, MOAT_FINDING_DNS_TUNNEL, score, domain->begin_ns);
+	suspicion = moat_suspicion_of_content(content, MOAT_FINDING_DNS_TUNNEL, score,
+					      domain->begin_ns, HOLD_NS);
 	moat_suspicion_drive(&suspicion, "new_names", TUNNEL_NAMES, count);
 	moat_suspicion_drive(&suspicion, "name_bytes", TUNNEL_BYTES, domain->bytes);
 	snprintf(suspicion.sentence, sizeof(suspicion.sentence),
@@ -188,7 +170,8 @@ static void judge_missing(struct names *names, const struct moat_content *conten
 	found = moat_distinct_count(&client->found);
 	if (missing < DGA_DOMAINS || missing < DGA_SHARE * (missing + found))
 		return;
-	suspicion = suspicion_of(content, MOAT_FINDING_DGA, missing / DGA_DOMAINS, client->begin_ns);
+	suspicion = moat_suspicion_of_content(content, MOAT_FINDING_DGA, missing / DGA_DOMAINS,
+					      client->begin_ns, HOLD_NS);
 	moat_suspicion_drive(&suspicion, "missing_domains", DGA_DOMAINS, missing);
 	snprintf(suspicion.sentence, sizeof(suspicion.sentence),
 		 "Generated names: %s asked for %.0f domains that don't exist in %.0f s (%.0f that do), "

@@ -47,18 +47,8 @@ static void report(const struct moat_content *content, double score, const char 
 		   const char *why, moat_suspect_fn suspect, void *engine)
 {
 	char client[MOAT_ADDR_TEXT_LEN], server[MOAT_ADDR_TEXT_LEN];
-	struct moat_suspicion suspicion = {
-		.kind = MOAT_FINDING_EXFILTRATION,
-		.subject = content->client,
-		.subject_is_source = true,
-		.score = score,
-		.share = 1,
-		.usual_pps = -1,
-		.peer = content->server,
-		.port = content->server_port,
-		.proto = content->proto,
-		.hold_ns = HOLD_NS,
-	};
+	struct moat_suspicion suspicion = moat_suspicion_of_content(
+		content, MOAT_FINDING_EXFILTRATION, score, 0, HOLD_NS);
 
 	moat_suspicion_drive(&suspicion, driver, 0, score);
 	snprintf(suspicion.sentence, sizeof(suspicion.sentence),

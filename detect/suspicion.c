@@ -24,3 +24,22 @@ void moat_suspicion_drive(struct moat_suspicion *suspicion, const char *name, do
 	suspicion->drivers[place] = (struct moat_driver){ name, expected, seen, deviation };
 	suspicion->driver_count++;
 }
+
+struct moat_suspicion moat_suspicion_of_content(const struct moat_content *content,
+						enum moat_finding_kind kind, double score,
+						uint64_t first_ns, uint64_t hold_ns)
+{
+	return (struct moat_suspicion){
+		.kind = kind,
+		.subject = content->client,
+		.subject_is_source = true,
+		.score = score,
+		.share = 1,
+		.usual_pps = -1,
+		.peer = content->server,
+		.port = content->server_port,
+		.proto = content->proto,
+		.first_ns = first_ns,
+		.hold_ns = hold_ns,
+	};
+}

@@ -10,6 +10,7 @@
 #include <systemd/sd-event.h>
 
 #include "ctl/privilege.h"
+#include "ctl/program.h"
 #include "ctl/sidecar/sidecar.h"
 #include "dataplane/base/cleanup.h"
 #include "dataplane/base/log.h"
@@ -55,32 +56,10 @@ static int on_status(sd_event_source *source, const struct signalfd_siginfo *inf
 	return 0;
 }
 
-/* Before the first thread, so that signals reach only the loop. */
-static void block_signals(void)
-{
-	sigset_t signals;
-
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGINT);
-	sigaddset(&signals, SIGUSR1);
-	sigaddset(&signals, SIGUSR2);
-	sigaddset(&signals, SIGPIPE); /* a reader that has gone is an error code */
-	sigprocmask(SIG_BLOCK, &signals, NULL);
-}
-
-static int add_signals(sd_event *loop, struct moat_sidecar *sidecar)
-{
-	int r = sd_event_add_signal(loop, NULL, SIGTERM, on_stop, sidecar);
-
-	if (r >= 0)
-		r = sd_event_add_signal(loop, NULL, SIGINT, on_stop, sidecar);
-	if (r >= 0)
-		r = sd_event_add_signal(loop, NULL, SIGUSR1, on_reopen, sidecar);
-	if (r >= 0)
-		r = sd_event_add_signal(loop, NULL, SIGUSR2, on_status, sidecar);
-	return r;
-}
+static const struct moat_program_signal signals[] = {
+	{ SIGTERM, on_stop },   { SIGINT, on_stop }, { SIGUSR1, on_reopen },
+	{ SIGUSR2, on_status }, { 0, NULL },
+};
 
 static int run(const struct moat_sidecar_options *options)
 {
@@ -89,14 +68,14 @@ static int run(const struct moat_sidecar_options *options)
 	sd_event *loop = NULL;
 	int r;
 
-	block_signals();
+	moat_program_block_signals(signals);
 	r = sd_event_default(&loop);
 	if (r >= 0)
 		r = moat_privilege_drop_host(&error);
 	if (r >= 0)
 		r = moat_sidecar_new(loop, options, &sidecar, &error);
 	if (r >= 0)
-		r = add_signals(loop, sidecar);
+		r = moat_program_add_signals(loop, signals, sidecar);
 	if (r < 0) {
 		moat_log(MOAT_LOG_ERROR, "%s", error.text[0] ? error.text : strerror(-r));
 	} else {

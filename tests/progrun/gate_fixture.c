@@ -67,6 +67,18 @@ void gate_fixture_set_stages(struct gate_fixture *fixture, uint32_t stages, bool
 	fixture->prog_fd = moat_gate_prog_fd(fixture->gate, fixture->port.index);
 }
 
+void gate_fixture_adopt(struct gate_fixture *fixture)
+{
+	const struct moat_gate_options options = { .pin_path = fixture->pin_path };
+	struct moat_error error = {};
+
+	moat_gate_close(fixture->gate);
+	fixture->gate = NULL;
+	if (moat_gate_open(&options, &fixture->gate, &error) < 0)
+		give_up(fixture, "adopting the gate", &error);
+	gate_fixture_set_stages(fixture, MOAT_STAGES_DEFAULT, false);
+}
+
 void gate_fixture_close(struct gate_fixture *fixture)
 {
 	struct moat_error error = {};

@@ -20,6 +20,8 @@ struct gate_fixture {
 void gate_fixture_open(struct gate_fixture *fixture, const struct moat_gate_options *options);
 /* Gives the port's program other stages (enum moat_stage). */
 void gate_fixture_set_stages(struct gate_fixture *fixture, uint32_t stages, bool fail_closed);
+/* As when its owner dies and starts again: what is pinned is adopted, nothing is committed. */
+void gate_fixture_adopt(struct gate_fixture *fixture);
 /* Closes and removes all of it. */
 void gate_fixture_close(struct gate_fixture *fixture);
 

@@ -306,6 +306,10 @@ static void test_redirect(void)
 	CU_ASSERT_EQUAL(judge("192.0.2.8", 80), MOAT_REASON_REDIRECT_RULE);
 	CU_ASSERT_EQUAL(acted(0), 0);
 	CU_ASSERT_EQUAL(acted(1), 1);
+	/* the next owner finds where they went, before it commits anything */
+	gate_fixture_adopt(&gate);
+	CU_ASSERT_EQUAL(judge("192.0.2.7", 80), MOAT_REASON_PASS_NO_TARGET);
+	CU_ASSERT_EQUAL(judge("192.0.2.8", 80), MOAT_REASON_REDIRECT_RULE);
 }
 
 static const struct moat_test tests[] = {

@@ -270,6 +270,24 @@ static enum moat_reason judge(uint8_t flags, uint32_t seq, uint64_t now_ms)
 	return moat_judge_packet(moat_policy_judge(policy, 0), &h, MOAT_PARSE_OK, now_ms, &rule);
 }
 
+/* What has ended is cleared before its end could be taken for one to come. */
+static void test_sweep(void)
+{
+	struct moat_validated sets[2] = { 0 };
+	uint64_t window = 1000ULL << MOAT_CHALLENGE_TICK_SHIFT;
+
+	moat_validated_add(&sets[0], HASH(1), 900, 100);
+	moat_validated_add(&sets[0], HASH(2), 900, 101);
+	moat_validated_add(&sets[1], HASH(3), 900, 50);
+	/* left alone, an entry seems to be ahead after half the range */
+	CU_ASSERT_TRUE(moat_validated_test(&sets[1], HASH(3), 950 + MOAT_VALIDATED_LIFETIME_MAX + 2));
+	CU_ASSERT_EQUAL(moat_challenge_sweep(sets, 2, window), 2);
+	CU_ASSERT_TRUE(moat_validated_test(&sets[0], HASH(2), 1000));
+	CU_ASSERT_FALSE(
+		moat_validated_test(&sets[1], HASH(3), 950 + MOAT_VALIDATED_LIFETIME_MAX + 2));
+	CU_ASSERT_EQUAL(moat_challenge_sweep(sets, 2, window), 0);
+}
+
 static void test_life(void)
 {
 	struct moat_challenge_stats stats;
@@ -463,6 +481,7 @@ int main(void)
 		{ "keys through time", test_keys_through_time },
 		{ "validated sources", test_table },
 		{ "ends go round", test_table_wraps },
+		{ "sweep", test_sweep },
 		{ "life of a validation", test_life },
 		{ "forged", test_forged },
 		{ "form reset", test_form_reset },

@@ -94,8 +94,8 @@ static void test_overrun(void)
 
 	CU_ASSERT_EQUAL(
 		setsockopt(moat_links_fd(links), SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
-	for (char i = '0'; i < '8'; i++) {
-		char a[] = { 'a', i, '\0' }, b[] = { 'b', i, '\0' };
+	for (int i = '0'; i < '8'; i++) {
+		char a[] = { 'a', (char)i, '\0' }, b[] = { 'b', (char)i, '\0' };
 
 		ip("link", "add", a, "type", "veth", "peer", "name", b);
 	}
