@@ -174,8 +174,7 @@ static int load(struct moat_probes *probes, struct moat_error *error)
 				      "CAP_PERFMON (run as root)");
 	if (r < 0)
 		return moat_error_set(error, r == -EINVAL ? -ENOTSUP : r,
-				      "the kernel refuses the probes: %s (BTF, and 5.15 or later, "
-				      "are needed)",
+				      "the kernel refuses the probes: %s (it has to have BTF)",
 				      strerror(-r));
 	return 0;
 }
