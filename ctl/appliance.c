@@ -19,7 +19,6 @@
 
 #define TICK_US 1000000ULL
 /* Findings taken before the loop looks at anything else. */
-#define FINDINGS_AT_ONCE 64
 
 /* ---- small things that the neighbours share ----------------------------------------------------- */
 
@@ -207,7 +206,7 @@ static int put_in_force(struct moat_appliance *appliance, uint64_t *ret_mono_ns,
 	return 0;
 }
 
-static void tell_changes(struct moat_appliance *appliance, uint64_t mono_ns)
+void moat_appliance_tell_changes(struct moat_appliance *appliance, uint64_t mono_ns)
 {
 	struct moat_event_context context = moat_appliance_context(appliance);
 	const struct moat_rule_change *changes;
@@ -226,104 +225,16 @@ int moat_appliance_apply(struct moat_appliance *appliance, struct moat_error *er
 	int r = put_in_force(appliance, &mono_ns, error);
 
 	if (r == 0)
-		tell_changes(appliance, mono_ns);
+		moat_appliance_tell_changes(appliance, mono_ns);
 	return r;
 }
 
-/* What the responder or the clock asked for; there is nobody to hand an error to. */
-static void put_or_log(struct moat_appliance *appliance, uint64_t *ret_mono_ns)
+void moat_appliance_put(struct moat_appliance *appliance, uint64_t *ret_mono_ns)
 {
 	struct moat_error error = { .text = "" };
 
 	if (put_in_force(appliance, ret_mono_ns, &error) < 0)
 		moat_log(MOAT_LOG_ERROR, "rules: %s; those before stay in force", error.text);
-}
-
-/* ---- the responder's hands ----------------------------------------------------------------------- */
-
-static int respond_add(void *userdata, const struct moat_rule *rule, uint32_t *ret_id)
-{
-	struct moat_appliance *appliance = userdata;
-
-	return moat_rulebook_add(appliance->rulebook, rule, ret_id);
-}
-
-static const struct moat_rule *respond_find(void *userdata, uint32_t id)
-{
-	struct moat_appliance *appliance = userdata;
-
-	return moat_ruleset_find(moat_rulebook_newest(appliance->rulebook), id);
-}
-
-static void respond_renew(void *userdata, uint32_t id, uint64_t expires_ns)
-{
-	struct moat_appliance *appliance = userdata;
-
-	moat_rulebook_renew(appliance->rulebook, id, expires_ns);
-}
-
-static void respond_del(void *userdata, uint32_t id, const char *why)
-{
-	struct moat_appliance *appliance = userdata;
-
-	moat_rulebook_del(appliance->rulebook, id, why);
-}
-
-static const struct moat_respond_ops respond_ops = {
-	.add = respond_add,
-	.find = respond_find,
-	.renew = respond_renew,
-	.del = respond_del,
-};
-
-/* ---- findings ------------------------------------------------------------------------------------ */
-
-static void tell_finding(struct moat_appliance *appliance, const struct moat_event_context *context,
-			 const struct moat_finding *finding)
-{
-	uint32_t id;
-	bool blocked = appliance->config->respond.mode == MOAT_RESPOND_ENFORCE &&
-		       moat_respond_rules_of(appliance->respond, finding->id, &id, 1) > 0;
-
-	if (finding->state != MOAT_FINDING_UPDATE)
-		moat_log(finding->state == MOAT_FINDING_OPEN ? MOAT_LOG_WARNING : MOAT_LOG_INFO,
-			 "finding %llu %s: %s", (unsigned long long)finding->id,
-			 moat_finding_state_name(finding->state), finding->sentence);
-	moat_appliance_emit(appliance, moat_event_finding(context, finding, blocked));
-}
-
-static size_t take_findings(struct moat_appliance *appliance, struct moat_finding *batch, size_t max)
-{
-	size_t count = 0;
-
-	while (count < max && moat_detection_pop(appliance->detection, &batch[count])) {
-		moat_findings_put(appliance->findings, &batch[count]);
-		moat_respond_finding(appliance->respond, &batch[count], moat_clock_monotonic_ns());
-		count++;
-	}
-	return count;
-}
-
-/* The rule goes in before anything is written about it. */
-static int on_findings(sd_event_source *source, int fd, uint32_t events, void *userdata)
-{
-	struct moat_appliance *appliance = userdata;
-	moat_auto_free struct moat_finding *batch = calloc(FINDINGS_AT_ONCE, sizeof(*batch));
-	struct moat_event_context context;
-	uint64_t mono_ns;
-	size_t count;
-
-	if (!batch)
-		return 0;
-	do {
-		count = take_findings(appliance, batch, FINDINGS_AT_ONCE);
-		put_or_log(appliance, &mono_ns);
-		context = moat_appliance_context(appliance);
-		for (size_t i = 0; i < count; i++)
-			tell_finding(appliance, &context, &batch[i]);
-		tell_changes(appliance, mono_ns);
-	} while (count == FINDINGS_AT_ONCE);
-	return 0;
 }
 
 /* ---- once a second ------------------------------------------------------------------------------- */
@@ -335,8 +246,8 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 
 	moat_respond_tick(appliance->respond, moat_clock_monotonic_ns());
 	moat_rulebook_expire(appliance->rulebook, moat_clock_monotonic_ns());
-	put_or_log(appliance, &mono_ns);
-	tell_changes(appliance, mono_ns);
+	moat_appliance_put(appliance, &mono_ns);
+	moat_appliance_tell_changes(appliance, mono_ns);
 	moat_appliance_save_baseline(appliance, false);
 	moat_wire_tick(&appliance->wire);
 	moat_appliance_challenge_tick(appliance, moat_clock_monotonic_ns());
@@ -451,8 +362,8 @@ static void undo_gate(struct moat_appliance *appliance)
 
 static int open_tables(struct moat_appliance *appliance, struct moat_error *error)
 {
-	int r = moat_respond_new(&appliance->config->respond, &respond_ops, appliance,
-				 &appliance->respond);
+	int r = moat_respond_new(&appliance->config->respond, &moat_appliance_respond_ops,
+				 appliance, &appliance->respond);
 
 	if (r == 0)
 		r = moat_findings_new(&appliance->findings);
@@ -497,8 +408,8 @@ static int add_sources(struct moat_appliance *appliance, struct moat_error *erro
 	if (r < 0)
 		return r;
 	r = sd_event_add_io(appliance->loop, &appliance->finding_source,
-			    moat_detection_fd(appliance->detection), EPOLLIN, on_findings,
-			    appliance);
+			    moat_detection_fd(appliance->detection), EPOLLIN,
+			    moat_appliance_on_findings, appliance);
 	/* A finding's way into the gate waits for no client. */
 	if (r >= 0)
 		r = sd_event_source_set_priority(appliance->finding_source,

@@ -58,6 +58,15 @@ struct moat_appliance {
 /* Puts the rulebook's draft in force and tells of every change. 0, also without a draft. */
 int moat_appliance_apply(struct moat_appliance *appliance, struct moat_error *error);
 
+/* Likewise for what the responder or the clock asked for, which have nobody to hand an error to: it is logged.
+ * *ret_mono_ns is when it took effect, 0 if there was no draft or it failed; then tell of it. */
+void moat_appliance_put(struct moat_appliance *appliance, uint64_t *ret_mono_ns);
+void moat_appliance_tell_changes(struct moat_appliance *appliance, uint64_t mono_ns);
+
+/* The way of a finding (answer.c). */
+extern const struct moat_respond_ops moat_appliance_respond_ops;
+int moat_appliance_on_findings(sd_event_source *source, int fd, uint32_t events, void *userdata);
+
 /* Puts one prefix into a list or takes it out, in force when this returns: as moat_rulebook_list_add_now. */
 int moat_appliance_change_list(struct moat_appliance *appliance, bool add, enum moat_list list,
 			       const struct moat_prefix *prefix, struct moat_error *error);
