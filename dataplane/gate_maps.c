@@ -52,9 +52,12 @@ void *moat_gate_maps_element(const struct gate_maps *maps, enum gate_map_id id, 
 	return map->memory + moat_gate_map_stride(map->value_size) * index;
 }
 
+/* A set's cells, and the word that says whose they are. */
+#define SET_BYTES (MOAT_CELL_WAYS * sizeof(struct moat_cell) + sizeof(uint64_t))
+
 static uint32_t cells_bytes(uint32_t cells)
 {
-	return sizeof(struct moat_cell_head) + 2 * cells * sizeof(struct moat_cell);
+	return sizeof(struct moat_cell_head) + 2 * (cells / MOAT_CELL_WAYS) * SET_BYTES;
 }
 
 static uint32_t chunks_of(uint32_t nodes)
@@ -334,7 +337,8 @@ static int adopt_all(struct gate_maps *maps, const char *directory, struct moat_
 			    sizeof(struct moat_row_bucket);
 	maps->cells = 0;
 	if (cells > sizeof(struct moat_cell_head))
-		maps->cells = (cells - sizeof(struct moat_cell_head)) / 2 / sizeof(struct moat_cell);
+		maps->cells = (cells - sizeof(struct moat_cell_head)) / 2 / SET_BYTES *
+			      MOAT_CELL_WAYS;
 	define(maps);
 	r = adopt(&maps->map[GATE_MAP_CTL], directory, error);
 	if (r < 0)

@@ -210,7 +210,7 @@ static int port_load(struct moat_gate *gate, struct gate_port *port, struct moat
 	skeleton->rodata->port_index = port->info.index;
 	skeleton->rodata->window_shift = gate->clock.window_shift;
 	skeleton->rodata->cells = gate->maps.cells;
-	skeleton->rodata->cell_pairs = gate->maps.cells - 2;
+	skeleton->rodata->set_mask = gate->maps.cells / MOAT_CELL_WAYS - 1;
 	skeleton->rodata->node_chunks = gate->maps.map[GATE_MAP_TRIE_NODES].max_entries / 2;
 	skeleton->rodata->node_count = gate->maps.nodes / skeleton->rodata->node_chunks;
 	skeleton->rodata->challenge_form = gate->challenge_form;

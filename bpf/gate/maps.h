@@ -18,11 +18,11 @@
 /* Known to the verifier as numbers, so that masked indices are within bounds for it. */
 const volatile __u32 port_index = 0;
 const volatile __u32 window_shift = 0;
-const volatile __u32 cells = 2;          /* a table: a power of two */
-const volatile __u32 cell_pairs = 0;     /* mask of the index of a pair of them: cells - 2 */
-const volatile __u32 node_count = 1;     /* of one element of trie_nodes */
-const volatile __u32 node_chunks = 1;    /* elements of one half */
-const volatile __u32 validated_mask = 0; /* sets - 1 */
+const volatile __u32 cells = MOAT_CELL_WAYS; /* a table: a power of two */
+const volatile __u32 set_mask = 0;           /* sets of them a table - 1 */
+const volatile __u32 node_count = 1;         /* of one element of trie_nodes */
+const volatile __u32 node_chunks = 1;        /* elements of one half */
+const volatile __u32 validated_mask = 0;     /* sets - 1 */
 const volatile __u32 challenge_form = MOAT_CHALLENGE_WRONG_ACK;
 const volatile __u32 cpu_mask = 0;      /* of the elements of port_counters, a power of two */
 const volatile __u32 tunnel_stages = 0; /* which tunnels are looked into: enum moat_stage */
@@ -50,7 +50,7 @@ struct gate_leaf {
 /* What the head and the cells of one CPU look like to the verifier before they are sized. */
 struct gate_cells {
 	struct moat_cell_head head;
-	struct moat_cell cells[]; /* of destinations, then of sources */
+	struct moat_cell cells[]; /* of destinations, then of sources; behind them their sets */
 };
 
 struct gate_hits {

@@ -17,42 +17,6 @@ MOAT_INLINE void moat_count_packet(struct moat_gate_counters *counters, __u32 re
 	counters->reasons[reason].bytes += bytes;
 }
 
-/* Finds the cell of a host among the two of its set, or takes one over that is free or idle. */
-MOAT_INLINE struct moat_cell *moat_cell_find(struct moat_cell_misses *misses, struct moat_cell *pair,
-					     const struct moat_addr *addr, __u32 window)
-{
-	struct moat_cell *cell;
-
-	if (moat_addr_equal(&pair[0].addr, addr))
-		return &pair[0];
-	if (moat_addr_equal(&pair[1].addr, addr))
-		return &pair[1];
-	if (moat_cell_is_idle(&pair[0], window))
-		cell = &pair[0];
-	else if (moat_cell_is_idle(&pair[1], window))
-		cell = &pair[1];
-	else
-		return (void *)0;
-	if (cell->epoch) /* a free one forgets nothing */
-		misses->takeovers++;
-	moat_cell_take(cell, addr);
-	return cell;
-}
-
-/* Returns the cell, NULL if there was none. */
-MOAT_INLINE struct moat_cell *moat_count_cell(struct moat_cell_misses *misses,
-					      struct moat_cell *pair, const struct moat_addr *addr,
-					      const struct moat_cell_gain *gain, __u64 distinct)
-{
-	struct moat_cell *cell = moat_cell_find(misses, pair, addr, gain->window);
-
-	if (cell)
-		moat_cell_count(cell, gain, distinct);
-	else
-		misses->unaccounted++;
-	return cell;
-}
-
 /* What a source's cell counts as distinct: destination and destination port. A sequence of ports must
  * not fill the bitmap evenly, hence two more rounds of the mix. */
 MOAT_INLINE __u64 moat_service_hash(__u64 dst_hash, __u16 dport)

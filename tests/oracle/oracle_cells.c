@@ -13,7 +13,9 @@ void oracle_cells_init(struct oracle_cells *cells, enum oracle_ways ways, uint32
 	*cells = (struct oracle_cells){ .ways = ways, .count = count, .seed = seed };
 	cells->to.cells = calloc(count, sizeof(struct oracle_cell));
 	cells->from.cells = calloc(count, sizeof(struct oracle_cell));
-	if (!cells->to.cells || !cells->from.cells)
+	cells->to.searched = calloc(count / 4, 1);
+	cells->from.searched = calloc(count / 4, 1);
+	if (!cells->to.cells || !cells->from.cells || !cells->to.searched || !cells->from.searched)
 		abort();
 }
 
@@ -21,6 +23,8 @@ void oracle_cells_deinit(struct oracle_cells *cells)
 {
 	free(cells->to.cells);
 	free(cells->from.cells);
+	free(cells->to.searched);
+	free(cells->from.searched);
 }
 
 static bool is_reflector(uint16_t port)
@@ -69,23 +73,62 @@ static bool is_idle(const struct oracle_cell *cell, uint32_t window)
 	return memcmp(cell->addr, none, sizeof(none)) == 0 || window - latest >= 8;
 }
 
-static struct oracle_cell *find(struct oracle_table *table, struct oracle_cell *pair[2],
-				const struct moat_addr *addr, uint32_t window)
+/* Gives a free or idle cell to a host. */
+static struct oracle_cell *give(struct oracle_table *table, struct oracle_cell *cell,
+				const struct moat_addr *addr)
+{
+	table->takeovers += cell->taken;
+	memset(cell, 0, sizeof(*cell));
+	memcpy(cell->addr, addr, 16);
+	cell->taken = true;
+	return cell;
+}
+
+/* A worker's two cells. */
+static struct oracle_cell *find_of_two(struct oracle_table *table, struct oracle_cell *const *two,
+				       const struct moat_addr *addr, uint32_t window)
 {
 	for (int i = 0; i < 2; i++) {
-		if (memcmp(pair[i]->addr, addr, 16) == 0)
-			return pair[i];
+		if (memcmp(two[i]->addr, addr, 16) == 0)
+			return two[i];
 	}
 	for (int i = 0; i < 2; i++) {
-		if (!is_idle(pair[i], window))
-			continue;
-		table->takeovers += pair[i]->taken;
-		memset(pair[i], 0, sizeof(*pair[i]));
-		memcpy(pair[i]->addr, addr, 16);
-		pair[i]->taken = true;
-		return pair[i];
+		if (is_idle(two[i], window))
+			return give(table, two[i], addr);
 	}
-	table->unaccounted++;
+	return NULL;
+}
+
+/* The upper 13 bits of a host's hash: two of a set that agree in them can't both have cells. */
+static uint32_t mark_of(const struct oracle_cells *cells, const void *addr)
+{
+	return (uint32_t)(oracle_hash(addr, cells->seed) >> 51);
+}
+
+/* The gate's four. */
+static struct oracle_cell *find_of_four(const struct oracle_cells *cells, struct oracle_table *table,
+					struct oracle_cell *const *four, uint8_t *searched,
+					const struct moat_addr *addr, uint32_t window)
+{
+	for (int i = 0; i < 4; i++) {
+		if (!four[i]->taken || mark_of(cells, four[i]->addr) != mark_of(cells, addr))
+			continue;
+		if (memcmp(four[i]->addr, addr, 16) == 0)
+			return four[i];
+		return is_idle(four[i], window) ? give(table, four[i], addr) : NULL;
+	}
+	for (int i = 0; i < 4; i++) {
+		if (!four[i]->taken)
+			return give(table, four[i], addr);
+	}
+	/* searched in vain in this window, or one of the same number in its lowest byte */
+	if (*searched == window % 256)
+		return NULL;
+	for (int i = 0; i < 4; i++) {
+		if (is_idle(four[i], window))
+			return give(table, four[i], addr);
+	}
+	*searched = (uint8_t)(window % 256);
 	return NULL;
 }
 
@@ -144,26 +187,32 @@ static const char *check_table(const struct oracle_cells *cells, struct oracle_t
 			       const struct moat_cell_misses *misses)
 {
 	uint64_t hash = oracle_hash(addr, cells->seed);
-	uint32_t first = (uint32_t)hash % cells->count,
-		 second = (uint32_t)(hash >> 32) % cells->count;
-	struct oracle_cell *pair[2], *cell;
+	uint32_t first = (uint32_t)(hash % cells->count), set;
+	struct oracle_cell *ways[4], *cell;
 	const char *what = NULL;
+	int count_of_ways;
 
-	if (cells->ways == ORACLE_NEIGHBOURS) {
-		first -= first % 2;
-		second = first + 1;
+	if (cells->ways == ORACLE_SETS) {
+		set = (uint32_t)(hash % (cells->count / 4));
+		count_of_ways = 4;
+		for (uint32_t i = 0; i < 4; i++)
+			ways[i] = &table->cells[set * 4 + i];
+		cell = find_of_four(cells, table, ways, &table->searched[set], addr, window);
+	} else {
+		count_of_ways = 2;
+		ways[0] = &table->cells[first];
+		ways[1] = &table->cells[(uint32_t)(hash >> 32) % cells->count];
+		cell = find_of_two(table, ways, addr, window);
 	}
-	pair[0] = &table->cells[first];
-	pair[1] = &table->cells[second];
-	cell = find(table, pair, addr, window);
 	if (cell) {
 		count(cell, h, window, dropped);
 		if (!bits_agree(cell, &actual[cell - table->cells], window))
 			return "a cell's bits of distinct peers";
+	} else {
+		table->unaccounted++;
 	}
-	what = compare(pair[0], &actual[first]);
-	if (!what)
-		what = compare(pair[1], &actual[second]);
+	for (int i = 0; !what && i < count_of_ways; i++)
+		what = compare(ways[i], &actual[ways[i] - table->cells]);
 	if (!what && misses->unaccounted != table->unaccounted)
 		what = "packets without a cell";
 	if (!what && misses->takeovers != table->takeovers)

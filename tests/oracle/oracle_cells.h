@@ -19,13 +19,14 @@ struct oracle_cell {
 
 struct oracle_table {
 	struct oracle_cell *cells;
+	uint8_t *searched; /* by sets of four: the lowest byte of the window of the last vain search */
 	uint64_t unaccounted, takeovers;
 };
 
-/* Which two cells a hash leads to. */
+/* Which cells a hash leads to. */
 enum oracle_ways {
-	ORACLE_NEIGHBOURS, /* the gate: a cell and its neighbour */
-	ORACLE_HALVES,     /* workers: one by each half of the hash */
+	ORACLE_SETS,   /* the gate: four neighbours, told apart by 13 bits of the hash */
+	ORACLE_HALVES, /* workers: one by each half of the hash */
 };
 
 struct oracle_cells {

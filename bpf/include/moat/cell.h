@@ -4,8 +4,9 @@
  * worker, so that no counter is shared between writers. A reader maps the tables and takes differences;
  * nothing is ever reset while its host owns the cell.
  *
- * All traffic is counted, whatever its verdict. A table is 2-way associative; a packet whose two cells
- * belong to other hosts that were active within MOAT_CELL_IDLE windows is counted as unaccounted.
+ * All traffic is counted, whatever its verdict. A worker's table is 2-way associative, the gate's 4-way
+ * (struct moat_cell_set); a packet whose cells all belong to other hosts that were active within
+ * MOAT_CELL_IDLE windows is counted as unaccounted.
  */
 #ifndef MOAT_CELL_H
 #define MOAT_CELL_H
@@ -107,6 +108,68 @@ struct moat_cell_head {
 	__u64 reserved[3];
 };
 MOAT_STATIC_ASSERT(sizeof(struct moat_cell_head) == 64, "cells begin at a cache line");
+
+/*
+ * The gate's tables have sets of four cells, and a word a set that says whose they are, so that a packet
+ * whose host has no cell touches none: under a flood from forged addresses that is most of them. The words
+ * stand behind the cells, those of destinations first.
+ *
+ * A word holds a mark a cell (0: free; else 1 to 2^13, of the address's hash) and, above the marks, the
+ * lowest byte of the last window in which the set was looked through and no cell found idle: none can become
+ * idle within that window, so it isn't looked through again. Two hosts of a set with the same mark can't both
+ * have cells: the one is as if the set had no room for it.
+ *
+ * Of n active hosts in m cells, (sum over k > 4 of (k - 4) P(k)) / (4n/m) have none, with P the Poisson
+ * distribution of mean 4n/m: 0.4 % at n = m/4, 3.8 % at m/2, 20 % at m; and 3 in 2^13 for their marks.
+ */
+#define MOAT_CELL_WAYS 4
+#define MOAT_CELL_MARK_BITS 14
+#define MOAT_CELL_MARKS_BITS (MOAT_CELL_WAYS * MOAT_CELL_MARK_BITS)
+#define MOAT_CELL_MARK_EACH (1ULL | 1ULL << 14 | 1ULL << 28 | 1ULL << 42)
+#define MOAT_CELL_MARK_TOPS (MOAT_CELL_MARK_EACH << (MOAT_CELL_MARK_BITS - 1))
+
+/* What the word has for a host; the set's number comes from the other end of the hash. */
+MOAT_INLINE __u64 moat_cell_mark(__u64 hash)
+{
+	return (hash >> (64 - MOAT_CELL_MARK_BITS + 1)) + 1;
+}
+
+/* The topmost bit of the first of the four marks that is this one, 0 if none is; whatever stands above that
+ * bit. Subtracting 1 of each turns the topmost bit on in those that were 0 (Knuth, TAOCP 4A, 7.1.3). */
+MOAT_INLINE __u64 moat_cell_marks_find(__u64 marks, __u64 mark)
+{
+	__u64 differ = marks ^ mark * MOAT_CELL_MARK_EACH;
+
+	return (differ - MOAT_CELL_MARK_EACH) & ~differ & MOAT_CELL_MARK_TOPS;
+}
+
+/* The way, 0 to 3, of what moat_cell_marks_find found: by multiplication, for BPF can't count zeros. */
+MOAT_INLINE __u64 moat_cell_way(__u64 found)
+{
+	__u64 first = (found & -found) >> (MOAT_CELL_MARK_BITS - 1);
+
+	return first * (1ULL << 48 | 2ULL << 34 | 3ULL << 20) >> 62;
+}
+
+/* 1 if the set has been looked through in this window, and has no mark that is 0. */
+MOAT_INLINE int moat_cell_set_is_full(__u64 marks, __u32 window)
+{
+	return marks >> MOAT_CELL_MARKS_BITS == (window & 0xff) && !moat_cell_marks_find(marks, 0);
+}
+
+MOAT_INLINE __u64 moat_cell_set_note(__u64 marks, __u32 window)
+{
+	return (marks & ((1ULL << MOAT_CELL_MARKS_BITS) - 1)) | (__u64)(window & 0xff)
+									<< MOAT_CELL_MARKS_BITS;
+}
+
+/* Gives a way to the host of that mark. */
+MOAT_INLINE __u64 moat_cell_set_give(__u64 marks, __u64 way, __u64 mark)
+{
+	__u64 shift = way * MOAT_CELL_MARK_BITS;
+
+	return (marks & ~(((1ULL << MOAT_CELL_MARK_BITS) - 1) << shift)) | mark << shift;
+}
 
 /* Source ports of UDP reflection (US-CERT TA14-017A and its updates): what a victim receives from. */
 MOAT_INLINE int moat_is_reflector_port(__u16 port)

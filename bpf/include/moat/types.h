@@ -12,7 +12,7 @@
 
 /* Bumped whenever a struct, an enum value or a map of this directory changes meaning or layout. A gate
  * pinned by another version is moved to new maps (see dataplane/gate.h). */
-#define MOAT_ABI_VERSION 2
+#define MOAT_ABI_VERSION 3
 
 #ifdef __cplusplus
 #define MOAT_STATIC_ASSERT(what, why) static_assert(what, why)

@@ -248,13 +248,53 @@ static void test_reader(void)
 	CU_ASSERT_EQUAL(mixed, 0);
 }
 
+/* Every mark is found where it first stands, with any others beside it, and no other is. */
+static void test_marks(void)
+{
+	for (uint64_t round = 0; round < 100000; round++) {
+		uint64_t hash = moat_addr_hash_end(round, 1), word = hash << 56, wanted, found;
+		uint64_t marks[MOAT_CELL_WAYS], expected = MOAT_CELL_WAYS;
+
+		for (uint64_t way = 0; way < MOAT_CELL_WAYS; way++) {
+			/* few values, so that some are alike and some next to each other */
+			marks[way] = hash >> (way * 3) & 7;
+			if (marks[way] == 7)
+				marks[way] = 1 << 13;
+			word = moat_cell_set_give(word, way, marks[way]);
+		}
+		wanted = hash >> 20 & 7;
+		for (uint64_t way = MOAT_CELL_WAYS; way-- > 0;)
+			expected = marks[way] == wanted ? way : expected;
+		found = moat_cell_marks_find(word, wanted);
+		CU_ASSERT_EQUAL(found ? moat_cell_way(found) : MOAT_CELL_WAYS, expected);
+		CU_ASSERT_EQUAL(word >> MOAT_CELL_MARKS_BITS, hash & 0xff);
+	}
+	CU_ASSERT_EQUAL(moat_cell_mark(0), 1);
+	CU_ASSERT_EQUAL(moat_cell_mark(UINT64_MAX), 1 << 13);
+}
+
+/* Full is what was looked through in this window and has nothing free. */
+static void test_sets(void)
+{
+	uint64_t word = moat_cell_set_note(0, 0x1234);
+
+	for (uint64_t way = 0; way < MOAT_CELL_WAYS; way++) {
+		CU_ASSERT(!moat_cell_set_is_full(word, 0x1234));
+		word = moat_cell_set_give(word, way, 1 + way);
+	}
+	CU_ASSERT(moat_cell_set_is_full(word, 0x1234));
+	CU_ASSERT(!moat_cell_set_is_full(word, 0x1235));
+	CU_ASSERT(moat_cell_set_is_full(moat_cell_set_note(word, 0x1235), 0x1235));
+}
+
 int main(void)
 {
 	static const struct moat_test tests[] = {
 		{ "bounds", test_bounds },     { "count", test_count },
 		{ "kinds", test_kinds },       { "wrap", test_wrap },
 		{ "distinct", test_distinct }, { "full", test_full },
-		{ "reader", test_reader },     { NULL, NULL },
+		{ "reader", test_reader },     { "marks", test_marks },
+		{ "sets", test_sets },         { NULL, NULL },
 	};
 
 	return moat_test_main("cells", tests);
