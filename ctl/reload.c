@@ -28,8 +28,7 @@ static bool same_wires(const struct moat_config *before, const struct moat_confi
 
 		if (old ? old->role != new->role || old->generic != new->generic ||
 				    strcmp(old->peer, new->peer) != 0 ||
-				    strcmp(old->dpdk, new->dpdk) != 0 || old->queues != new->queues ||
-				    (moat_config_port_has_workers(new) && old->stages != new->stages)
+				    strcmp(old->dpdk, new->dpdk) != 0 || old->queues != new->queues
 			: moat_config_port_has_workers(new))
 			return false;
 	}
@@ -64,7 +63,7 @@ static const char *fixed_difference(const struct moat_config *before,
 	    before->detect.seed != after->detect.seed)
 		return "detect.hosts, clusters or seed";
 	if (!same_wires(before, after))
-		return "a port's role, peer or mode, or the stages of a wire or mirror";
+		return "a port's role, peer or mode";
 	if (!moat_appliance_has_gateway(before) && (before->sample_pass != after->sample_pass ||
 						    before->sample_drop != after->sample_drop))
 		return "gate.sample_pass or sample_drop of workers";
@@ -90,6 +89,7 @@ static void adopt(struct moat_appliance *appliance, struct moat_config *config,
 	struct moat_config *before = appliance->config;
 
 	moat_ports_release(appliance, config);
+	moat_wire_configure(&appliance->wire, config);
 	moat_appliance_challenge_configure(appliance, config);
 	moat_gate_set_sampling(appliance->gate, config->sample_pass, config->sample_drop);
 	detect.mode = moat_appliance_modes(config);

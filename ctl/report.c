@@ -164,6 +164,7 @@ static json_t *worker_of(const struct moat_appliance *appliance, size_t index)
 	json_object_set_new(worker, "rx_ring_full", number(counters.port.rx_ring_full));
 	json_object_set_new(worker, "rx_no_buffer", number(counters.port.rx_no_buffer));
 	json_object_set_new(worker, "rx_invalid", number(counters.port.rx_invalid));
+	json_object_set_new(worker, "replies", counter(&counters.port.replies));
 	json_object_set_new(worker, "tx_ring_full", number(counters.port.tx_ring_full));
 	json_object_set_new(worker, "tx_errors", number(counters.port.tx_errors));
 	json_object_set_new(worker, "redistributed", number(counters.port.redistributed));

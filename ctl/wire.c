@@ -35,6 +35,11 @@ static const struct moat_gate_port_info *port_named(struct moat_gate *gate, cons
 
 /* ---- lanes ------------------------------------------------------------------------------------ */
 
+static unsigned int lane_sides(const struct moat_wire_lane *lane)
+{
+	return lane->ports[1] ? 2 : 1;
+}
+
 static int open_port(const struct moat_wire *wire, const struct moat_wire_lane *lane,
 		     unsigned int side, struct moat_port *peer, struct moat_port **ret_port,
 		     struct moat_error *error)
@@ -123,8 +128,10 @@ static int add_worker(struct moat_wire *wire, const struct moat_config *config,
 	int r;
 
 	moat_judge_set_stages(options.judge, lane->ports[side]->stages, false);
-	r = pulse_of(wire, lane->ports[side], lane->queue, &options.pulse);
-
+	r = moat_judge_set_targets(options.judge, lane->ports[side]->name,
+				   peer ? lane->ports[side]->peer : NULL);
+	if (r == 0)
+		r = pulse_of(wire, lane->ports[side], lane->queue, &options.pulse);
 	if (r < 0)
 		moat_error_set(error, r, "port %s: its queue %u in the gate: %s", port->name,
 			       lane->queue, strerror(-r));
@@ -294,6 +301,24 @@ int moat_wire_init(struct moat_wire *wire, struct moat_gate *gate, const struct 
 	return r;
 }
 
+void moat_wire_configure(struct moat_wire *wire, const struct moat_config *config)
+{
+	for (size_t i = 0; i < config->port_count; i++) {
+		struct moat_config_port *port = wanted_port(wire, config->ports[i].name);
+
+		if (port)
+			*port = config->ports[i];
+	}
+	for (size_t i = 0; i < wire->lane_count; i++) {
+		const struct moat_wire_lane *lane = &wire->lanes[i];
+
+		for (unsigned int side = 0; side < lane_sides(lane); side++)
+			moat_judge_set_stages(moat_policy_judge(wire->policy,
+								(uint32_t)lane->workers[side]),
+					      lane->ports[side]->stages, false);
+	}
+}
+
 int moat_wire_start(struct moat_wire *wire, struct moat_error *error)
 {
 	int r = 0;
@@ -321,11 +346,6 @@ void moat_wire_deinit(struct moat_wire *wire)
 }
 
 /* ---- loss and recovery ------------------------------------------------------------------------ */
-
-static unsigned int lane_sides(const struct moat_wire_lane *lane)
-{
-	return lane->ports[1] ? 2 : 1;
-}
 
 /* Takes the ports out. */
 static void lane_close(struct moat_wire *wire, struct moat_wire_lane *lane)

@@ -48,6 +48,9 @@ uint32_t moat_wire_queues(const char *interface);
  * Without such ports the wire is empty. 0 or a negative errno; nothing is left open on failure. */
 int moat_wire_init(struct moat_wire *wire, struct moat_gate *gate, const struct moat_config *config,
 		   struct moat_error *error);
+/* Takes over what a configuration with the same wires says of them: stages, and what becomes of frames that no
+ * worker takes. In force with the next packet. */
+void moat_wire_configure(struct moat_wire *wire, const struct moat_config *config);
 /* Starts all workers. A failure leaves some running: deinit stops them. */
 int moat_wire_start(struct moat_wire *wire, struct moat_error *error);
 /* Notices lanes that lost a port and says so; brings them back once their interfaces are there. Call once

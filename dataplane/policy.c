@@ -160,6 +160,7 @@ int moat_policy_new(uint32_t judges, uint64_t hash_seed, struct moat_policy **re
 		policy->judges[i].policy = policy;
 		policy->judges[i].random = (hash_seed + i) | 1; /* never 0 */
 		policy->judges[i].stages = MOAT_STAGES_DEFAULT;
+		policy->judges[i].port = policy->judges[i].peer = MOAT_TARGET_NONE;
 	}
 	if (rows_init(policy) < 0)
 		return -ENOMEM;
@@ -292,6 +293,7 @@ int moat_policy_commit(struct moat_policy *policy, const struct moat_ruleset *se
 	r = moat_tables_build(&policy->halves[idle], set, &clock, error);
 	if (r != 0)
 		return r;
+	moat_policy_find_targets(policy, &policy->halves[idle], set);
 	rebase_slots(policy, set);
 	moat_tables_reset_profiles(&policy->halves[!idle], &policy->halves[idle], policy->profiles);
 	atomic_store(&policy->active, idle);

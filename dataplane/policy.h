@@ -50,7 +50,7 @@ struct moat_challenge_state *moat_policy_challenge(struct moat_policy *policy);
 struct moat_known *moat_policy_known(struct moat_policy *policy);
 
 /* What the rule in a slot has counted, over all judges, since it has the slot: a rule that takes over the
- * slot of a deleted one starts from 0. Redirecting rules have no targets here: PASS_NO_TARGET. */
+ * slot of a deleted one starts from 0. */
 struct moat_rule_count moat_policy_rule_count(const struct moat_policy *policy, uint32_t slot);
 
 /* What the protection with a number (its place in the stage set in force, from 1) did, over all judges,
@@ -61,8 +61,18 @@ struct moat_profile_hits moat_policy_profile_hits(const struct moat_policy *poli
 struct moat_judge *moat_policy_judge(struct moat_policy *policy, uint32_t index);
 
 /* The stages of a judge (enum moat_stage, as in a port's program; at first MOAT_STAGES_DEFAULT), and whether
- * packets are dropped while there is no policy. Called by the judge's thread, or before it begins. */
+ * packets are dropped while there is no policy. Stages may change while the judge works: with its next packet. */
 void moat_judge_set_stages(struct moat_judge *judge, uint32_t stages, bool fail_closed);
+
+/* Where the judge's worker can send a packet that a rule redirects: out of the port that it came from, and out
+ * of that one's peer (NULL: none). Rules that redirect elsewhere find MOAT_REASON_PASS_NO_TARGET, as all do
+ * without this. Names as in rules; before the first commit. 0, or -ENOSPC beyond MOAT_POLICY_TARGETS names. */
+#define MOAT_POLICY_TARGETS 64
+int moat_judge_set_targets(struct moat_judge *judge, const char *port, const char *peer);
+
+/* Of a packet that was judged MOAT_REASON_REDIRECT_RULE, until the next is: it goes out of the port that it
+ * came from, not out of the peer. */
+bool moat_judge_sends_back(const struct moat_judge *judge);
 
 /* Asks for the memory that judging a packet begins with, of which there is too much for any cache. */
 void moat_judge_prefetch(const struct moat_judge *judge, const struct moat_headers *headers);

@@ -27,8 +27,10 @@ struct moat_judge {
 	uint32_t cookie;    /* of the packet that was challenged last */
 	struct moat_challenge_cpu challenges;
 	/* the judge's thread alone, but for the counts in profiles */
-	uint32_t stages; /* enum moat_stage */
+	_Atomic uint32_t stages; /* enum moat_stage; written by who configures */
 	bool fail_closed;
+	bool sends_back;     /* of the packet that was redirected last */
+	uint32_t port, peer; /* places in the policy's targets, or MOAT_TARGET_NONE */
 	struct moat_row_share *rows[MOAT_ROWS];
 	_Alignas(64) struct moat_profile_share profiles[MOAT_PROFILES_MAX];
 };
@@ -51,6 +53,8 @@ struct moat_policy {
 	struct moat_rate control_rate; /* MOAT_CONTROL_PTB_PPS, constant */
 	/* written by commits */
 	_Alignas(64) _Atomic uint64_t generation;
+	char targets[MOAT_POLICY_TARGETS][16]; /* the ports that judges name, before the first commit */
+	uint32_t target_count;
 	uint32_t slot_ids[MOAT_RULES_MAX];                 /* the rule that had the slot last */
 	struct moat_slot_count slot_bases[MOAT_RULES_MAX]; /* what the slot had before that rule */
 };
@@ -64,6 +68,10 @@ bool moat_judge_is_challengeable(const struct moat_judge *judge, const struct mo
 /* Challenges on behalf of a scope. True if that decided; else the packet goes on. */
 bool moat_judge_challenge(struct moat_judge *judge, const struct moat_headers *headers,
 			  uint64_t now_ms, uint32_t scope, enum moat_reason *ret_reason);
+
+/* Gives the redirecting rules of a half the places of the ports that they name. */
+void moat_policy_find_targets(const struct moat_policy *policy, struct moat_tables *half,
+			      const struct moat_ruleset *set);
 
 /* Stage 6: what the rules of a half say of a packet; MOAT_REASON_PASS_DEFAULT and *ret_rule_id untouched if
  * none decides. */

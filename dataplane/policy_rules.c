@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The rules of the workers' policy: as bpf/gate/rules.h. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
 #include "dataplane/policy_priv.h"
 
 /* One writer: no need for an atomic add. */
@@ -52,6 +56,66 @@ static bool sample_is_due(struct moat_judge *judge, const struct moat_rule_entry
 	return true;
 }
 
+/* ---- redirects --------------------------------------------------------------------------------- */
+
+/* The place of a port's name among the policy's; MOAT_TARGET_NONE if there is no such port. */
+static uint32_t find_target(const struct moat_policy *policy, const char *name)
+{
+	for (uint32_t i = 0; i < policy->target_count; i++) {
+		if (strcmp(policy->targets[i], name) == 0)
+			return i;
+	}
+	return MOAT_TARGET_NONE;
+}
+
+static uint32_t add_target(struct moat_policy *policy, const char *name)
+{
+	uint32_t place = find_target(policy, name);
+
+	if (place != MOAT_TARGET_NONE || policy->target_count == MOAT_POLICY_TARGETS)
+		return place;
+	snprintf(policy->targets[policy->target_count], sizeof(policy->targets[0]), "%s", name);
+	return policy->target_count++;
+}
+
+int moat_judge_set_targets(struct moat_judge *judge, const char *port, const char *peer)
+{
+	judge->port = add_target(judge->policy, port);
+	judge->peer = peer ? add_target(judge->policy, peer) : MOAT_TARGET_NONE;
+	return judge->port == MOAT_TARGET_NONE || (peer && judge->peer == MOAT_TARGET_NONE) ? -ENOSPC
+											    : 0;
+}
+
+void moat_policy_find_targets(const struct moat_policy *policy, struct moat_tables *half,
+			      const struct moat_ruleset *set)
+{
+	for (uint32_t i = 0; i < half->rules->rule_count; i++) {
+		struct moat_rule_entry *entry = &half->rules->entries[i];
+		const struct moat_rule *rule = entry->action == MOAT_ACTION_REDIRECT
+						       ? moat_ruleset_find(set, entry->id)
+						       : NULL;
+
+		if (rule)
+			entry->value = find_target(policy, rule->target);
+	}
+}
+
+bool moat_judge_sends_back(const struct moat_judge *judge)
+{
+	return judge->sends_back;
+}
+
+static enum moat_reason redirect(struct moat_judge *judge, const struct moat_rule_entry *entry)
+{
+	if (entry->value == MOAT_TARGET_NONE ||
+	    (entry->value != judge->port && entry->value != judge->peer))
+		return MOAT_REASON_PASS_NO_TARGET;
+	judge->sends_back = entry->value == judge->port;
+	return MOAT_REASON_REDIRECT_RULE;
+}
+
+/* ---- actions ----------------------------------------------------------------------------------- */
+
 /* What the action makes of a packet, if it isn't left to the next rule; and whether it acted on it. */
 static enum moat_reason act(struct moat_judge *judge, const struct moat_rule_entry *entry,
 			    const struct moat_headers *headers, uint64_t now_ms, bool *ret_acted)
@@ -66,7 +130,7 @@ static enum moat_reason act(struct moat_judge *judge, const struct moat_rule_ent
 		reason = limit(judge, entry, headers, now_ms);
 		break;
 	case MOAT_ACTION_REDIRECT:
-		reason = MOAT_REASON_PASS_NO_TARGET;
+		reason = redirect(judge, entry);
 		break;
 	case MOAT_ACTION_SAMPLE:
 		*ret_acted = sample_is_due(judge, entry);

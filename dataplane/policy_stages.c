@@ -16,7 +16,7 @@ struct judged {
 
 void moat_judge_set_stages(struct moat_judge *judge, uint32_t stages, bool fail_closed)
 {
-	judge->stages = stages;
+	atomic_store_explicit(&judge->stages, stages, memory_order_relaxed);
 	judge->fail_closed = fail_closed;
 }
 

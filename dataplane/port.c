@@ -23,6 +23,8 @@ void moat_port_counters_add(struct moat_port_counters *sum, const struct moat_po
 	sum->tx_errors += part->tx_errors;
 	sum->redistributed += part->redistributed;
 	sum->wakeups += part->wakeups;
+	sum->replies.packets += part->replies.packets;
+	sum->replies.bytes += part->replies.bytes;
 }
 
 int moat_port_rx(struct moat_port *port, struct moat_packet *ret_burst, unsigned int max)

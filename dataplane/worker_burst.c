@@ -63,6 +63,8 @@ static void stage_judge(struct moat_worker *worker, const struct moat_packet *bu
 		work->sample_interval = judge ? moat_judge_sampled(judge) : 0;
 		if (work->reason == MOAT_REASON_TX_CHALLENGE)
 			work->cookie = moat_judge_cookie(judge);
+		work->sends_back = work->reason == MOAT_REASON_REDIRECT_RULE &&
+				   moat_judge_sends_back(judge);
 		if (work->headers.family != MOAT_FAMILY_ANY)
 			moat_cells_prefetch_rest(&worker->cells, &work->headers, &work->hash);
 		if (work->parse == MOAT_PARSE_OK)
@@ -178,12 +180,18 @@ static void count_reason(struct moat_worker *worker, uint32_t reason,
 	worker->counters.reasons[reason].bytes += packet->length;
 }
 
-/* Answers a packet out of the port that it came from. Returns the reason to count. */
+/* Answers a packet out of the port that it came from, or sends it back there. Returns the reason to count. */
 static uint32_t answer(struct moat_worker *worker, const struct moat_packet *packet,
 		       const struct moat_work *work)
 {
 	uint8_t frame[ANSWER_MAX];
-	size_t length = packet->captured < sizeof(frame) ? packet->captured : sizeof(frame);
+	size_t length;
+
+	if (work->sends_back)
+		return moat_port_reply(worker->port, packet->data, packet->captured)
+			       ? work->reason
+			       : MOAT_REASON_DROP_NO_PEER;
+	length = packet->captured < sizeof(frame) ? packet->captured : sizeof(frame);
 
 	memcpy(frame, packet->data, length);
 	length = moat_challenge_answer(frame, length, &work->headers,
@@ -206,7 +214,7 @@ static void stage_out(struct moat_worker *worker, const struct moat_packet *burs
 		const struct moat_work *work = &worker->work[i];
 		uint32_t reason = is_drop(work) ? work->reason : MOAT_REASON_CONSUMED;
 
-		if (goes_on(work) && worker->options.peer) {
+		if (goes_on(work) && !work->sends_back && worker->options.peer) {
 			out_reasons[out_count] = work->reason;
 			out[out_count++] = burst[i];
 			continue;

@@ -19,6 +19,7 @@ struct moat_work {
 	uint32_t cookie;          /* of the answer to be sent, if the verdict is tx */
 	uint8_t parse;            /* enum moat_parse */
 	uint8_t reason;           /* enum moat_reason; the judge's */
+	bool sends_back;          /* redirected out of the port that it came from */
 };
 
 /* Sampling of one kind of verdict: one in `interval` on average, at irregular distances. */

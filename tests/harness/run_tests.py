@@ -82,7 +82,7 @@ def run_suite(root, suite, names):
                # Other work shares the machine; a hang is still found.
                '--timeout-multiplier', '3', '--suite', suite, *names]
     if os.geteuid() != 0 and suite in ('progrun', 'netns', 'vm'):
-        command = ['sudo', '--preserve-env=MOAT_SHARED,MOAT_TEST_PACKETS,PATH', *command]
+        command = ['sudo', '--preserve-env=MOAT_SHARED,MOAT_TEST_PACKETS,MOAT_TEST_PREFIXES,MOAT_TEST_FLIPS,PATH', *command]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, errors='replace')
     results = {}

@@ -11,7 +11,9 @@
  *   gate detach PIN             removes the gate
  *   gate foreign IF             attaches a program named "stranger"
  *   gate filter IF              adds a traffic-control filter "neighbour" for what comes in, priority 1
- *   gate send IF SECONDS        sends UDP to port 9 until then; prints how many
+ *   gate send IF SECONDS [ADDRESS COUNT]
+ *                               sends UDP to port 9 until then, from one source or from COUNT /28s from ADDRESS
+ *                               on; prints how many
  */
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
@@ -22,6 +24,7 @@
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <net/if.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -235,11 +238,38 @@ static int detach(const char *pin_path)
 	return answer(moat_gate_detach(pin_path, &error)) < 0;
 }
 
+static volatile sig_atomic_t stopped;
+
+static void on_signal(int number)
+{
+	stopped = number;
+}
+
+/* Where frames come from: any address of so many /28s. */
+struct sources {
+	uint32_t first; /* host order */
+	uint32_t count; /* 0: the frame's own */
+	uint64_t random;
+};
+
+static void set_source(struct sources *sources, uint8_t *frame)
+{
+	uint32_t address;
+
+	if (sources->count == 0)
+		return;
+	/* a linear congruential generator, its upper half (Knuth, MMIX) */
+	sources->random = sources->random * 6364136223846793005ULL + 1442695040888963407ULL;
+	address = htonl(sources->first +
+			(uint32_t)((sources->random >> 32) % (sources->count * 16ULL)));
+	memcpy(frame + 26, &address, sizeof(address));
+}
+
 /* Some 20,000 packets a second: enough to meet every instant of a commit, few enough that none is lost
  * on the way to the gate. */
-static int send_frames(const char *interface, double seconds)
+static int send_frames(const char *interface, double seconds, struct sources *sources)
 {
-	static const uint8_t frame[60] = {
+	static uint8_t frame[60] = {
 		0x02, 0, 0,  0,  0, 2, 0x02, 0,  0, 0, 0,  1,  0x08, 0, 0x45, 0,    0, 46, 0, 1,
 		0,    0, 64, 17, 0, 0, 10,   66, 0, 1, 10, 66, 0,    2, 0x30, 0x39, 0, 9,  0, 26,
 	};
@@ -252,8 +282,10 @@ static int send_frames(const char *interface, double seconds)
 	uint64_t sent = 0;
 
 	memcpy(to.sll_addr, frame, 6);
-	while (fd >= 0 && moat_clock_monotonic_ns() < until) {
+	signal(SIGINT, on_signal);
+	while (fd >= 0 && !stopped && moat_clock_monotonic_ns() < until) {
 		for (int i = 0; i < 20; i++) {
+			set_source(sources, frame);
 			if (sendto(fd, frame, sizeof(frame), 0, (struct sockaddr *)&to,
 				   sizeof(to)) > 0)
 				sent++;
@@ -262,6 +294,20 @@ static int send_frames(const char *interface, double seconds)
 	}
 	printf("{\"sent\": %" PRIu64 "}\n", sent);
 	return fd < 0;
+}
+
+static int send_from(int argc, char **argv)
+{
+	struct sources sources = { .count = 0 };
+	struct in_addr first;
+
+	if (argc == 6) {
+		if (inet_pton(AF_INET, argv[4], &first) != 1)
+			return 2;
+		sources.first = ntohl(first.s_addr);
+		sources.count = (uint32_t)strtoul(argv[5], NULL, 10);
+	}
+	return send_frames(argv[2], strtod(argv[3], NULL), &sources);
 }
 
 int main(int argc, char **argv)
@@ -278,8 +324,9 @@ int main(int argc, char **argv)
 		return foreign(argv[2]);
 	if (argc == 3 && strcmp(argv[1], "filter") == 0)
 		return filter(argv[2]);
-	if (argc == 4 && strcmp(argv[1], "send") == 0)
-		return send_frames(argv[2], strtod(argv[3], NULL));
-	fprintf(stderr, "usage: gate own PIN IF [generic] | detach PIN | send IF SECONDS\n");
+	if ((argc == 4 || argc == 6) && strcmp(argv[1], "send") == 0)
+		return send_from(argc, argv);
+	fprintf(stderr,
+		"usage: gate own PIN IF [generic] | detach PIN | send IF SECONDS [ADDRESS COUNT]\n");
 	return 2;
 }

@@ -62,18 +62,24 @@ static struct moat_worker_counters expect_balance(const struct moat_worker *work
 	return c;
 }
 
-static struct moat_policy *policy_new(const char *text)
+static void policy_commit(struct moat_policy *policy, const char *text)
 {
-	struct moat_policy *policy = NULL;
 	struct moat_ruleset *set = NULL;
 	struct moat_rule rule;
 
-	CU_ASSERT_EQUAL_FATAL(moat_policy_new(1, 1, &policy), 0);
 	CU_ASSERT_EQUAL_FATAL(moat_ruleset_new(&set), 0);
 	CU_ASSERT_EQUAL(moat_rule_parse(text, 0, &rule, NULL), 0);
 	CU_ASSERT_EQUAL(moat_ruleset_add(set, &rule, NULL), 0);
 	CU_ASSERT_EQUAL(moat_policy_commit(policy, set, NULL), 0);
 	moat_ruleset_free(set);
+}
+
+static struct moat_policy *policy_new(const char *text)
+{
+	struct moat_policy *policy = NULL;
+
+	CU_ASSERT_EQUAL_FATAL(moat_policy_new(1, 1, &policy), 0);
+	policy_commit(policy, text);
 	return policy;
 }
 
@@ -165,6 +171,47 @@ static void test_wire(void)
 	CU_ASSERT_EQUAL(moat_worker_cells(worker)->head->packets, 30);
 	moat_worker_free(worker);
 	moat_policy_free(policy);
+}
+
+/* Rules redirect to the peer, or back to where the packet came from; a worker reaches no other port. */
+static void test_redirect(void)
+{
+	static const struct {
+		const char *rule;
+		uint64_t sent, back, redirected;
+	} cases[] = {
+		{ "redirect to right src 192.0.2.1 dport 52", 8, 0, 1 },
+		{ "redirect to left src 192.0.2.1 dport 52", 7, 1, 1 },
+		{ "redirect to other src 192.0.2.1 dport 52", 8, 0, 0 },
+	};
+
+	for (size_t i = 0; i < MOAT_ARRAY_SIZE(cases); i++) {
+		moat_cleanup(moat_port_close_cleanup) struct moat_port *peer = dummy_new(NULL, 0, 0);
+		struct moat_policy *policy = NULL;
+		struct moat_worker_options options = {
+			.port = dummy_new(packets, FRAMES, 1),
+			.peer = peer,
+			.cpu = -1,
+		};
+		struct moat_worker *worker;
+		struct moat_worker_counters c;
+
+		CU_ASSERT_EQUAL_FATAL(moat_policy_new(1, 1, &policy), 0);
+		options.judge = moat_policy_judge(policy, 0);
+		CU_ASSERT_EQUAL(moat_judge_set_targets(options.judge, "left", "right"), 0);
+		policy_commit(policy, cases[i].rule);
+		worker = worker_new(&options);
+		while (moat_worker_step(worker) >= 0)
+			;
+		c = expect_balance(worker);
+		CU_ASSERT_EQUAL(peer->counters.sent.packets, cases[i].sent);
+		CU_ASSERT_EQUAL(c.port.replies.packets, cases[i].back);
+		CU_ASSERT_EQUAL(c.reasons[MOAT_REASON_REDIRECT_RULE].packets, cases[i].redirected);
+		CU_ASSERT_EQUAL(c.reasons[MOAT_REASON_PASS_NO_TARGET].packets,
+				1 - cases[i].redirected);
+		moat_worker_free(worker);
+		moat_policy_free(policy);
+	}
 }
 
 /* A peer that can't send: a port that only reads. */
@@ -313,10 +360,15 @@ static void test_bad_cpu(void)
 int main(void)
 {
 	static const struct moat_test tests[] = {
-		{ "mirror", test_mirror },           { "wire", test_wire },
-		{ "no_peer", test_no_peer },         { "sampling", test_sampling },
-		{ "replay_time", test_replay_time }, { "thread", test_thread },
-		{ "bad_cpu", test_bad_cpu },         { NULL, NULL },
+		{ "mirror", test_mirror },
+		{ "wire", test_wire },
+		{ "redirect", test_redirect },
+		{ "no_peer", test_no_peer },
+		{ "sampling", test_sampling },
+		{ "replay_time", test_replay_time },
+		{ "thread", test_thread },
+		{ "bad_cpu", test_bad_cpu },
+		{ NULL, NULL },
 	};
 
 	make_frames();
