@@ -93,6 +93,8 @@ int moat_appliance_on_findings(sd_event_source *source, int fd, uint32_t events,
 		for (size_t i = 0; i < count; i++)
 			tell_finding(appliance, &context, &batch[i]);
 		moat_appliance_tell_changes(appliance, mono_ns);
+		for (size_t i = 0; i < count; i++)
+			moat_outlets_finding(appliance, &context, &batch[i]);
 	} while (count == FINDINGS_AT_ONCE);
 	return 0;
 }

@@ -252,6 +252,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 	moat_wire_tick(&appliance->wire);
 	moat_appliance_challenge_tick(appliance, moat_clock_monotonic_ns());
 	moat_ports_tick(appliance);
+	moat_outlets_tick(appliance, moat_clock_monotonic_ns());
 	sd_event_source_set_time(source, usec + TICK_US);
 	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 	return 0;
@@ -435,6 +436,8 @@ static int open_all(struct moat_appliance *appliance, struct moat_error *error)
 	if (r == 0)
 		r = open_tables(appliance, error);
 	if (r == 0)
+		r = moat_outlets_open(appliance, error);
+	if (r == 0)
 		r = open_rules(appliance, error);
 	if (r == 0)
 		r = open_gate(appliance, error);
@@ -517,6 +520,7 @@ void moat_appliance_free(struct moat_appliance *appliance)
 	moat_ports_close(appliance);
 	moat_control_free(appliance->control);
 	moat_host_free(appliance->host);
+	moat_outlets_close(appliance);
 	moat_top_free(appliance->top);
 	moat_detection_free(appliance->detection);
 	moat_wire_deinit(&appliance->wire);

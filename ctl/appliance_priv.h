@@ -12,11 +12,13 @@
 #include "ctl/event.h"
 #include "ctl/findings.h"
 #include "ctl/host.h"
+#include "ctl/notify.h"
 #include "ctl/ports.h"
 #include "ctl/respond.h"
 #include "ctl/rulebook.h"
 #include "ctl/sink.h"
 #include "ctl/top.h"
+#include "ctl/upstream.h"
 #include "ctl/wire.h"
 #include "dataplane/egress.h"
 
@@ -40,6 +42,8 @@ struct moat_appliance {
 	struct moat_control *control;
 	struct moat_host *host; /* the link to moat-sidecar */
 	struct moat_top *top;
+	struct moat_notify *notify; /* NULL: nobody is told */
+	struct moat_upstream *upstream;
 	sd_event_source *finding_source;
 	sd_event_source *timer_source;
 	uint64_t keys_changed_ns;         /* of the SYN challenge */
@@ -102,6 +106,27 @@ void moat_pending_restore(const struct moat_config *config);
 /* The method handler of the control socket (methods.c). */
 int moat_appliance_call(void *userdata, struct moat_control_call *call, json_t **ret_result,
 			struct moat_error *error);
+
+/* Rules that stand for a finding, as moat_event_rule_detail says them (methods.c). */
+json_t *moat_appliance_rules_of_finding(const struct moat_appliance *appliance, uint64_t finding);
+
+/* Whom findings go to beyond this box (outlets.c). A reload prepares, which can fail, and then adopts. */
+int moat_outlets_open(struct moat_appliance *appliance, struct moat_error *error);
+void moat_outlets_close(struct moat_appliance *appliance);
+int moat_outlets_prepare(const struct moat_config *config, struct moat_notify **ret_notify,
+			 struct moat_error *error);
+void moat_outlets_adopt(struct moat_appliance *appliance, const struct moat_config *before,
+			const struct moat_config *config, struct moat_notify *notify);
+void moat_outlets_finding(struct moat_appliance *appliance,
+			  const struct moat_event_context *context,
+			  const struct moat_finding *finding);
+void moat_outlets_tick(struct moat_appliance *appliance, uint64_t now_ns);
+/* For `moat status`; NULL if nobody is told, or without memory. */
+json_t *moat_outlets_notify_status(const struct moat_appliance *appliance);
+json_t *moat_outlets_upstream_status(const struct moat_appliance *appliance);
+/* The methods upstream.list and upstream.withdraw. */
+int moat_appliance_upstream(struct moat_appliance *appliance, struct moat_control_call *call,
+			    json_t **ret_result, struct moat_error *error);
 
 /* The method protect (protect.c). */
 int moat_appliance_protect(struct moat_appliance *appliance, struct moat_control_call *call,

@@ -40,6 +40,10 @@ int moat_cmd_baseline(const struct moat_cmd *cmd, struct moat_error *error);
 int moat_cmd_challenge(const struct moat_cmd *cmd, struct moat_error *error);
 int moat_cmd_egress(const struct moat_cmd *cmd, struct moat_error *error);
 int moat_cmd_protect(const struct moat_cmd *cmd, struct moat_error *error);
+int moat_cmd_ban(const struct moat_cmd *cmd, struct moat_error *error);
+int moat_cmd_unban(const struct moat_cmd *cmd, struct moat_error *error);
+int moat_cmd_bans(const struct moat_cmd *cmd, struct moat_error *error);
+int moat_cmd_upstream(const struct moat_cmd *cmd, struct moat_error *error);
 int moat_cmd_gate(const struct moat_cmd *cmd, struct moat_error *error);
 int moat_cmd_reload(const struct moat_cmd *cmd, struct moat_error *error);
 

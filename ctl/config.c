@@ -38,8 +38,8 @@ static int no_memory(const struct reader *reader)
 	return moat_error_set(reader->error, -ENOMEM, "%s: out of memory", reader->path);
 }
 
-static int take_uint(const struct reader *reader, const char *where, const uint32_t *raw,
-		     uint32_t min, uint32_t max, uint32_t *ret_value)
+int moat_config_take_uint(const struct reader *reader, const char *where, const uint32_t *raw,
+			  uint32_t min, uint32_t max, uint32_t *ret_value)
 {
 	if (!raw)
 		return 0;
@@ -54,11 +54,11 @@ static int take_power(const struct reader *reader, const char *where, const uint
 {
 	if (raw && (*raw & (*raw - 1)) != 0)
 		return bad(reader, where, "%u is not a power of two", *raw);
-	return take_uint(reader, where, raw, min, max, ret_value);
+	return moat_config_take_uint(reader, where, raw, min, max, ret_value);
 }
 
-static int take_number(const struct reader *reader, const char *where, const double *raw,
-		       double min, double max, double *ret_value)
+int moat_config_take_number(const struct reader *reader, const char *where, const double *raw,
+			    double min, double max, double *ret_value)
 {
 	if (!raw)
 		return 0;
@@ -68,8 +68,8 @@ static int take_number(const struct reader *reader, const char *where, const dou
 	return 0;
 }
 
-static int take_duration(const struct reader *reader, const char *where, const char *raw,
-			 uint64_t min_ns, uint64_t max_ns, uint64_t *ret_ns)
+int moat_config_take_duration(const struct reader *reader, const char *where, const char *raw,
+			      uint64_t min_ns, uint64_t max_ns, uint64_t *ret_ns)
 {
 	uint64_t ns;
 
@@ -100,9 +100,8 @@ int moat_config_take_prefix(const struct reader *reader, const char *where, cons
 	return 0;
 }
 
-/* Appends a list of prefixes to what `list` has. */
-static int take_prefixes(const struct reader *reader, const char *where, char *const *raw,
-			 unsigned int count, struct moat_config_prefixes *list)
+int moat_config_take_prefixes(const struct reader *reader, const char *where, char *const *raw,
+			      unsigned int count, struct moat_config_prefixes *list)
 {
 	struct moat_prefix *grown;
 	char item[WHERE_LEN];
@@ -125,7 +124,8 @@ static int take_prefixes(const struct reader *reader, const char *where, char *c
 	return 0;
 }
 
-static int take_path(const struct reader *reader, const char *where, const char *raw, char **path)
+int moat_config_take_path(const struct reader *reader, const char *where, const char *raw,
+			  char **path)
 {
 	char *copy;
 
@@ -150,16 +150,17 @@ static int take_gate(const struct reader *reader, const struct moat_raw_gate *ra
 		return 0;
 	r = take_power(reader, "gate.cells", raw->cells, 1024, 1u << 20, &config->gate_cells);
 	if (r == 0)
-		r = take_uint(reader, "gate.nodes", raw->nodes, 1024, 1u << 22, &config->gate_nodes);
+		r = moat_config_take_uint(reader, "gate.nodes", raw->nodes, 1024, 1u << 22,
+					  &config->gate_nodes);
 	if (r == 0)
 		r = take_power(reader, "gate.buckets", raw->buckets, 1u << MOAT_ROW_BITS_MIN,
 			       1u << MOAT_ROW_BITS_MAX, &config->gate_buckets);
 	if (r == 0)
-		r = take_uint(reader, "gate.sample_pass", raw->sample_pass, 0, 1u << 24,
-			      &config->sample_pass);
+		r = moat_config_take_uint(reader, "gate.sample_pass", raw->sample_pass, 0, 1u << 24,
+					  &config->sample_pass);
 	if (r == 0)
-		r = take_uint(reader, "gate.sample_drop", raw->sample_drop, 0, 1u << 24,
-			      &config->sample_drop);
+		r = moat_config_take_uint(reader, "gate.sample_drop", raw->sample_drop, 0, 1u << 24,
+					  &config->sample_drop);
 	return r;
 }
 
@@ -175,7 +176,7 @@ static int take_rates(const struct reader *reader, const char *where,
 
 	for (size_t i = 0; r == 0 && i < MOAT_ARRAY_SIZE(kinds); i++) {
 		snprintf(item, sizeof(item), "%s.%s", where, kinds[i]);
-		r = take_number(reader, item, values[i], 0, 1e9, &rates[i]);
+		r = moat_config_take_number(reader, item, values[i], 0, 1e9, &rates[i]);
 	}
 	return r;
 }
@@ -208,17 +209,18 @@ static int take_behaviours(const struct reader *reader, const struct moat_raw_de
 			   detect->admins, &detect->admin_count);
 
 	if (r == 0)
-		r = take_number(reader, "detect.scan_failures", raw->scan_failures, 0, 1000,
-				&detect->scan_failures);
+		r = moat_config_take_number(reader, "detect.scan_failures", raw->scan_failures, 0,
+					    1000, &detect->scan_failures);
 	if (r == 0)
-		r = take_number(reader, "detect.brute_logins", raw->brute_logins, 0, 10000,
-				&detect->brute_logins);
+		r = moat_config_take_number(reader, "detect.brute_logins", raw->brute_logins, 0,
+					    10000, &detect->brute_logins);
 	if (r == 0)
-		r = take_number(reader, "detect.beacon_times", raw->beacon_times, 0, 20,
-				&detect->beacon_times);
+		r = moat_config_take_number(reader, "detect.beacon_times", raw->beacon_times, 0, 20,
+					    &detect->beacon_times);
 	if (r == 0)
-		r = take_duration(reader, "detect.learn_edges", raw->learn_edges, 0,
-				  90ULL * 86400 * MOAT_NS_PER_S, &detect->learn_edges_ns);
+		r = moat_config_take_duration(reader, "detect.learn_edges", raw->learn_edges, 0,
+					      90ULL * 86400 * MOAT_NS_PER_S,
+					      &detect->learn_edges_ns);
 	return r;
 }
 
@@ -232,28 +234,31 @@ static int take_detect(const struct reader *reader, const struct moat_raw_detect
 	r = take_hosts(reader, "detect.protected", raw->protected_prefixes, raw->protected_count,
 		       MOAT_PROTECTED_MAX, detect->protected_prefixes, &detect->protected_count);
 	if (r == 0)
-		r = take_duration(reader, "detect.learn", raw->learn, 2 * MOAT_NS_PER_S,
-				  7 * 86400 * MOAT_NS_PER_S, &detect->learn_ns);
+		r = moat_config_take_duration(reader, "detect.learn", raw->learn, 2 * MOAT_NS_PER_S,
+					      7 * 86400 * MOAT_NS_PER_S, &detect->learn_ns);
 	if (r == 0)
 		r = take_rates(reader, "detect.floor", raw->floor, detect->floor_pps);
 	if (r == 0)
 		r = take_rates(reader, "detect.guard", raw->guard, detect->guard_pps);
 	if (r == 0)
-		r = take_number(reader, "detect.scan_targets", raw->scan_targets, 1, 1e6,
-				&detect->scan_targets);
+		r = moat_config_take_number(reader, "detect.scan_targets", raw->scan_targets, 1,
+					    1e6, &detect->scan_targets);
 	if (r == 0)
-		r = take_number(reader, "detect.sensitivity", raw->sensitivity, 0.01, 100,
-				&detect->sensitivity);
+		r = moat_config_take_number(reader, "detect.sensitivity", raw->sensitivity, 0.01,
+					    100, &detect->sensitivity);
 	if (r == 0)
-		r = take_duration(reader, "detect.close_after", raw->close_after, MOAT_NS_PER_S,
-				  3600 * MOAT_NS_PER_S, &detect->close_ns);
+		r = moat_config_take_duration(reader, "detect.close_after", raw->close_after,
+					      MOAT_NS_PER_S, 3600 * MOAT_NS_PER_S,
+					      &detect->close_ns);
 	if (r == 0)
-		r = take_number(reader, "detect.collateral_max", raw->collateral_max, 0, 1,
-				&detect->collateral_max);
+		r = moat_config_take_number(reader, "detect.collateral_max", raw->collateral_max, 0,
+					    1, &detect->collateral_max);
 	if (r == 0)
-		r = take_uint(reader, "detect.hosts", raw->hosts, 1024, 1u << 22, &detect->hosts);
+		r = moat_config_take_uint(reader, "detect.hosts", raw->hosts, 1024, 1u << 22,
+					  &detect->hosts);
 	if (r == 0)
-		r = take_uint(reader, "detect.clusters", raw->clusters, 1, 64, &detect->clusters);
+		r = moat_config_take_uint(reader, "detect.clusters", raw->clusters, 1, 64,
+					  &detect->clusters);
 	if (r == 0)
 		r = take_behaviours(reader, raw, detect);
 	if (r == 0 && raw->seed)
@@ -280,18 +285,18 @@ static int take_respond(const struct reader *reader, const struct moat_raw_respo
 	if (!raw)
 		return 0;
 	config->respond.mode = (enum moat_respond_mode)raw->mode;
-	r = take_uint(reader, "respond.max_rules", raw->max_rules, 1, MOAT_RESPOND_RULES_MAX,
-		      &config->respond.max_rules);
+	r = moat_config_take_uint(reader, "respond.max_rules", raw->max_rules, 1,
+				  MOAT_RESPOND_RULES_MAX, &config->respond.max_rules);
 	if (r == 0)
-		r = take_duration(reader, "respond.hold", raw->hold, MOAT_NS_PER_S,
-				  86400 * MOAT_NS_PER_S, &config->respond.hold_ns);
+		r = moat_config_take_duration(reader, "respond.hold", raw->hold, MOAT_NS_PER_S,
+					      86400 * MOAT_NS_PER_S, &config->respond.hold_ns);
 	if (r == 0 && raw->allow_count > RESPOND_ALLOW_MAX)
 		r = bad(reader, "respond.allow",
 			"%u prefixes, but %d at most (lists.allow takes more)", raw->allow_count,
 			RESPOND_ALLOW_MAX);
 	if (r == 0)
-		r = take_prefixes(reader, "respond.allow", raw->allow, raw->allow_count,
-				  &config->respond_allow);
+		r = moat_config_take_prefixes(reader, "respond.allow", raw->allow, raw->allow_count,
+					      &config->respond_allow);
 	config->respond.challenge = raw->challenge && *raw->challenge;
 	if (r == 0 && config->respond.challenge)
 		r = check_answers(reader, config);
@@ -322,7 +327,7 @@ static int take_files(const struct reader *reader, const struct moat_raw_lists *
 		int r;
 
 		snprintf(where, sizeof(where), "lists.files.%u", i);
-		r = take_path(reader, where, raw->files[i], &config->list_files[i]);
+		r = moat_config_take_path(reader, where, raw->files[i], &config->list_files[i]);
 		if (r == 0 && access(raw->files[i], R_OK) < 0)
 			r = bad(reader, where, "%s: %s", raw->files[i], strerror(errno));
 		if (r < 0)
@@ -338,10 +343,11 @@ static int take_lists(const struct reader *reader, const struct moat_raw_lists *
 
 	if (!raw)
 		return 0;
-	r = take_prefixes(reader, "lists.allow", raw->allow, raw->allow_count, &config->list_allow);
+	r = moat_config_take_prefixes(reader, "lists.allow", raw->allow, raw->allow_count,
+				      &config->list_allow);
 	if (r == 0)
-		r = take_prefixes(reader, "lists.deny", raw->deny, raw->deny_count,
-				  &config->list_deny);
+		r = moat_config_take_prefixes(reader, "lists.deny", raw->deny, raw->deny_count,
+					      &config->list_deny);
 	if (r == 0)
 		r = take_files(reader, raw, config);
 	return r;
@@ -359,13 +365,13 @@ static int take_events(const struct reader *reader, const struct moat_raw_events
 		config->events_path = NULL;
 		r = 0;
 	} else {
-		r = take_path(reader, "events.path", raw->path, &config->events_path);
+		r = moat_config_take_path(reader, "events.path", raw->path, &config->events_path);
 	}
 	if (r == 0)
 		config->events_host = raw->host ? *raw->host : config->events_host;
 	if (r == 0)
-		r = take_uint(reader, "events.queue", raw->queue, 64, 1u << 20,
-			      &config->events_queue);
+		r = moat_config_take_uint(reader, "events.queue", raw->queue, 64, 1u << 20,
+					  &config->events_queue);
 	return r;
 }
 
@@ -383,7 +389,8 @@ static int take_dpdk(const struct reader *reader, const struct moat_raw_dpdk *ra
 			return -ENOMEM;
 		config->dpdk_eal_count++;
 	}
-	return take_uint(reader, "dpdk.idle_us", raw->idle_us, 0, 100000, &config->dpdk_idle_us);
+	return moat_config_take_uint(reader, "dpdk.idle_us", raw->idle_us, 0, 100000,
+				     &config->dpdk_idle_us);
 }
 
 static int take_tunnels(const struct reader *reader, const struct moat_raw_config *raw,
@@ -403,12 +410,12 @@ static int take_tunnels(const struct reader *reader, const struct moat_raw_confi
 static int take_all(const struct reader *reader, const struct moat_raw_config *raw,
 		    struct moat_config *config)
 {
-	int r = take_path(reader, "run_dir", raw->run_dir, &config->run_dir);
+	int r = moat_config_take_path(reader, "run_dir", raw->run_dir, &config->run_dir);
 
 	if (r == 0)
-		r = take_path(reader, "state_dir", raw->state_dir, &config->state_dir);
+		r = moat_config_take_path(reader, "state_dir", raw->state_dir, &config->state_dir);
 	if (r == 0)
-		r = take_path(reader, "pin_dir", raw->pin_dir, &config->pin_dir);
+		r = moat_config_take_path(reader, "pin_dir", raw->pin_dir, &config->pin_dir);
 	if (r == 0 && raw->log_level)
 		config->log_level = (enum moat_log_level)raw->log_level;
 	if (r == 0)
@@ -431,6 +438,8 @@ static int take_all(const struct reader *reader, const struct moat_raw_config *r
 		r = take_lists(reader, raw->lists, config);
 	if (r == 0)
 		r = take_events(reader, raw->events, config);
+	if (r == 0)
+		r = moat_config_take_outlets(reader, raw, config);
 	return r;
 }
 
@@ -480,6 +489,7 @@ int moat_config_default(struct moat_config **ret_config)
 	config->respond.hold_ns = 60 * MOAT_NS_PER_S;
 	config->events_queue = 8192;
 	config->events_host = true;
+	moat_config_default_outlets(config);
 	*ret_config = moat_take_ptr(config);
 	return 0;
 }
@@ -551,6 +561,7 @@ void moat_config_free(struct moat_config *config)
 	free(config->respond_allow.prefixes);
 	free(config->list_allow.prefixes);
 	free(config->list_deny.prefixes);
+	moat_config_free_outlets(config);
 	free(config->events_path);
 	free(config->pin_dir);
 	free(config->state_dir);

@@ -10,7 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ctl/notify.h"
 #include "ctl/respond.h"
+#include "ctl/upstream.h"
 #include "dataplane/base/error.h"
 #include "dataplane/base/log.h"
 #include "dataplane/gate.h"
@@ -71,6 +73,9 @@ struct moat_config {
 	char *events_path; /* NULL: no event file */
 	uint32_t events_queue;
 	bool events_host; /* what moat-sidecar tells of goes into the event file, too */
+	struct moat_notify_options notify;     /* neither script nor webhook: nobody is told */
+	struct moat_upstream_options upstream; /* its prefixes are upstream_prefixes */
+	struct moat_config_prefixes upstream_prefixes;
 };
 
 enum moat_config_flags {

@@ -24,6 +24,26 @@ moat_config_bad(const struct reader *reader, const char *where, const char *form
 int moat_config_take_prefix(const struct reader *reader, const char *where, const char *raw,
 			    struct moat_prefix *ret_prefix);
 
+/* Each checks one value and takes it; NULL leaves what is there. Bounds are inclusive. 0, -EINVAL with the
+ * place, -ENOMEM. */
+int moat_config_take_uint(const struct reader *reader, const char *where, const uint32_t *raw,
+			  uint32_t min, uint32_t max, uint32_t *ret_value);
+int moat_config_take_number(const struct reader *reader, const char *where, const double *raw,
+			    double min, double max, double *ret_value);
+int moat_config_take_duration(const struct reader *reader, const char *where, const char *raw,
+			      uint64_t min_ns, uint64_t max_ns, uint64_t *ret_ns);
+int moat_config_take_path(const struct reader *reader, const char *where, const char *raw,
+			  char **path);
+/* Appends to what `list` has. */
+int moat_config_take_prefixes(const struct reader *reader, const char *where, char *const *raw,
+			      unsigned int count, struct moat_config_prefixes *list);
+
+/* Whom findings go to (config_outlets.c). */
+int moat_config_take_outlets(const struct reader *reader, const struct moat_raw_config *raw,
+			     struct moat_config *config);
+void moat_config_default_outlets(struct moat_config *config);
+void moat_config_free_outlets(struct moat_config *config);
+
 /* What the stages are to do, and which of them each port has (config_stages.c). The ports have been taken. */
 int moat_config_take_stages(const struct reader *reader, const struct moat_raw_config *raw,
 			    struct moat_config *config);

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "ctl/respond.h"
+#include "ctl/upstream.h"
 #include "dataplane/base/log.h"
 #include "dataplane/gate.h"
 
@@ -47,6 +48,11 @@ static const cyaml_strval_t respond_modes[] = {
 static const cyaml_strval_t challenge_forms[] = {
 	{ "wrong-ack", MOAT_CHALLENGE_WRONG_ACK },
 	{ "reset", MOAT_CHALLENGE_RESET },
+};
+static const cyaml_strval_t upstream_actions[] = {
+	{ "off", MOAT_UPSTREAM_OFF },
+	{ "blackhole", MOAT_UPSTREAM_BLACKHOLE },
+	{ "flowspec", MOAT_UPSTREAM_FLOWSPEC },
 };
 static const cyaml_strval_t log_levels[] = {
 	{ "error", MOAT_LOG_ERROR },
@@ -212,6 +218,29 @@ static const cyaml_schema_field_t events_fields[] = {
 	CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t notify_fields[] = {
+	CYAML_FIELD_STRING_PTR("script", OPT_PTR, struct moat_raw_notify, script, 1, 4095),
+	CYAML_FIELD_STRING_PTR("webhook", OPT_PTR, struct moat_raw_notify, webhook, 1, 4095),
+	CYAML_FIELD_STRING_PTR("token_file", OPT_PTR, struct moat_raw_notify, token_file, 1, 4095),
+	CYAML_FIELD_STRING_PTR("timeout", OPT_PTR, struct moat_raw_notify, timeout, 1, 31),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t upstream_fields[] = {
+	CYAML_FIELD_ENUM("action", ENUM, struct moat_raw_upstream, action, upstream_actions,
+			 CYAML_ARRAY_LEN(upstream_actions)),
+	CYAML_FIELD_STRING_PTR("uplink", OPT_PTR, struct moat_raw_upstream, uplink, 1, 31),
+	CYAML_FIELD_FLOAT_PTR("share", OPT_PTR, struct moat_raw_upstream, share),
+	CYAML_FIELD_STRING_PTR("hold", OPT_PTR, struct moat_raw_upstream, hold, 1, 31),
+	CYAML_FIELD_UINT_PTR("max_routes", OPT_PTR, struct moat_raw_upstream, max_routes),
+	CYAML_FIELD_STRING_PTR("community", OPT_PTR, struct moat_raw_upstream, community, 1, 31),
+	CYAML_FIELD_STRING_PTR("next_hop", OPT_PTR, struct moat_raw_upstream, next_hop, 1, 63),
+	CYAML_FIELD_STRING_PTR("next_hop6", OPT_PTR, struct moat_raw_upstream, next_hop6, 1, 63),
+	CYAML_FIELD_SEQUENCE("prefixes", OPT_PTR, struct moat_raw_upstream, prefixes, &string_entry,
+			     0, CYAML_UNLIMITED),
+	CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t config_fields[] = {
 	CYAML_FIELD_STRING_PTR("run_dir", OPT_PTR, struct moat_raw_config, run_dir, 1, 4095),
 	CYAML_FIELD_STRING_PTR("state_dir", OPT_PTR, struct moat_raw_config, state_dir, 1, 4095),
@@ -245,6 +274,9 @@ static const cyaml_schema_field_t config_fields[] = {
 	CYAML_FIELD_MAPPING_PTR("respond", OPT_PTR, struct moat_raw_config, respond, respond_fields),
 	CYAML_FIELD_MAPPING_PTR("lists", OPT_PTR, struct moat_raw_config, lists, lists_fields),
 	CYAML_FIELD_MAPPING_PTR("events", OPT_PTR, struct moat_raw_config, events, events_fields),
+	CYAML_FIELD_MAPPING_PTR("notify", OPT_PTR, struct moat_raw_config, notify, notify_fields),
+	CYAML_FIELD_MAPPING_PTR("upstream", OPT_PTR, struct moat_raw_config, upstream,
+				upstream_fields),
 	CYAML_FIELD_END,
 };
 
@@ -263,6 +295,7 @@ static const struct {
 	{ "respond.mode", respond_modes, CYAML_ARRAY_LEN(respond_modes) },
 	{ ".mode", port_modes, CYAML_ARRAY_LEN(port_modes) }, /* behind respond.mode */
 	{ "challenge.form", challenge_forms, CYAML_ARRAY_LEN(challenge_forms) },
+	{ "upstream.action", upstream_actions, CYAML_ARRAY_LEN(upstream_actions) },
 	{ "log_level", log_levels, CYAML_ARRAY_LEN(log_levels) },
 	{ "fragments", fragments, CYAML_ARRAY_LEN(fragments) }, /* behind stages.fragments */
 };

@@ -119,6 +119,21 @@ struct moat_raw_events {
 	bool *host;
 };
 
+struct moat_raw_notify {
+	char *script, *webhook, *token_file, *timeout;
+};
+
+struct moat_raw_upstream {
+	int action; /* enum moat_upstream_action */
+	char *uplink;
+	double *share;
+	char *hold;
+	uint32_t *max_routes;
+	char *community, *next_hop, *next_hop6;
+	char **prefixes;
+	unsigned int prefixes_count;
+};
+
 struct moat_raw_config {
 	char *run_dir, *state_dir, *pin_dir;
 	int log_level; /* 0 is "not said", else enum moat_log_level */
@@ -147,6 +162,8 @@ struct moat_raw_config {
 	struct moat_raw_respond *respond;
 	struct moat_raw_lists *lists;
 	struct moat_raw_events *events;
+	struct moat_raw_notify *notify;
+	struct moat_raw_upstream *upstream;
 };
 
 /* 0 with *ret_raw NULL for an empty document; -EINVAL with the place; -ENOMEM. */

@@ -135,7 +135,7 @@ static int do_findings(struct moat_appliance *appliance, struct moat_control_cal
 	return *ret_result ? 0 : -ENOMEM;
 }
 
-static json_t *rules_of_finding(const struct moat_appliance *appliance, uint64_t finding)
+json_t *moat_appliance_rules_of_finding(const struct moat_appliance *appliance, uint64_t finding)
 {
 	const struct moat_ruleset *set = moat_rulebook_live(appliance->rulebook);
 	uint32_t ids[MOAT_PROPOSALS_MAX];
@@ -165,7 +165,7 @@ static int do_explain(struct moat_appliance *appliance, struct moat_control_call
 			"has all)",
 			(long long)id);
 	*ret_result = json_pack("{s:o,s:o}", "finding", moat_event_finding_detail(&context, finding),
-				"rules", rules_of_finding(appliance, finding->id));
+				"rules", moat_appliance_rules_of_finding(appliance, finding->id));
 	return *ret_result ? 0 : -ENOMEM;
 }
 
@@ -282,13 +282,15 @@ static int add_entry(struct moat_appliance *appliance, const json_t *params, enu
 static int add_rule(struct moat_appliance *appliance, const json_t *params, const char *text,
 		    json_t **ret_result, struct moat_error *error)
 {
+	const char *owner = json_string_value(json_object_get(params, "owner"));
 	struct moat_rule rule;
 	uint32_t id = 0;
 	int r = moat_rule_parse(text, moat_clock_monotonic_ns(), &rule, error);
 
 	if (r < 0)
 		return r;
-	snprintf(rule.owner, sizeof(rule.owner), "%s", MOAT_OWNER_OPERATOR);
+	snprintf(rule.owner, sizeof(rule.owner), "%s",
+		 owner && strcmp(owner, MOAT_OWNER_BAN) == 0 ? MOAT_OWNER_BAN : MOAT_OWNER_OPERATOR);
 	r = moat_rulebook_add(appliance->rulebook, &rule, &id);
 	if (r != 0)
 		moat_rulebook_drop(appliance->rulebook);
@@ -519,6 +521,8 @@ static const struct {
 	{ "baseline.import", moat_appliance_baseline },
 	{ "baseline.reset", moat_appliance_baseline },
 	{ "challenge.show", moat_appliance_challenge },
+	{ "upstream.list", moat_appliance_upstream },
+	{ "upstream.withdraw", moat_appliance_upstream },
 	{ "protect", moat_appliance_protect },
 	{ "egress.list", moat_appliance_egress },
 	{ "egress.limit", moat_appliance_egress },

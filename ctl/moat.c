@@ -22,6 +22,9 @@ static const char usage[] =
 	"  rules del ID           likewise: allow PREFIX; deny PREFIX\n"
 	"  rules allow|deny add|del PREFIX   one prefix of a list, at once\n"
 	"  rules load [FILE]      all of a file, or nothing; rules confirm keeps it\n"
+	"  ban PREFIX [for TIME] [WHY]   drop a source, for 1h unless told otherwise\n"
+	"  unban PREFIX, bans     end a ban; all of them with their time left\n"
+	"  upstream [list|withdraw FINDING]   what routers before us are asked to drop\n"
 	"  challenge show         SYNs answered with a challenge, and who passed it\n"
 	"  protect                protected prefixes with their hits, limits of sources, marks\n"
 	"  egress list            what containers send, and their limits\n"
@@ -79,14 +82,26 @@ static const struct {
 	int (*run)(const struct moat_cmd *cmd, struct moat_error *error);
 	int max_args; /* -1: the command looks itself */
 } commands[] = {
-	{ "status", moat_cmd_status, 0 },        { "top", moat_cmd_top, 0 },
-	{ "findings", moat_cmd_findings, 0 },    { "explain", moat_cmd_explain, -1 },
-	{ "events", moat_cmd_events, 0 },        { "rules", moat_cmd_rules, -1 },
-	{ "replay", moat_cmd_replay, -1 },       { "reload", moat_cmd_reload, 0 },
-	{ "doctor", moat_cmd_doctor, 0 },        { "baseline", moat_cmd_baseline, -1 },
-	{ "challenge", moat_cmd_challenge, -1 }, { "protect", moat_cmd_protect, 0 },
-	{ "egress", moat_cmd_egress, -1 },       { "gate", moat_cmd_gate, -1 },
-	{ "version", show_version, 0 },          { "help", show_help, 0 },
+	{ "status", moat_cmd_status, 0 },
+	{ "top", moat_cmd_top, 0 },
+	{ "findings", moat_cmd_findings, 0 },
+	{ "explain", moat_cmd_explain, -1 },
+	{ "events", moat_cmd_events, 0 },
+	{ "rules", moat_cmd_rules, -1 },
+	{ "replay", moat_cmd_replay, -1 },
+	{ "reload", moat_cmd_reload, 0 },
+	{ "doctor", moat_cmd_doctor, 0 },
+	{ "baseline", moat_cmd_baseline, -1 },
+	{ "challenge", moat_cmd_challenge, -1 },
+	{ "protect", moat_cmd_protect, 0 },
+	{ "egress", moat_cmd_egress, -1 },
+	{ "gate", moat_cmd_gate, -1 },
+	{ "ban", moat_cmd_ban, -1 },
+	{ "unban", moat_cmd_unban, -1 },
+	{ "bans", moat_cmd_bans, 0 },
+	{ "upstream", moat_cmd_upstream, -1 },
+	{ "version", show_version, 0 },
+	{ "help", show_help, 0 },
 };
 
 static int wrong(const char *what, const char *word)

@@ -83,7 +83,7 @@ static int open_sink(const struct moat_appliance *appliance, const struct moat_c
 
 /* From here on nothing fails. */
 static void adopt(struct moat_appliance *appliance, struct moat_config *config,
-		  struct moat_sink *sink, bool same_sink)
+		  struct moat_sink *sink, bool same_sink, struct moat_notify *notify)
 {
 	struct moat_detect_config detect = config->detect;
 	struct moat_config *before = appliance->config;
@@ -100,6 +100,7 @@ static void adopt(struct moat_appliance *appliance, struct moat_config *config,
 		appliance->sink = sink;
 	}
 	moat_log_set_level(config->log_level);
+	moat_outlets_adopt(appliance, before, config, notify);
 	appliance->config = config;
 	moat_config_free(before);
 }
@@ -109,6 +110,7 @@ int moat_appliance_reload(struct moat_appliance *appliance, struct moat_error *e
 	moat_cleanup(moat_config_free_cleanup) struct moat_config *config = NULL;
 	struct moat_event_context context;
 	struct moat_sink *sink = NULL;
+	struct moat_notify *notify = NULL;
 	bool same_sink = true;
 	const char *fixed;
 	int r = moat_config_load(appliance->config->path, MOAT_CONFIG_CHECK_PORTS, &config, error);
@@ -124,6 +126,8 @@ int moat_appliance_reload(struct moat_appliance *appliance, struct moat_error *e
 	if (r == 0)
 		r = open_sink(appliance, config, &same_sink, &sink, error);
 	if (r == 0)
+		r = moat_outlets_prepare(config, &notify, error);
+	if (r == 0)
 		r = moat_ports_attach(appliance, config, error);
 	if (r == 0)
 		r = moat_appliance_apply(appliance, error);
@@ -131,9 +135,10 @@ int moat_appliance_reload(struct moat_appliance *appliance, struct moat_error *e
 		moat_rulebook_drop(appliance->rulebook);
 		moat_ports_release(appliance, appliance->config);
 		moat_sink_free(sink);
+		moat_notify_free(notify);
 		return r;
 	}
-	adopt(appliance, moat_take_ptr(config), sink, same_sink);
+	adopt(appliance, moat_take_ptr(config), sink, same_sink, notify);
 	context = moat_appliance_context(appliance);
 	moat_appliance_emit(appliance, moat_event_moatd(&context, "reloaded", NULL));
 	return 0;

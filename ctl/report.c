@@ -383,6 +383,9 @@ json_t *moat_appliance_status(struct moat_appliance *appliance)
 	json_object_set_new(status, "findings", findings_of(appliance));
 	json_object_set_new(status, "events", events_of(appliance));
 	json_object_set_new(status, "control", control_of(appliance));
+	json_object_set_new(status, "upstream", moat_outlets_upstream_status(appliance));
+	if (appliance->notify)
+		json_object_set_new(status, "notify", moat_outlets_notify_status(appliance));
 	json_object_set_new(status, "host", moat_host_status(appliance->host));
 	return status;
 }

@@ -16,6 +16,7 @@
 
 #define MOAT_OWNER_CONFIG "config"
 #define MOAT_OWNER_OPERATOR "operator"
+#define MOAT_OWNER_BAN "ban" /* an operator's, by moat ban */
 
 enum moat_rule_change_kind {
 	MOAT_RULE_ADDED,

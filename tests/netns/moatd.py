@@ -471,11 +471,12 @@ events: {{path: {directory}/events.json}}
         expect(moat.stop() == 0, "a clean end", moat.log())
 
 
-def main():
+def main(tests):
+    """Runs each test_… among them, or those named, in a network and a directory of its own."""
     if os.geteuid() != 0:
         print("SKIP: needs root")
         return 77
-    for name, test in sorted(globals().items()):
+    for name, test in sorted(tests.items()):
         if not name.startswith("test_") or (len(sys.argv) > 1 and name not in sys.argv[1:]):
             continue
         directory = tempfile.mkdtemp(prefix=f"{PREFIX}-")
@@ -497,4 +498,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(globals()))

@@ -231,6 +231,44 @@ static void test_challenge(void)
 		      "f:2:22: respond.challenge: a mirror port can't answer");
 }
 
+static void test_outlets(void)
+{
+	moat_cleanup(moat_config_free_cleanup) struct moat_config *config = NULL;
+
+	CU_ASSERT_EQUAL_FATAL(
+		parse("ports: [{name: a}]\n"
+		      "notify: {script: /x, webhook: 'https://a/b', token_file: /y, "
+		      "timeout: 2s}\n"
+		      "upstream: {action: blackhole, uplink: 2.5Gbit/s, share: 0.5, hold: "
+		      "1m, max_routes: 2,\n"
+		      "  community: '64500:1', next_hop6: '100::1', prefixes: "
+		      "['2001:db8::/32']}\n",
+		      &config, NULL),
+		0);
+	CU_ASSERT_STRING_EQUAL(config->notify.webhook, "https://a/b");
+	CU_ASSERT_EQUAL(config->notify.timeout_ns, 2 * MOAT_NS_PER_S);
+	CU_ASSERT_EQUAL(config->upstream.action, MOAT_UPSTREAM_BLACKHOLE);
+	CU_ASSERT_EQUAL(config->upstream.uplink_mbps, 2500);
+	CU_ASSERT_EQUAL(config->upstream.community, 64500u << 16 | 1);
+	CU_ASSERT_EQUAL(config->upstream.prefix_count, 1);
+	check_refused("ports: [{name: a}]\nnotify: {script: x}\n",
+		      "f:2:18: notify.script: \"x\" is no absolute path");
+	check_refused("ports: [{name: a}]\nnotify: {webhook: 'ftp://a'}\n",
+		      "f:2:19: notify.webhook: is no http:// or https:// URL");
+	check_refused("ports: [{name: a}]\nnotify: {webhook: 'http://a', token_file: /x}\n",
+		      "f:2:43: notify.token_file: a token goes to an https:// URL only");
+	check_refused("ports: [{name: a}]\nupstream: {action: flowspec}\n",
+		      "f:2:11: upstream: \"uplink\" is missing: what the uplink holds");
+	check_refused("ports: [{name: a}]\nupstream: {action: maybe}\n",
+		      "f:2:20: upstream.action: \"maybe\" is none of off, blackhole, flowspec");
+	check_refused("ports: [{name: a}]\nupstream: {uplink: 10}\n",
+		      "f:2:20: upstream.uplink: \"10\" is no bandwidth (say 10Gbit/s or 500Mbit/s)");
+	check_refused("ports: [{name: a}]\nupstream: {community: '65536:1'}\n",
+		      "f:2:23: upstream.community: \"65536:1\" is no community (say 65535:666)");
+	check_refused("ports: [{name: a}]\nupstream: {next_hop: '::1'}\n",
+		      "f:2:22: upstream.next_hop: \"::1\" is no IPv4 address");
+}
+
 static void test_no_yaml(void)
 {
 	check_refused(
@@ -376,6 +414,7 @@ int main(void)
 		{ "mixed kinds", test_mixed_kinds },
 		{ "file", test_file },
 		{ "tunnels", test_tunnels },
+		{ "outlets", test_outlets },
 		{ "challenge", test_challenge },
 		{ "stages", test_stages },
 		{ "stages refused", test_stages_refused },
