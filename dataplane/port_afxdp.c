@@ -29,8 +29,11 @@
 #define FRAMES_MIN 64u
 #define FRAMES_MAX 65536u
 #define RING_MAX 2048u /* of the RX and TX rings */
-/* In copy mode a system call sends at most 32 frames (TX_BATCH_SIZE in net/xdp/xsk.c). */
+/* In copy mode a system call sends at most 32 frames (TX_BATCH_SIZE in net/xdp/xsk.c), or the budget. */
 #define KICKS_MAX 4
+#ifndef XDP_MAX_TX_SKB_BUDGET
+#define XDP_MAX_TX_SKB_BUDGET 9
+#endif
 #define BUSY_POLL_US 20
 
 /* Memory that one or two ports share; the last to close frees it. */
@@ -139,6 +142,8 @@ static int umem_new(struct port_afxdp *p, bool alone, struct moat_error *error)
 		return moat_error_set(error, -ENOMEM, "%s: no %zu bytes for packets", p->port.name,
 				      umem->size);
 	umem->area = area;
+	/* every frame begins a page: of ordinary ones each would miss the TLB */
+	madvise(area, umem->size, MADV_HUGEPAGE);
 	r = xsk_umem__create(&umem->xsk, area, umem->size, &p->fill, &p->completion, &config);
 	if (r < 0)
 		return moat_error_set(
@@ -204,6 +209,8 @@ static int socket_set_up(struct port_afxdp *p, struct moat_error *error)
 	socklen_t size = sizeof(options);
 	int r;
 
+	/* since 6.17; without it a burst takes two calls */
+	setsockopt(p->fd, SOL_XDP, XDP_MAX_TX_SKB_BUDGET, &budget, sizeof(budget));
 	if (getsockopt(p->fd, SOL_XDP, XDP_OPTIONS, &options, &size) == 0)
 		p->zerocopy = options.flags & XDP_OPTIONS_ZEROCOPY;
 	if (p->busy_poll &&

@@ -14,14 +14,18 @@ struct moat_pulse {
 	uint32_t ticks_per_s;
 };
 
-/* Says that the worker is there at `now_ns`. Any thread, one at a time; costs a store. */
+/* Says that the worker is there at `now_ns`. Any thread, one at a time. The gate reads the line for every
+ * frame, on another CPU: so it is written only when it would say something else. */
 static inline void moat_pulse_write(const struct moat_pulse *pulse, uint64_t now_ns)
 {
-	if (pulse->beat)
-		__atomic_store_n(&pulse->beat->jiffies,
-				 pulse->origin_ticks + (now_ns - pulse->origin_ns) *
-							       pulse->ticks_per_s / MOAT_NS_PER_S,
-				 __ATOMIC_RELAXED);
+	uint64_t ticks;
+
+	if (!pulse->beat)
+		return;
+	ticks = pulse->origin_ticks +
+		(now_ns - pulse->origin_ns) * pulse->ticks_per_s / MOAT_NS_PER_S;
+	if (__atomic_load_n(&pulse->beat->jiffies, __ATOMIC_RELAXED) != ticks)
+		__atomic_store_n(&pulse->beat->jiffies, ticks, __ATOMIC_RELAXED);
 }
 
 #endif

@@ -8,15 +8,16 @@
 
 #include "dataplane/worker_priv.h"
 
-/* Empty polls before the thread sleeps: a few microseconds, so that a short gap costs no wake-up. */
-#define SPINS 64
+/* How long the thread looks in vain before it sleeps. Whoever hands packets over pays for waking it up, and
+ * that costs more than ten packets do: so it stays awake over gaps as they are between bursts. */
+#define AWAKE_NS 50000
 /* How long it sleeps at most; what a stop may have to wait. */
 #define WAIT_MS 20
 
 static void *worker_main(void *userdata)
 {
 	struct moat_worker *worker = userdata;
-	unsigned int empty = 0;
+	uint64_t last_ns = 0;
 	int r = 0;
 
 	while (!atomic_load_explicit(&worker->stop, memory_order_relaxed)) {
@@ -24,11 +25,10 @@ static void *worker_main(void *userdata)
 		if (r < 0)
 			break;
 		/* a step of 0 with packets waiting has only moved to the next window of a replay */
-		empty = r == 0 && worker->burst_next == worker->burst_count ? empty + 1 : 0;
-		if (empty < SPINS)
-			continue;
-		moat_port_wait(worker->port, WAIT_MS);
-		empty = 0;
+		if (r > 0 || worker->burst_next < worker->burst_count)
+			last_ns = worker->clock_ns;
+		else if (worker->clock_ns - last_ns >= AWAKE_NS)
+			moat_port_wait(worker->port, WAIT_MS);
 	}
 	if (r < 0) {
 		atomic_store(&worker->error, r == -ENODATA ? 0 : r);
