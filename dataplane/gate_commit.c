@@ -17,7 +17,17 @@
 
 static uint32_t active_half(const struct moat_gate *gate)
 {
-	return __atomic_load_n(&moat_gate_ctl(gate)->active, __ATOMIC_ACQUIRE);
+	return __atomic_load_n(&moat_gate_ctl(gate)->force.active, __ATOMIC_ACQUIRE);
+}
+
+/* Puts a half in force, or what was changed in it: leaves that cells hold are of the generation before. */
+static void put_in_force(struct moat_gate *gate, uint32_t half)
+{
+	union moat_gate_force force = moat_gate_ctl(gate)->force;
+
+	force.active = half;
+	force.generation = force.generation + 1 ? force.generation + 1 : 1;
+	__atomic_store_n(&moat_gate_ctl(gate)->force.word, force.word, __ATOMIC_SEQ_CST);
 }
 
 bool moat_gate_has_policy(const struct moat_gate *gate)
@@ -192,9 +202,13 @@ int moat_gate_patch(struct moat_gate *gate, const struct moat_ruleset *set, enum
 		    const struct moat_prefix *prefix)
 {
 	uint32_t active = active_half(gate);
+	int r;
 
-	return active > 1 ? MOAT_TABLES_REBUILD
-			  : moat_tables_patch(&gate->halves[active], set, list, prefix);
+	if (active > 1)
+		return MOAT_TABLES_REBUILD;
+	r = moat_tables_patch(&gate->halves[active], set, list, prefix);
+	put_in_force(gate, active);
+	return r;
 }
 
 /* Builds the idle half; where it lacks nodes, with more of them. */
@@ -241,7 +255,7 @@ int moat_gate_commit(struct moat_gate *gate, const struct moat_ruleset *set,
 				   moat_gate_maps_element(&gate->maps, GATE_MAP_PROFILE_LIMITS, 0));
 	moat_gate_ctl(gate)->stages[idle] = gate->halves[idle].work;
 	moat_gate_ctl(gate)->rule_count[idle] = gate->halves[idle].rules->rule_count;
-	__atomic_store_n(&moat_gate_ctl(gate)->active, idle, __ATOMIC_SEQ_CST);
+	put_in_force(gate, idle);
 	wait_grace_period(gate);
 	return 0;
 }

@@ -76,7 +76,7 @@ static int repin(const struct moat_gate *gate, const struct gate_map *map, struc
 
 int moat_gate_grow(struct moat_gate *gate, uint32_t nodes, struct moat_error *error)
 {
-	uint32_t active = moat_gate_ctl(gate)->active;
+	uint32_t active = moat_gate_ctl(gate)->force.active;
 	struct gate_map old = gate->maps.map[GATE_MAP_TRIE_NODES], fresh;
 	uint32_t before = gate->maps.nodes;
 	int r = moat_gate_maps_new_nodes(&gate->maps, &nodes, &fresh, error);

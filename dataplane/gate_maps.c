@@ -240,7 +240,8 @@ static int create_all(struct gate_maps *maps, const char *directory, struct moat
 	if (getrandom(&ctl->hash_seed, sizeof(ctl->hash_seed), 0) != sizeof(ctl->hash_seed))
 		return moat_error_set(error, -EIO, "the kernel gives no random numbers");
 	ctl->hash_begun_v4 = moat_addr_hash_begin(0, ctl->hash_seed);
-	ctl->active = MOAT_GATE_NO_POLICY;
+	ctl->force.active = MOAT_GATE_NO_POLICY;
+	ctl->force.generation = 1;
 	ctl->abi_version = MOAT_ABI_VERSION;
 	for (int i = GATE_MAP_COUNT - 1; i >= 0; i--) {
 		r = pin(&maps->map[i], directory, error);

@@ -333,6 +333,12 @@ static void fill_vlan(uint16_t classes[MOAT_VLAN_IDS], struct moat_bits *vectors
 	}
 }
 
+static void copy_summaries(__u64 *summaries, const struct moat_bits *vectors, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		summaries[i] = vectors[i].summary;
+}
+
 int moat_vectors_fill(struct moat_rule_tables *tables, const struct moat_rule *const *rules,
 		      size_t count, struct moat_prefix_classes *ret_src,
 		      struct moat_prefix_classes *ret_dst)
@@ -350,5 +356,10 @@ int moat_vectors_fill(struct moat_rule_tables *tables, const struct moat_rule *c
 	fill_proto(tables->proto, rules, count);
 	fill_flags(tables->flags, rules, count);
 	fill_vlan(tables->vlan_class, tables->vlan, rules, count);
+	copy_summaries(tables->src_summary, tables->src, ret_src->count + 1);
+	copy_summaries(tables->dst_summary, tables->dst, ret_dst->count + 1);
+	copy_summaries(tables->proto_summary, tables->proto, MOAT_ARRAY_SIZE(tables->proto));
+	/* elementary intervals are numbered by their values: the last has the greatest */
+	copy_summaries(tables->dport_summary, tables->dport, tables->dport_class[65535] + 1U);
 	return 0;
 }

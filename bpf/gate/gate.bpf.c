@@ -16,8 +16,8 @@
 
 #include "gate/forward.h"
 #include "gate/judge.h"
-#include "gate/listed.h"
 #include "gate/maps.h"
+#include "gate/plain.h"
 #include "gate/steer.h"
 #include "lib/count.h"
 #include "lib/parse.h"
@@ -89,8 +89,14 @@ MOAT_INLINE int gate_frame(struct xdp_md *ctx, int is_wire)
 	struct gate_packet *packet = gate_packet_of(cpu);
 	int drop;
 
-	if (gate_drop_listed(ctx, cpu, count, control))
+	switch (gate_judge_plain(ctx, cpu, count, control, is_wire)) {
+	case GATE_PLAIN_DROPPED:
 		return XDP_DROP;
+	case GATE_PLAIN_PASSED:
+		return gate_forward(ctx);
+	default:
+		break;
+	}
 	/* the rest is set by the stage that uses it */
 	packet->rule_id = 0;
 	packet->sample_interval = 0;
@@ -98,7 +104,7 @@ MOAT_INLINE int gate_frame(struct xdp_md *ctx, int is_wire)
 	packet->errors = 0;
 	packet->challenge = MOAT_CHALLENGE_UNASKED;
 	packet->cpu = cpu;
-	packet->half = control->active;
+	packet->half = control->force.active;
 	packet->now = moat_machine_ticks();
 
 	packet->parse = gate_parse(ctx, &packet->headers, &frame);

@@ -23,34 +23,50 @@ __attribute__((noinline)) int gate_source_fill(__u64 hash, __u64 now, __u32 numb
 	return gate_rows_fill(hash, &profile->packets, &profile->bytes, now, length);
 }
 
-/* 1 if it decided. */
-MOAT_INLINE int gate_judge_source(struct gate_packet *packet, __u32 leaf)
+/* The hash of the address, or of the prefix that counts as one source. */
+MOAT_INLINE __u64 gate_source_hash(const struct moat_addr *addr,
+				   const struct moat_source_profile *profile)
 {
-	const struct moat_headers *h = &packet->headers;
-	__u32 number = (leaf & MOAT_LPM_PROFILE) >> MOAT_LPM_PROFILE_SHIFT;
-	const struct moat_source_profile *profile = gate_source_profile(packet->half, number);
-	struct moat_row_share *base = moat_map_element(row_shares, packet->cpu);
-	struct moat_addr source;
-	__u64 hash;
+	struct moat_addr source = *addr;
 
-	if (!base) {
-		packet->errors++;
-		return 0;
-	}
-	if (!(profile->packets.cost | profile->bytes.cost))
-		return 0;
-	source = h->src;
 	if (moat_addr_is_v4(&source)) {
 		source.quads[1] &= profile->v4_mask;
 	} else {
 		source.quads[0] &= profile->v6_mask.quads[0];
 		source.quads[1] &= profile->v6_mask.quads[1];
 	}
-	hash = moat_addr_hash(&source, gate_ctl()->hash_seed);
-	if (gate_rows_spend(gate_row_share(base, hash, 0), gate_row_share(base, hash, 1),
-			    &profile->packets, &profile->bytes, h->l3_len))
+	return moat_addr_hash(&source, gate_ctl()->hash_seed);
+}
+
+/* 1 if this CPU's shares of the source's buckets have what the packet takes, and pay; or nothing limits it.
+ * 0 with nothing taken if that takes a look at the buckets. */
+MOAT_INLINE int gate_source_spend(const struct moat_headers *h, __u32 leaf, __u32 half, __u32 cpu)
+{
+	const struct moat_source_profile *profile = gate_source_profile(
+		half, (leaf & MOAT_LPM_PROFILE) >> MOAT_LPM_PROFILE_SHIFT);
+	struct moat_row_share *base;
+	__u64 hash;
+
+	if (!(profile->packets.cost | profile->bytes.cost))
+		return 1;
+	base = moat_map_element(row_shares, cpu);
+	if (!base)
 		return 0;
-	if (gate_source_fill(hash, packet->now, number, packet->half, h->l3_len))
+	hash = gate_source_hash(&h->src, profile);
+	return gate_rows_spend(gate_row_share(base, hash, 0), gate_row_share(base, hash, 1),
+			       &profile->packets, &profile->bytes, h->l3_len);
+}
+
+/* 1 if it decided. */
+MOAT_INLINE int gate_judge_source(struct gate_packet *packet, __u32 leaf)
+{
+	const struct moat_headers *h = &packet->headers;
+	__u32 number = (leaf & MOAT_LPM_PROFILE) >> MOAT_LPM_PROFILE_SHIFT;
+
+	if (gate_source_spend(h, leaf, packet->half, packet->cpu))
+		return 0;
+	if (gate_source_fill(gate_source_hash(&h->src, gate_source_profile(packet->half, number)),
+			     packet->now, number, packet->half, h->l3_len))
 		return 0;
 	packet->reason = MOAT_REASON_DROP_SOURCE;
 	return 1;

@@ -37,20 +37,32 @@ MOAT_INLINE void moat_classes_find(struct moat_classes *classes,
 	classes->vlan = rules->vlan_class[h->vlan & (MOAT_VLAN_IDS - 1)];
 }
 
-/* 0 if no rule may match both addresses. Classes out of range are left to moat_matches_summary. */
-MOAT_INLINE int moat_addresses_match(const struct moat_rule_tables *rules, __u32 src, __u32 dst)
-{
-	if (src >= MOAT_PREFIX_CLASSES || dst >= MOAT_PREFIX_CLASSES)
-		return 1;
-	return (rules->src[src].summary & rules->dst[dst].summary) != 0;
-}
-
 /* A class in bounds for the verifier; sound tables hold no other. In a register, for it knows nothing of two
  * reads from the stack. */
 MOAT_INLINE __u64 moat_class_bound(__u64 class, __u64 bound)
 {
 	asm volatile("" : "+r"(class));
 	return class < bound ? class : 0;
+}
+
+/* 0 if no rule may match both addresses. */
+MOAT_INLINE int moat_addresses_match(const struct moat_rule_tables *rules, __u32 src, __u32 dst)
+{
+	return (rules->src_summary[moat_class_bound(src, MOAT_PREFIX_CLASSES)] &
+		rules->dst_summary[moat_class_bound(dst, MOAT_PREFIX_CLASSES)]) != 0;
+}
+
+/* 0 if no rule may match a packet with ports, by the four dimensions that tell most packets apart. */
+MOAT_INLINE int moat_summaries_match(const struct moat_rule_tables *rules, __u32 src, __u32 dst,
+				     __u8 proto, __u16 dport)
+{
+	__u64 left = rules->src_summary[moat_class_bound(src, MOAT_PREFIX_CLASSES)] &
+		     rules->dst_summary[moat_class_bound(dst, MOAT_PREFIX_CLASSES)] &
+		     rules->proto_summary[proto];
+
+	return left &&
+	       (left &
+		rules->dport_summary[moat_class_bound(rules->dport_class[dport], MOAT_RANGE_CLASSES)]);
 }
 
 /* The rules that all vectors' summaries leave. */

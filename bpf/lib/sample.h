@@ -31,8 +31,10 @@ MOAT_INLINE int moat_sample_draw(struct moat_gate_counters *counters, __u32 kind
 	__u64 half = interval / 2, random;
 	int due = counters->sample_countdown[kind] == 1;
 
-	if (interval == 0)
+	if (interval == 0) {
+		counters->sample_countdown[kind] = 0; /* no longer one that may be due */
 		return 0;
+	}
 	random = moat_sample_random(counters) >> 32;
 	counters->sample_countdown[kind] = due ? interval - half + ((random * (2 * half + 1)) >> 32)
 					       : 1 + ((random * interval) >> 32);
@@ -50,6 +52,13 @@ MOAT_INLINE int moat_sample_skip(struct moat_gate_counters *counters, __u32 kind
 		return 0;
 	counters->sample_countdown[kind] = left - 1;
 	return 1;
+}
+
+/* 1 if moat_sample_skip would count this packet, which it then doesn't yet. */
+MOAT_INLINE int moat_sample_is_ahead(const struct moat_gate_counters *counters, __u32 kind,
+				     __u32 interval)
+{
+	return counters->sample_countdown[kind] - 2 < (__u64)interval + interval / 2 - 1;
 }
 
 /* 1 if this packet is the one in `interval`. */

@@ -30,8 +30,8 @@
  * cell's first cache line. */
 enum moat_cell_kind {
 	MOAT_CELL_TCP_ACK = 0, /* ACK without SYN, FIN, RST: what a conversation is made of */
-	MOAT_CELL_TCP_SYN,     /* SYN without ACK */
 	MOAT_CELL_UDP,         /* later fragments of UDP too, whose port nobody knows */
+	MOAT_CELL_TCP_SYN,     /* SYN without ACK */
 	MOAT_CELL_UDP_REFLECT, /* UDP from a port that reflectors answer from */
 	MOAT_CELL_TCP_SYNACK,
 	MOAT_CELL_TCP_RST,
@@ -73,14 +73,17 @@ struct moat_cell {
 	/* The last even and the last odd window with packets, to which the bitmaps below belong. */
 	__u32 windows[2];
 	__u64 marks; /* see MOAT_CELL_SMALL_SHIFT */
+	/* The gate's: what its tables have for the address, as a destination or a source, while their
+	 * generation (struct moat_gate_ctl) is this one. Who has a cell at hand is spared the trie. */
+	__u32 leaf;
+	__u32 leaf_generation;
 	__u64 kinds[MOAT_CELL_KINDS];
-	__u64 reserved;
 	/* To-cells: distinct sources. From-cells: distinct (destination, destination port). One bitmap for
 	 * even and one for odd windows. */
 	__u64 distinct[2][MOAT_DISTINCT_WORDS];
 };
 MOAT_STATIC_ASSERT(sizeof(struct moat_cell) == 192, "three cache lines, no cell shares one");
-MOAT_STATIC_ASSERT(__builtin_offsetof(struct moat_cell, kinds[MOAT_CELL_UDP_REFLECT]) == 64,
+MOAT_STATIC_ASSERT(__builtin_offsetof(struct moat_cell, kinds[MOAT_CELL_TCP_SYN]) == 64,
 		   "the commonest kinds stand in the line of the address");
 MOAT_STATIC_ASSERT(__builtin_offsetof(struct moat_cell, distinct) == 128, "a line of their own");
 
@@ -311,6 +314,7 @@ MOAT_INLINE void moat_cell_take(struct moat_cell *cell, const struct moat_addr *
 	cell->windows[0] = 0;
 	cell->windows[1] = 0;
 	cell->marks = 0;
+	cell->leaf_generation = 0;
 	for (int i = 0; i < MOAT_CELL_KINDS; i++)
 		cell->kinds[i] = 0;
 	cell->addr.quads[0] = addr->quads[0];

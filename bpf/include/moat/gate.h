@@ -9,10 +9,21 @@
 #include "moat/cell.h"
 #include "moat/rule.h"
 
+/* What is in force. Read and written as one word, so that a half is never taken for that of another
+ * generation. */
+union moat_gate_force {
+	struct {
+		__u32 active;     /* which half of every table: 0 or 1; others: no policy loaded */
+		__u32 generation; /* another one after each change of any table, never 0 */
+	};
+	__u64 word;
+};
+
 /* Written by user space, read once a packet; mapped memory, so no system call to change it. */
 struct moat_gate_ctl {
 	__u32 abi_version; /* MOAT_ABI_VERSION of the pinned maps */
-	__u32 active; /* which half of every table is in force: 0 or 1; others: no policy loaded */
+	__u32 reserved;
+	union moat_gate_force force;
 	__u32 sample_pass;   /* one in so many passing packets is sampled, with jitter; 0 is off */
 	__u32 sample_drop;   /* likewise of dropped packets */
 	__u64 hash_seed;     /* of cells and the known filter, random at first load */

@@ -180,6 +180,12 @@ struct moat_rule_tables {
 	struct moat_bits dport[MOAT_RANGE_CLASSES];
 	struct moat_bits len[MOAT_RANGE_CLASSES];
 	struct moat_bits vlan[MOAT_VLAN_CLASSES];
+	/* The summaries of some of the vectors once more, close together: enough for most packets, which no
+	 * rule matches. */
+	__u64 src_summary[MOAT_PREFIX_CLASSES];
+	__u64 dst_summary[MOAT_PREFIX_CLASSES];
+	__u64 proto_summary[256];
+	__u64 dport_summary[MOAT_RANGE_CLASSES];
 };
 
 /*
