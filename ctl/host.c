@@ -68,17 +68,17 @@ static void on_container(struct moat_host *host, const struct moat_link_containe
 static void on_event(struct moat_host *host, const struct moat_event *event, bool late)
 {
 	const struct moat_container *container = &host->cgroups[event->task.cgroup_id % CGROUPS];
-	struct moat_ocsf_process_event told = { .event = event, .late = late };
+	struct moat_ocsf_event told = { .event = event, .late = late };
+	json_t *object;
 
 	if (moat_processes_update(host->processes, event) != 0)
 		return;
-	told.process = moat_processes_find(host->processes, &event->task.self);
-	if (!told.process || (event->type != MOAT_EVENT_EXEC && event->type != MOAT_EVENT_EXIT))
-		return;
-	told.parent = moat_processes_find(host->processes, &told.process->task.parent);
+	moat_ocsf_find(host->processes, &told);
 	if (container->cgroup_id == event->task.cgroup_id)
 		told.container = container;
-	host->handler(host->userdata, moat_ocsf_process(&host->context, &told));
+	object = moat_ocsf_event(&host->context, &told);
+	if (object)
+		host->handler(host->userdata, object);
 }
 
 static void on_item(void *userdata, const struct moat_link_item *item)

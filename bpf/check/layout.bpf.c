@@ -12,12 +12,16 @@
 #include "moat/challenge.h"
 #include "moat/egress.h"
 #include "moat/event.h"
+#include "moat/event_file.h"
+#include "moat/event_kernel.h"
+#include "moat/event_net.h"
 #include "moat/forward.h"
 #include "moat/gate.h"
 #include "moat/limit.h"
 #include "moat/packet.h"
 #include "moat/rule.h"
 #include "moat/stage.h"
+#include "moat/syscall.h"
 #include "moat/types.h"
 
 #define LAYOUT(name) struct name layout_##name
@@ -68,7 +72,14 @@ LAYOUT(moat_event_task);
 LAYOUT(moat_file);
 LAYOUT(moat_event_exec);
 LAYOUT(moat_event_exit);
+LAYOUT(moat_call);
+LAYOUT(moat_event_act);
+LAYOUT(moat_event_settings);
+LAYOUT(moat_event_file);
+LAYOUT(moat_event_kernel);
+LAYOUT(moat_event_net);
 LAYOUT(moat_event_counters);
+LAYOUT(moat_syscall_entry);
 LAYOUT(moat_forward_counters);
 LAYOUT(moat_egress_counters);
 LAYOUT(moat_egress_slot);

@@ -10,6 +10,7 @@
 #include <bpf/bpf_tracing.h>
 
 #include "lib/emit.h"
+#include "lib/syscall.h"
 #include "lib/task.h"
 #include "lib/versions.h"
 #include "moat/event.h"
@@ -148,6 +149,69 @@ int process_existing(struct bpf_iter__task *ctx)
 	moat_task_fill(&event->head.task, task);
 	event->subject = event->head.task;
 	moat_emit_end(&emit, MOAT_EVENT_EXISTING, MOAT_LANE_PROCESS, sizeof(*event));
+	return 0;
+}
+
+/* ---- acts --------------------------------------------------------------------------------------- */
+
+/* Whose numbers: of the effective, permitted and inheritable sets. The call's own struct has them in halves. */
+static __always_inline void capset_values(struct moat_event_act *event, struct moat_emit *emit)
+{
+	__u32 words[6] = {};
+
+	if (bpf_probe_read_user(words, sizeof(words), (void *)emit->arguments[1]) < 0)
+		emit->counters->unreadable++;
+	for (int i = 0; i < 3; i++)
+		event->call.values[i] = words[i] | (__u64)words[3 + i] << 32;
+}
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(process_call, struct pt_regs *regs, long result)
+{
+	struct moat_syscall_entry *entry;
+	struct moat_event_act *event;
+	struct moat_emit emit;
+
+	if (!moat_syscall_begin(&emit, regs, result, &entry))
+		return 0;
+	event = (struct moat_event_act *)emit.record;
+	__builtin_memset(&event->target, 0, sizeof(event->target));
+	event->target_pid = emit.arguments[entry->target & 7];
+	event->reserved = 0;
+	if (entry->type == MOAT_EVENT_CAPSET)
+		capset_values(event, &emit);
+	moat_emit_end(&emit, entry->type, MOAT_LANE_PROCESS, sizeof(*event));
+	return 0;
+}
+
+/* Signals that a process sends to another one: from user space (kernel's own have other codes), once for
+ * a group. */
+SEC("tp_btf/signal_generate")
+int BPF_PROG(process_signal, int signal, struct kernel_siginfo *info, struct task_struct *task,
+	     int group, int result)
+{
+	struct task_struct *actor = bpf_get_current_task_btf();
+	struct moat_event_act *event;
+	struct moat_emit emit;
+
+	/* include/linux/sched/signal.h: 0 from the process itself, 1 from the kernel */
+	if ((__u64)info == 1 || actor->tgid == task->tgid)
+		return 0;
+	if ((__u64)info > 1 && BPF_CORE_READ(info, si_code) > 0)
+		return 0;
+	if (!moat_emit_wants(MOAT_EVENT_SIGNAL) || !moat_emit_begin(&emit))
+		return 0;
+	event = (struct moat_event_act *)emit.record;
+	moat_task_fill(&event->head.task, actor);
+	event->head.task.cgroup_id = bpf_get_current_cgroup_id();
+	__builtin_memset(&event->call, 0, sizeof(event->call));
+	event->call.number = ~0U;
+	event->call.means = MOAT_MEANS_TRACEPOINT;
+	event->call.values[0] = signal;
+	moat_process_fill(&event->target, task);
+	event->target_pid = 0;
+	event->reserved = 0;
+	moat_emit_end(&emit, MOAT_EVENT_SIGNAL, MOAT_LANE_PROCESS, sizeof(*event));
 	return 0;
 }
 

@@ -5,6 +5,9 @@
  * faults must not hold up the others. A probe can interrupt another on its CPU (an interrupt's in a task's):
  * each depth has memory of its own.
  *
+ * The maps here are one for all families of probes: each object names them, and moat-sidecar gives the ones
+ * of the first object to the others, so that a family can be refused by a kernel, or left out, singly.
+ *
  * Two lanes: what processes are and do goes by rings of its own, so that no storm of other events can
  * push it out.
  */
@@ -16,7 +19,8 @@
 #include "moat/event.h"
 
 #define MOAT_EMIT_DEPTH 3
-#define MOAT_EMIT_RECORD 2048
+#define MOAT_EMIT_RECORD \
+	8192 /* a power of two above the largest record; all depths: below 32 KiB */
 #define MOAT_EMIT_SHARDS_MAX 32 /* rings a lane */
 
 enum moat_lane {
@@ -31,6 +35,7 @@ const volatile __u64 wakeup_bytes = 1 << 16; /* the reader polls; it is woken wh
 
 struct moat_emit_memory {
 	__u8 records[MOAT_EMIT_DEPTH][MOAT_EMIT_RECORD];
+	__u64 arguments[MOAT_EMIT_DEPTH][8]; /* of a system call */
 };
 
 struct {
@@ -49,6 +54,13 @@ struct {
 	__type(value, struct moat_event_counters);
 } event_counters SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct moat_event_settings);
+} event_settings SEC(".maps");
+
 struct moat_emit_ring {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 18);
@@ -66,8 +78,27 @@ struct {
 struct moat_emit {
 	struct moat_event_counters *counters;
 	__u8 *record;
+	__u64 *arguments;
 	__u32 cpu;
 };
+
+/* Whether such a record is asked for; what moat-sidecar itself does is only counted. */
+static __always_inline int moat_emit_wants(__u32 type)
+{
+	__u32 zero = 0, cpu = bpf_get_smp_processor_id();
+	struct moat_event_settings *settings = bpf_map_lookup_elem(&event_settings, &zero);
+	struct moat_event_counters *counters;
+
+	if (!settings || type >= MOAT_EVENT_TYPES ||
+	    !(settings->wanted[type >> 6] & 1ULL << (type & 63)))
+		return 0;
+	if (settings->own_tgid != bpf_get_current_pid_tgid() >> 32)
+		return 1;
+	counters = bpf_map_lookup_elem(&event_counters, &cpu);
+	if (counters)
+		counters->own++;
+	return 0;
+}
 
 /* Begins a record: 0 if there is no memory for it, which is counted. What begins must end. */
 static __always_inline int moat_emit_begin(struct moat_emit *emit)
@@ -88,6 +119,7 @@ static __always_inline int moat_emit_begin(struct moat_emit *emit)
 	}
 	emit->counters->depth = depth + 1;
 	emit->record = memory->records[depth];
+	emit->arguments = memory->arguments[depth];
 	return 1;
 }
 

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "ctl/sidecar/probes.h"
+#include "ctl/sidecar/record.h"
 
 #define ALIGNED(size) (((size) + 7) & ~(size_t)7)
 

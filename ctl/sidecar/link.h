@@ -22,7 +22,7 @@
 #include "moat/event.h"
 
 #define MOAT_LINK_MAGIC 0x74616f6dU /* "moat" */
-#define MOAT_LINK_VERSION 1
+#define MOAT_LINK_VERSION 2
 #define MOAT_LINK_MESSAGE_MAX 65536 /* bytes; a Unix socket takes such packets by default */
 
 struct moat_link_head {

@@ -16,26 +16,33 @@
 #include "dataplane/base/log.h"
 
 static const char usage[] =
-	"usage: moat-sidecar [--link SOCKET] [--output FILE]\n"
+	"usage: moat-sidecar [--link SOCKET] [--output FILE] [--events LIST]\n"
 	"\n"
 	"  -l, --link SOCKET  moatd's, which events go to; \"none\": no moatd\n"
 	"                     (default " MOAT_SIDECAR_LINK_DEFAULT ")\n"
 	"  -o, --output FILE  where events go as well, a JSON line each; \"-\": standard output\n"
+	"  -e, --events LIST  what is observed, such as \"default,net,-file.open\": names of\n"
+	"                     events, families of them, \"default\", \"all\" (default \"default\")\n"
 	"      --version      show the version and end\n"
 	"      --help         this text\n"
 	"\n"
-	"Watches the programs that this host and its containers start and end, as OCSF process activity.\n"
+	"Watches what this host and its containers do, as OCSF events.\n"
 	"Stays in the foreground. SIGUSR1 opens the file anew, SIGUSR2 logs all counters; SIGTERM ends it,\n"
 	"and its probes with it. See moat-sidecar(8).\n";
 
+/* A line a part: a log's lines are bounded. */
 static void log_status(const struct moat_sidecar *sidecar)
 {
-	json_t *status = moat_sidecar_status(sidecar);
-	moat_auto_free char *text = status ? json_dumps(status, JSON_COMPACT) : NULL;
+	json_t *status = moat_sidecar_status(sidecar), *part;
+	const char *name;
 
+	json_object_foreach(status, name, part) {
+		moat_auto_free char *text = json_dumps(part, JSON_COMPACT);
+
+		if (text)
+			moat_log(MOAT_LOG_INFO, "{\"%s\":%s}", name, text);
+	}
 	json_decref(status);
-	if (text)
-		moat_log(MOAT_LOG_INFO, "%s", text);
 }
 
 static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
@@ -97,19 +104,29 @@ static int parse_options(int argc, char **argv, struct moat_sidecar_options *opt
 	static const struct option known[] = {
 		{ "link", required_argument, NULL, 'l' },
 		{ "output", required_argument, NULL, 'o' },
+		{ "events", required_argument, NULL, 'e' },
 		{ "version", no_argument, NULL, 'V' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
+	static struct moat_event_set events;
+	char word[64];
 	int option;
 
-	while ((option = getopt_long(argc, argv, "l:o:h", known, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "l:o:e:h", known, NULL)) != -1) {
 		switch (option) {
 		case 'l':
 			options->link = strcmp(optarg, "none") == 0 ? NULL : optarg;
 			break;
 		case 'o':
 			options->output = optarg;
+			break;
+		case 'e':
+			if (moat_event_set_parse(optarg, &events, word) < 0) {
+				fprintf(stderr, "moat-sidecar: \"%s\" is no event\n", word);
+				return -1;
+			}
+			options->events = &events;
 			break;
 		case 'V':
 			puts("moat-sidecar " MOAT_VERSION);

@@ -1,22 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* See ocsf.h. Attribute names and ids are those of the schema's class process_activity and objects process,
- * file, user, container and session. */
+/* See ocsf.h: what events of all classes have, and objects process, file, user, container and session of the
+ * schema. */
 #include "ctl/sidecar/ocsf.h"
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "ctl/sidecar/families.h"
+#include "ctl/sidecar/ocsf_parts.h"
+#include "ctl/sidecar/record.h"
+#include "ctl/sidecar/syscalls.h"
+#include "ctl/sidecar/text.h"
 #include "dataplane/base/cleanup.h"
 #include "dataplane/base/clock.h"
 
 enum {
-	CATEGORY_SYSTEM = 1,
-	CLASS_PROCESS = 1007,
-	ACTIVITY_LAUNCH = 1,
-	ACTIVITY_TERMINATE = 2,
 	SEVERITY_INFORMATIONAL = 1,
+	STATUS_SUCCESS = 1,
+	STATUS_FAILURE = 2,
 	FILE_REGULAR = 1,
 	DEVICE_SERVER = 1,
 };
@@ -49,13 +53,12 @@ const char *moat_ocsf_uid(const struct moat_ocsf_context *context,
 	return ret_text;
 }
 
-static json_t *milliseconds(uint64_t ns)
+json_t *moat_ocsf_time(uint64_t ns)
 {
 	return json_integer((json_int_t)(ns / MOAT_NS_PER_MS));
 }
 
-/* Stolen values; what is NULL is left out. */
-static void add(json_t *object, const char *name, json_t *value)
+void moat_ocsf_add(json_t *object, const char *name, json_t *value)
 {
 	if (value)
 		json_object_set_new(object, name, value);
@@ -73,10 +76,17 @@ static json_t *user(const struct moat_task *task)
 	return json_pack("{s:s, s:s}", "uid", euid, "uid_alt", uid);
 }
 
+/* A name that the task gives itself: any bytes. */
+static char *comm_of(const struct moat_task *task)
+{
+	return moat_text_clean(task->comm, strnlen(task->comm, sizeof(task->comm)));
+}
+
 static json_t *file_of(const struct moat_process_record *record)
 {
-	const char *path = record->path ? record->path : record->task.comm; /* kernel threads */
-	const char *slash = strrchr(path, '/');
+	moat_auto_free char *comm = comm_of(&record->task);
+	const char *path = record->path ? record->path : comm; /* kernel threads */
+	const char *slash = path ? strrchr(path, '/') : NULL;
 	json_t *file = json_pack("{s:s, s:s, s:i}", "name", slash ? slash + 1 : path, "path", path,
 				 "type_id", FILE_REGULAR);
 	char uid[48];
@@ -85,9 +95,9 @@ static json_t *file_of(const struct moat_process_record *record)
 		return file;
 	snprintf(uid, sizeof(uid), "%u:%u:%llu", record->file.device >> 20,
 		 record->file.device & 0xfffff, (unsigned long long)record->file.inode);
-	add(file, "uid", json_string(uid));
-	add(file, "modified_time", milliseconds(record->file.ctime_ns));
-	add(file, "is_deleted", json_boolean(record->file.flags & MOAT_FILE_UNLINKED));
+	moat_ocsf_add(file, "uid", json_string(uid));
+	moat_ocsf_add(file, "modified_time", moat_ocsf_time(record->file.ctime_ns));
+	moat_ocsf_add(file, "is_deleted", json_boolean(record->file.flags & MOAT_FILE_UNLINKED));
 	return file;
 }
 
@@ -99,41 +109,61 @@ static json_t *container_of(const struct moat_container *container)
 		return NULL;
 	object = json_pack("{s:s}", "uid", container->id);
 	if (container->runtime[0])
-		add(object, "runtime", json_string(container->runtime));
+		moat_ocsf_add(object, "runtime", json_string(container->runtime));
 	if (container->pod[0])
-		add(object, "pod_uuid", json_string(container->pod));
+		moat_ocsf_add(object, "pod_uuid", json_string(container->pod));
 	return object;
 }
 
-static json_t *process_of(const struct moat_ocsf_context *context,
+json_t *moat_ocsf_process(const struct moat_ocsf_context *context,
 			  const struct moat_process_record *record)
 {
 	const struct moat_task *task = &record->task;
+	moat_auto_free char *comm = comm_of(task);
 	char uid[MOAT_OCSF_UID_LEN];
-	json_t *process = json_pack("{s:I, s:s, s:s, s:o, s:o, s:o}", "pid",
-				    (json_int_t)task->self.tgid, "uid",
-				    moat_ocsf_uid(context, &task->self, uid), "name", task->comm,
-				    "created_time",
-				    milliseconds(task->self.start_ns + context->boottime_offset_ns),
-				    "user", user(task), "file", file_of(record));
+	json_t *process = json_pack(
+		"{s:I, s:s, s:s, s:o, s:o, s:o}", "pid", (json_int_t)task->self.tgid, "uid",
+		moat_ocsf_uid(context, &task->self, uid), "name", comm, "created_time",
+		moat_ocsf_time(task->self.start_ns + context->boottime_offset_ns), "user",
+		user(task), "file", file_of(record));
 
 	if (!process)
 		return NULL;
 	if (record->args)
-		add(process, "cmd_line", json_string(record->args));
+		moat_ocsf_add(process, "cmd_line", json_string(record->args));
 	if (task->ns_tid != task->tid)
-		add(process, "namespace_pid", json_integer(task->ns_tid));
+		moat_ocsf_add(process, "namespace_pid", json_integer(task->ns_tid));
 	if (task->loginuid != NOT_SET)
-		add(process, "auid", json_integer(task->loginuid));
+		moat_ocsf_add(process, "auid", json_integer(task->loginuid));
 	if (task->session != NOT_SET)
-		add(process, "session", json_pack("{s:o}", "uid_alt", json_integer(task->session)));
+		moat_ocsf_add(process, "session",
+			      json_pack("{s:o}", "uid_alt", json_integer(task->session)));
 	return process;
 }
 
+/* ---- the event ---------------------------------------------------------------------------------- */
+
+/* How an act was seen; OCSF has no name for any of it. */
+static void add_call(json_t *object, const struct moat_call *call)
+{
+	static const char *const abis[] = { NULL, "native", "compat", "x32" };
+	char *name = moat_syscalls_name(call->number, call->abi);
+
+	if (name)
+		moat_ocsf_add(object, "syscall", json_string(name));
+	free(name);
+	if (call->abi > MOAT_ABI_NATIVE && call->abi < MOAT_ARRAY_SIZE(abis))
+		moat_ocsf_add(object, "abi", json_string(abis[call->abi]));
+	moat_ocsf_add(object, "means", json_string(moat_means_name(call->means)));
+	if (call->result != MOAT_RESULT_UNKNOWN)
+		moat_ocsf_add(object, "result", json_integer(call->result));
+}
+
 /* What OCSF has no name for. */
-static json_t *unmapped(const struct moat_ocsf_process_event *told)
+static json_t *unmapped(const struct moat_ocsf_event *told)
 {
 	const struct moat_task *task = &told->event->task;
+	const struct moat_call *call = moat_event_call(told->event);
 	json_t *object = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "cpu",
 				   (json_int_t)told->event->cpu, "sequence",
 				   (json_int_t)told->event->sequence, "pid_ns",
@@ -142,47 +172,79 @@ static json_t *unmapped(const struct moat_ocsf_process_event *told)
 				   (json_int_t)task->user_ns);
 
 	if (told->container && told->container->path[0])
-		add(object, "cgroup", json_string(told->container->path));
+		moat_ocsf_add(object, "cgroup", json_string(told->container->path));
 	if (told->late)
-		add(object, "late", json_true());
-	if (told->process->args_cut)
-		add(object, "cmd_line_cut", json_true());
-	if (told->process->file.flags & MOAT_FILE_MEMFD)
-		add(object, "memfd", json_true());
+		moat_ocsf_add(object, "late", json_true());
+	if (told->process && told->process->args_cut)
+		moat_ocsf_add(object, "cmd_line_cut", json_true());
+	if (told->process && told->process->file.flags & MOAT_FILE_MEMFD)
+		moat_ocsf_add(object, "memfd", json_true());
+	if (call)
+		add_call(object, call);
 	return object;
 }
 
-json_t *moat_ocsf_process(const struct moat_ocsf_context *context,
-			  const struct moat_ocsf_process_event *told)
+/* The process of the record, known or not. */
+static json_t *actor(const struct moat_ocsf_context *context, const struct moat_ocsf_event *told)
+{
+	const struct moat_process_record unknown = { .task = told->event->task };
+	json_t *process = moat_ocsf_process(context, told->process ? told->process : &unknown);
+
+	if (told->parent)
+		moat_ocsf_add(process, "parent_process", moat_ocsf_process(context, told->parent));
+	moat_ocsf_add(process, "container", container_of(told->container));
+	return process;
+}
+
+json_t *moat_ocsf_base(const struct moat_ocsf_context *context, const struct moat_ocsf_event *told,
+		       int class, int activity)
 {
 	const struct moat_event *event = told->event;
-	int activity = event->type == MOAT_EVENT_EXEC ? ACTIVITY_LAUNCH : ACTIVITY_TERMINATE;
-	json_t *process, *object, *actor;
+	const struct moat_call *call = moat_event_call(event);
+	json_t *object = json_pack(
+		"{s:i, s:i, s:i, s:i, s:i, s:o, s:{s:s, s:s, s:{s:s, s:s, s:s}}, s:{s:s, s:i},"
+		" s:{s:o}, s:o}",
+		"category_uid", class / 1000, "class_uid", class, "activity_id", activity,
+		"type_uid", class * 100 + activity, "severity_id", SEVERITY_INFORMATIONAL, "time",
+		moat_ocsf_time(event->time_ns + context->realtime_offset_ns), "metadata", "version",
+		MOAT_OCSF_VERSION, "event_code", moat_event_name(event->type), "product", "name",
+		"moat", "vendor_name", "moat", "version", MOAT_VERSION, "device", "hostname",
+		context->hostname, "type_id", DEVICE_SERVER, "actor", "process",
+		actor(context, told), "unmapped", unmapped(told));
 
-	if (event->type != MOAT_EVENT_EXEC && event->type != MOAT_EVENT_EXIT)
-		return NULL;
-	process = process_of(context, told->process);
-	if (told->parent)
-		add(process, "parent_process", process_of(context, told->parent));
-	add(process, "container", container_of(told->container));
-	/* who acts: the parent starts a program, a process ends itself */
-	actor = activity == ACTIVITY_LAUNCH && told->parent ? process_of(context, told->parent)
-							    : process_of(context, told->process);
-	object = json_pack("{s:i, s:i, s:i, s:i, s:i, s:o, s:{s:s, s:{s:s, s:s, s:s}},"
-			   " s:{s:s, s:i}, s:{s:o}, s:o, s:o}",
-			   "category_uid", CATEGORY_SYSTEM, "class_uid", CLASS_PROCESS,
-			   "activity_id", activity, "type_uid", CLASS_PROCESS * 100 + activity,
-			   "severity_id", SEVERITY_INFORMATIONAL, "time",
-			   milliseconds(event->time_ns + context->realtime_offset_ns), "metadata",
-			   "version", MOAT_OCSF_VERSION, "product", "name", "moat", "vendor_name",
-			   "moat", "version", MOAT_VERSION, "device", "hostname", context->hostname,
-			   "type_id", DEVICE_SERVER, "actor", "process", actor, "process", process,
-			   "unmapped", unmapped(told));
-	if (object && event->type == MOAT_EVENT_EXIT) {
-		const struct moat_event_exit *end = (const struct moat_event_exit *)event;
-
-		add(object, "exit_code",
-		    json_integer(end->signal ? 128 + (json_int_t)end->signal : end->code));
-	}
+	if (object && call && call->result != MOAT_RESULT_UNKNOWN)
+		moat_ocsf_add(object, "status_id",
+			      json_integer(call->result < 0 && call->result > MOAT_RESULT_UNKNOWN
+						   ? STATUS_FAILURE
+						   : STATUS_SUCCESS));
 	return object;
+}
+
+void moat_ocsf_note(json_t *object, const char *name, json_t *value)
+{
+	moat_ocsf_add(json_object_get(object, "unmapped"), name, value);
+}
+
+void moat_ocsf_find(const struct moat_processes *processes, struct moat_ocsf_event *told)
+{
+	const struct moat_event *event = told->event;
+
+	told->process = moat_processes_find(processes, &event->task.self);
+	told->parent = moat_processes_find(processes, told->process ? &told->process->task.parent
+								    : &event->task.parent);
+	told->target = NULL;
+	if (event->type > MOAT_EVENT_EXIT && event->type <= MOAT_EVENT_PROCESS_LAST)
+		told->target = moat_processes_find(processes,
+						   &((const struct moat_event_act *)event)->target);
+}
+
+json_t *moat_ocsf_event(const struct moat_ocsf_context *context, const struct moat_ocsf_event *told)
+{
+	uint16_t type = told->event->type;
+
+	if (type <= MOAT_EVENT_PROCESS_LAST)
+		return moat_ocsf_process_event(context, told);
+	if (type >= MOAT_EVENT_KERNEL_FIRST && type <= MOAT_EVENT_KERNEL_LAST)
+		return moat_ocsf_kernel_event(context, told);
+	return NULL;
 }

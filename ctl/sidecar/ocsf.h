@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Host events as OCSF objects (schema.ocsf.io), version MOAT_OCSF_VERSION: Process Activity, class 1007.
+ * Host events as OCSF objects (schema.ocsf.io), version MOAT_OCSF_VERSION: a class a family, each written by a
+ * file of its own (ocsf_process.c and so on). metadata.event_code is the event's own name, "file.open".
  * A process' uid names one program run by one process: BOOT-TGID-START-EXECS, so that it is unique over
  * reboots and reused pids.
  */
@@ -32,17 +33,21 @@ int moat_ocsf_context_init(struct moat_ocsf_context *ret_context);
 const char *moat_ocsf_uid(const struct moat_ocsf_context *context,
 			  const struct moat_process *process, char ret_text[MOAT_OCSF_UID_LEN]);
 
-/* What an event of a process is told with. */
-struct moat_ocsf_process_event {
-	const struct moat_event *event;            /* EXEC or EXIT */
-	const struct moat_process_record *process; /* as it is after the event */
-	const struct moat_process_record *parent;  /* NULL: unknown */
-	const struct moat_container *container;
-	bool late; /* told after younger ones */
+/* What an event is told with. */
+struct moat_ocsf_event {
+	const struct moat_event *event;
+	const struct moat_process_record *process; /* who acts, as it is after the event; NULL: unknown */
+	const struct moat_process_record *parent; /* its; NULL: unknown */
+	const struct moat_process_record *target; /* of an act on a process; NULL: unknown */
+	const struct moat_container *container;   /* NULL: unknown */
+	bool late;                                /* told after younger ones */
 };
 
-/* "Launch" for an exec, "Terminate" for an exit. NULL for other types or without memory. */
-json_t *moat_ocsf_process(const struct moat_ocsf_context *context,
-			  const struct moat_ocsf_process_event *told);
+/* Looks the processes of a record up. Until the table changes. */
+void moat_ocsf_find(const struct moat_processes *processes, struct moat_ocsf_event *told);
+
+/* The object. NULL without memory, and for records that tell of nothing new by themselves (EXISTING, FORK, and
+ * an EXEC or EXIT of a process that isn't known). */
+json_t *moat_ocsf_event(const struct moat_ocsf_context *context, const struct moat_ocsf_event *told);
 
 #endif

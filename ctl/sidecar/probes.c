@@ -12,8 +12,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "ctl/sidecar/objects.h"
+#include "ctl/sidecar/prove.h"
 #include "dataplane/base/cleanup.h"
-#include "host.skel.h"
 
 #define RING_BYTES_DEFAULT (1u << 20)
 #define RING_BYTES_MIN (1u << 16)
@@ -25,8 +26,15 @@
 #define CPUS_PER_SHARD 4
 #define LIST_BUFFER 4096
 
+/* Programs that are always on. The last one tells of what is there when it is run. */
+static const char *const always[] = { "process_fork", "process_exec", "process_exit",
+				      "process_existing" };
+#define EXISTING 3
+
 struct moat_probes {
-	struct host *skeleton;
+	struct moat_objects objects;
+	struct moat_prover *prover;
+	struct bpf_link *links[4]; /* of starts and ends, as in `always` */
 	struct ring_buffer *reader;
 	moat_probes_fn handler;
 	void *userdata;
@@ -37,42 +45,16 @@ struct moat_probes {
 	uint64_t unsound; /* records that contradict themselves: none, or a bug */
 };
 
-static bool exec_is_sound(const struct moat_event *event, uint32_t size)
-{
-	const struct moat_event_exec *exec = (const struct moat_event_exec *)event;
-	size_t text = offsetof(struct moat_event_exec, text);
-
-	return size >= text && exec->path_len <= MOAT_EXEC_PATH_LEN &&
-	       exec->args_len <= MOAT_EXEC_ARGS_LEN &&
-	       size >= text + exec->path_len + exec->args_len &&
-	       (exec->path_len == 0 || exec->text[exec->path_len - 1] == '\0');
-}
-
-bool moat_event_is_sound(const struct moat_event *event, uint32_t size)
-{
-	if (size < sizeof(*event) || event->size != size)
-		return false;
-	switch (event->type) {
-	case MOAT_EVENT_EXISTING:
-	case MOAT_EVENT_FORK:
-		return size == sizeof(struct moat_event_task);
-	case MOAT_EVENT_EXEC:
-		return exec_is_sound(event, size);
-	case MOAT_EVENT_EXIT:
-		return size == sizeof(struct moat_event_exit);
-	default:
-		return false;
-	}
-}
-
 static int on_record(void *userdata, void *data, size_t size)
 {
 	struct moat_probes *probes = userdata;
 
-	if (moat_event_is_sound(data, (uint32_t)size))
-		probes->handler(probes->userdata, data, (uint32_t)size);
-	else
+	if (!moat_event_is_sound(data, (uint32_t)size)) {
 		probes->unsound++;
+		return 0;
+	}
+	moat_prover_see(probes->prover, data);
+	probes->handler(probes->userdata, data, (uint32_t)size);
 	return 0;
 }
 
@@ -113,7 +95,7 @@ static int add_ring(struct moat_probes *probes, uint32_t index, uint32_t bytes)
 {
 	moat_auto_close int fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "host_events", 0, 0, bytes,
 						NULL);
-	int rings = bpf_map__fd(probes->skeleton->maps.rings);
+	int rings = moat_objects_map(&probes->objects, "rings");
 	int r;
 
 	if (fd < 0)
@@ -147,7 +129,7 @@ static int map_counters(struct moat_probes *probes)
 	probes->counters_length = (probes->cpus * sizeof(*probes->counters) + page - 1) &
 				  ~(page - 1);
 	memory = mmap(NULL, probes->counters_length, PROT_READ, MAP_SHARED,
-		      bpf_map__fd(probes->skeleton->maps.event_counters), 0);
+		      moat_objects_map(&probes->objects, "event_counters"), 0);
 	if (memory == MAP_FAILED)
 		return -errno;
 	probes->counters = memory;
@@ -156,31 +138,28 @@ static int map_counters(struct moat_probes *probes)
 
 static int load(struct moat_probes *probes, struct moat_error *error)
 {
-	struct host *skeleton = host__open();
-	int r;
+	const struct moat_objects_constant constants[] = {
+		{ "shard_mask", probes->shards - 1 },
+		{ "exit_says_group_dead", exit_says_group_dead() },
+	};
+	const struct moat_objects_options options = {
+		.constants = constants,
+		.constant_count = MOAT_ARRAY_SIZE(constants),
+		.cpus = probes->cpus,
+	};
 
-	probes->skeleton = skeleton;
-	if (!skeleton)
-		return moat_error_set(error, -errno, "reading the probes' object: %s",
-				      strerror(errno));
-	skeleton->rodata->shard_mask = probes->shards - 1;
-	skeleton->rodata->exit_says_group_dead = exit_says_group_dead();
-	r = bpf_map__set_max_entries(skeleton->maps.event_counters, probes->cpus);
-	if (r == 0)
-		r = host__load(skeleton);
-	if (r == -EPERM)
-		return moat_error_set(error, r,
-				      "loading the probes is not permitted: it needs CAP_BPF and "
-				      "CAP_PERFMON (run as root)");
-	if (r < 0)
-		return moat_error_set(error, r == -EINVAL ? -ENOTSUP : r,
-				      "the kernel refuses the probes: %s (it has to have BTF)",
-				      strerror(-r));
-	return 0;
+	return moat_objects_load(&options, &probes->objects, error);
 }
 
-static int quiet(enum libbpf_print_level level, const char *format, va_list arguments)
+static int attach(struct moat_probes *probes)
 {
+	for (size_t i = 0; i < MOAT_ARRAY_SIZE(always); i++) {
+		struct bpf_program *program = moat_objects_program(&probes->objects, always[i]);
+
+		probes->links[i] = program ? bpf_program__attach(program) : NULL;
+		if (!probes->links[i])
+			return program ? -errno : -ENOENT;
+	}
 	return 0;
 }
 
@@ -189,6 +168,7 @@ int moat_probes_new(const struct moat_probes_options *options, moat_probes_fn ha
 {
 	moat_cleanup(moat_probes_free_cleanup) struct moat_probes *probes = NULL;
 	uint32_t bytes = options->ring_bytes ? options->ring_bytes : RING_BYTES_DEFAULT;
+	struct moat_event_set events;
 	int cpus = libbpf_num_possible_cpus(), r;
 
 	if (bytes < RING_BYTES_MIN || bytes > RING_BYTES_MAX || (bytes & (bytes - 1)))
@@ -204,7 +184,6 @@ int moat_probes_new(const struct moat_probes_options *options, moat_probes_fn ha
 	probes->userdata = userdata;
 	probes->cpus = (uint32_t)cpus;
 	probes->shards = shards_for(probes->cpus);
-	libbpf_set_print(quiet); /* errors come back as sentences */
 	r = load(probes, error);
 	if (r < 0)
 		return r;
@@ -213,7 +192,13 @@ int moat_probes_new(const struct moat_probes_options *options, moat_probes_fn ha
 		r = map_counters(probes);
 	if (r < 0)
 		return moat_error_set(error, r, "the rings of the probes: %s", strerror(-r));
-	r = host__attach(probes->skeleton);
+	if (options->events)
+		events = *options->events;
+	else
+		moat_event_set_default(&events);
+	r = moat_prover_new(&probes->objects, &events, &probes->prover);
+	if (r == 0)
+		r = attach(probes);
 	if (r < 0)
 		return moat_error_set(error, r, "attaching the probes: %s", strerror(-r));
 	*ret_probes = moat_take_ptr(probes);
@@ -224,10 +209,12 @@ void moat_probes_free(struct moat_probes *probes)
 {
 	if (!probes)
 		return;
+	moat_probes_detach(probes);
+	moat_prover_free(probes->prover);
 	ring_buffer__free(probes->reader);
 	if (probes->counters)
 		munmap((void *)probes->counters, probes->counters_length);
-	host__destroy(probes->skeleton);
+	moat_objects_unload(&probes->objects);
 	free(probes);
 }
 
@@ -240,7 +227,7 @@ void moat_probes_free_cleanup(struct moat_probes **probes)
 
 int moat_probes_list(struct moat_probes *probes, struct moat_error *error)
 {
-	struct bpf_link *link = probes->skeleton->links.process_existing;
+	struct bpf_link *link = probes->links[EXISTING];
 	moat_auto_close int fd = link ? bpf_iter_create(bpf_link__fd(link)) : -ENOENT;
 	char nothing[LIST_BUFFER];
 	ssize_t length;
@@ -267,7 +254,12 @@ int moat_probes_poll(struct moat_probes *probes)
 
 void moat_probes_detach(struct moat_probes *probes)
 {
-	host__detach(probes->skeleton);
+	if (probes->prover)
+		moat_prover_detach(probes->prover);
+	for (size_t i = 0; i < MOAT_ARRAY_SIZE(probes->links); i++) {
+		bpf_link__destroy(probes->links[i]);
+		probes->links[i] = NULL;
+	}
 }
 
 uint32_t moat_probes_cpus(const struct moat_probes *probes)
@@ -281,30 +273,72 @@ void moat_probes_counters(const struct moat_probes *probes, uint32_t cpu,
 	*ret_counters = *(const volatile struct moat_event_counters *)&probes->counters[cpu];
 }
 
+/* ---- listings ----------------------------------------------------------------------------------- */
+
+/* The loaded program of that index; NULL: there are fewer. */
+static struct bpf_program *program_at(const struct moat_probes *probes, uint32_t index)
+{
+	struct bpf_program *program;
+
+	for (uint32_t i = 0; i < probes->objects.count; i++) {
+		if (!probes->objects.objects[i])
+			continue;
+		bpf_object__for_each_program(program, probes->objects.objects[i]) {
+			if (bpf_program__fd(program) >= 0 && index-- == 0)
+				return program;
+		}
+	}
+	return NULL;
+}
+
 uint32_t moat_probes_count(const struct moat_probes *probes)
 {
-	return (uint32_t)probes->skeleton->skeleton->prog_cnt;
+	uint32_t count = 0;
+
+	while (program_at(probes, count))
+		count++;
+	return count;
 }
 
 int moat_probes_info(const struct moat_probes *probes, uint32_t index,
 		     struct moat_probe_info *ret_info)
 {
-	const struct bpf_prog_skeleton *found;
+	struct bpf_program *program = program_at(probes, index);
 	struct bpf_prog_info info = { 0 };
 	uint32_t length = sizeof(info);
 	int r;
 
-	if (index >= moat_probes_count(probes))
+	if (!program)
 		return -ENOENT;
-	found = &probes->skeleton->skeleton->progs[index];
-	r = bpf_obj_get_info_by_fd(bpf_program__fd(*found->prog), &info, &length);
+	r = bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &length);
 	if (r < 0)
 		return r;
 	*ret_info = (struct moat_probe_info){
-		.name = found->name,
-		.means = bpf_program__section_name(*found->prog),
+		.name = bpf_program__name(program),
+		.means = bpf_program__section_name(program),
 		.runs = info.run_cnt,
 		.missed = info.recursion_misses,
 	};
 	return 0;
+}
+
+static void poll_all(void *userdata)
+{
+	moat_probes_poll(userdata);
+}
+
+int moat_probes_prove(struct moat_probes *probes, struct moat_error *error)
+{
+	return moat_prover_run(probes->prover, poll_all, probes, error);
+}
+
+const struct moat_candidate *moat_probes_chosen(const struct moat_probes *probes, uint32_t index,
+						bool *ret_is_on)
+{
+	return moat_prover_chosen(probes->prover, index, ret_is_on);
+}
+
+bool moat_probes_is_own(const struct moat_probes *probes, const struct moat_event *event)
+{
+	return moat_event_call(event) && moat_prover_is_own(probes->prover, event);
 }

@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "ctl/sidecar/families.h"
+#include "ctl/sidecar/record.h"
 #include "dataplane/base/error.h"
 #include "moat/event.h"
 
@@ -17,12 +19,13 @@ struct moat_probes;
 /* What is asked of the kernel. */
 struct moat_probes_options {
 	uint32_t ring_bytes; /* of each ring: a power of two, 64 KiB to 64 MiB; 0: 1 MiB */
+	const struct moat_event_set *events; /* what is asked for; NULL: the default */
 };
 
 /* One record, valid during the call only; `size` is at least that of the head and of what its type says. */
 typedef void (*moat_probes_fn)(void *userdata, const struct moat_event *event, uint32_t size);
 
-/* Loads and attaches every probe. Nothing stays pinned: the probes go with the process. 0; -EPERM with the
+/* Loads the probes and attaches those of starts and ends; moat_probes_prove does the rest. Nothing stays pinned: the probes go with the process. 0; -EPERM with the
  * capability that is missing; -ENOTSUP with the kernel's words. */
 int moat_probes_new(const struct moat_probes_options *options, moat_probes_fn handler,
 		    void *userdata, struct moat_probes **ret_probes, struct moat_error *error);
@@ -31,6 +34,17 @@ void moat_probes_free_cleanup(struct moat_probes **probes);
 
 /* Has the kernel tell of every process that is there, as MOAT_EVENT_EXISTING; once, after attaching. */
 int moat_probes_list(struct moat_probes *probes, struct moat_error *error);
+
+/* Finds the means of every observation that is asked for, and attaches it (prove.h). Its canaries' records come
+ * like others. 0 or a negative errno with its reason. */
+int moat_probes_prove(struct moat_probes *probes, struct moat_error *error);
+
+/* The means by which the observation of that index goes (moat_observations); NULL: it is blind, or off. */
+const struct moat_candidate *moat_probes_chosen(const struct moat_probes *probes, uint32_t index,
+						bool *ret_is_on);
+
+/* Whether the record tells of this process' own doing: a canary. */
+bool moat_probes_is_own(const struct moat_probes *probes, const struct moat_event *event);
 
 /* Readable when a ring fills faster than it is polled. */
 int moat_probes_fd(const struct moat_probes *probes);
@@ -46,7 +60,7 @@ uint32_t moat_probes_cpus(const struct moat_probes *probes);
 void moat_probes_counters(const struct moat_probes *probes, uint32_t cpu,
 			  struct moat_event_counters *ret_counters);
 
-/* One probe, for listings. */
+/* One program, for listings. */
 struct moat_probe_info {
 	const char *name;  /* "process_exec" */
 	const char *means; /* "tp_btf/sched_process_exec" */
@@ -56,9 +70,5 @@ struct moat_probe_info {
 uint32_t moat_probes_count(const struct moat_probes *probes);
 int moat_probes_info(const struct moat_probes *probes, uint32_t index,
 		     struct moat_probe_info *ret_info);
-
-/* True if the record is whole: its size, type and inner lengths agree. For what reads records from
- * elsewhere than the kernel, too. */
-bool moat_event_is_sound(const struct moat_event *event, uint32_t size);
 
 #endif

@@ -35,6 +35,7 @@ struct moat_sidecar {
 	bool prints;
 	struct moat_sink *sink; /* NULL: standard output, if it prints at all */
 	sd_event_source *timer, *io;
+	uint64_t canaries; /* records of own acts, made to prove the probes */
 	uint64_t lines;
 	uint64_t failed; /* lines that standard output refused, or that memory was too short for */
 };
@@ -57,21 +58,22 @@ static void write_line(struct moat_sidecar *sidecar, json_t *object)
 static void on_event(void *userdata, const struct moat_event *event, bool late)
 {
 	struct moat_sidecar *sidecar = userdata;
-	struct moat_ocsf_process_event told = { .event = event, .late = late };
+	struct moat_ocsf_event told = { .event = event, .late = late };
 
+	if (moat_probes_is_own(sidecar->probes, event)) {
+		sidecar->canaries++;
+		return;
+	}
 	if (event->type == MOAT_EVENT_EXISTING ||
 	    moat_processes_update(sidecar->processes, event) != 0)
 		return; /* taken in already; said twice; or no memory for it */
 	told.container = moat_containers_find(sidecar->containers, event->task.cgroup_id);
 	if (sidecar->link)
 		moat_uplink_event(sidecar->link, event, late, told.container);
-	if (!sidecar->prints || (event->type != MOAT_EVENT_EXEC && event->type != MOAT_EVENT_EXIT))
+	if (!sidecar->prints || event->type == MOAT_EVENT_FORK)
 		return;
-	told.process = moat_processes_find(sidecar->processes, &event->task.self);
-	if (!told.process)
-		return;
-	told.parent = moat_processes_find(sidecar->processes, &told.process->task.parent);
-	write_line(sidecar, moat_ocsf_process(&sidecar->context, &told));
+	moat_ocsf_find(sidecar->processes, &told);
+	write_line(sidecar, moat_ocsf_event(&sidecar->context, &told));
 }
 
 static void on_record(void *userdata, const struct moat_event *event, uint32_t size)
@@ -126,7 +128,10 @@ static int start_loop(struct moat_sidecar *sidecar, sd_event *loop)
 static int set_up(struct moat_sidecar *sidecar, sd_event *loop,
 		  const struct moat_sidecar_options *options, struct moat_error *error)
 {
-	const struct moat_probes_options probes = { .ring_bytes = options->ring_bytes };
+	const struct moat_probes_options probes = {
+		.ring_bytes = options->ring_bytes,
+		.events = options->events,
+	};
 	struct moat_merge_options merge = { 0 };
 	int r = moat_ocsf_context_init(&sidecar->context);
 
@@ -157,7 +162,9 @@ static int set_up(struct moat_sidecar *sidecar, sd_event *loop,
 		return moat_error_set(error, r, "%s: %s", options->link, strerror(-r));
 	merge.cpus = moat_probes_cpus(sidecar->probes);
 	r = moat_merge_new(&merge, on_event, sidecar, &sidecar->merge);
-	return r < 0 ? r : moat_probes_list(sidecar->probes, error);
+	if (r == 0)
+		r = moat_probes_list(sidecar->probes, error);
+	return r < 0 ? r : moat_probes_prove(sidecar->probes, error);
 }
 
 int moat_sidecar_new(sd_event *loop, const struct moat_sidecar_options *options,
@@ -231,29 +238,53 @@ static json_t *channel_status(const struct moat_sidecar *sidecar)
 		sum.lost_scratch += one.lost_scratch;
 		sum.cut += one.cut;
 		sum.unreadable += one.unreadable;
+		sum.own += one.own;
 	}
 	moat_merge_counters(sidecar->merge, &merge);
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "tried",
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "tried",
 			 number(sum.sequence), "lost_ring", number(sum.lost_ring), "lost_scratch",
 			 number(sum.lost_scratch), "cut", number(sum.cut), "unreadable",
 			 number(sum.unreadable), "received", number(merge.received), "handed",
 			 number(merge.handed), "missing", number(merge.missing), "late",
-			 number(merge.late), "early", number(merge.early));
+			 number(merge.late), "early", number(merge.early), "own", number(sum.own),
+			 "canaries", number(sidecar->canaries));
 }
 
+/* Runs that the kernel left out, and of which programs. */
 static json_t *probes_status(const struct moat_sidecar *sidecar)
 {
-	json_t *list = json_array();
+	json_t *programs = json_object();
+	uint32_t count = moat_probes_count(sidecar->probes);
+	uint64_t missed = 0;
 
-	for (uint32_t i = 0; i < moat_probes_count(sidecar->probes); i++) {
+	for (uint32_t i = 0; i < count; i++) {
 		struct moat_probe_info info;
 
-		if (moat_probes_info(sidecar->probes, i, &info) == 0)
-			json_array_append_new(list, json_pack("{s:s, s:s, s:o}", "name", info.name,
-							      "means", info.means, "missed",
-							      number(info.missed)));
+		if (moat_probes_info(sidecar->probes, i, &info) < 0 || info.missed == 0)
+			continue;
+		missed += info.missed;
+		json_object_set_new(programs, info.name, number(info.missed));
 	}
-	return list;
+	return json_pack("{s:i, s:o, s:o}", "loaded", (int)count, "missed", number(missed), "by",
+			 programs);
+}
+
+/* Events by the means that they go by. */
+static json_t *observations_status(const struct moat_sidecar *sidecar)
+{
+	json_t *by = json_object();
+
+	for (uint32_t i = 0; i < moat_observation_count; i++) {
+		bool on;
+		const struct moat_candidate *chosen = moat_probes_chosen(sidecar->probes, i, &on);
+		const char *means = !on ? "off" : chosen ? moat_means_name(chosen->means) : "blind";
+
+		if (!json_object_get(by, means))
+			json_object_set_new(by, means, json_array());
+		json_array_append_new(json_object_get(by, means),
+				      json_string(moat_event_name(moat_observations[i].type)));
+	}
+	return by;
 }
 
 static json_t *link_status(const struct moat_sidecar *sidecar)
@@ -279,12 +310,12 @@ json_t *moat_sidecar_status(const struct moat_sidecar *sidecar)
 		moat_sink_counters(sidecar->sink, &sink);
 	else
 		sink.written = sidecar->lines - sidecar->failed;
-	return json_pack("{s:o, s:{s:o, s:o, s:o, s:o, s:o}, s:{s:o, s:o, s:o, s:o}, s:o, s:o*}",
-			 "channel", channel_status(sidecar), "processes", "living",
-			 number(table.living), "ended", number(table.ended), "forgotten",
-			 number(table.forgotten), "unknown", number(table.unknown), "repeated",
-			 number(table.repeated), "lines", "made", number(sidecar->lines), "written",
-			 number(sink.written), "lost", number(sink.lost), "failed",
-			 number(sink.failed + sidecar->failed), "probes", probes_status(sidecar),
-			 "link", link_status(sidecar));
+	return json_pack(
+		"{s:o, s:{s:o, s:o, s:o, s:o, s:o}, s:{s:o, s:o, s:o, s:o}, s:o, s:o, s:o*}",
+		"channel", channel_status(sidecar), "processes", "living", number(table.living),
+		"ended", number(table.ended), "forgotten", number(table.forgotten), "unknown",
+		number(table.unknown), "repeated", number(table.repeated), "lines", "made",
+		number(sidecar->lines), "written", number(sink.written), "lost", number(sink.lost),
+		"failed", number(sink.failed + sidecar->failed), "probes", probes_status(sidecar),
+		"observations", observations_status(sidecar), "link", link_status(sidecar));
 }

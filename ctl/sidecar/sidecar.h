@@ -11,16 +11,18 @@
 #include <jansson.h>
 #include <systemd/sd-event.h>
 
+#include "ctl/sidecar/families.h"
 #include "dataplane/base/error.h"
 
 #define MOAT_SIDECAR_LINK_DEFAULT "/run/moat/sidecar.sock"
 
 struct moat_sidecar_options {
 	const char *output; /* file for JSON lines, opened for appending; "-": standard output; NULL: none */
-	const char *link;    /* socket of moatd; NULL: none */
-	uint32_t ring_bytes; /* as of struct moat_probes_options */
-	uint32_t queue;      /* lines that may wait for the file; 0: 65,536 */
-	uint32_t processes;  /* held in the table; 0: 65,536 */
+	const char *link;                    /* socket of moatd; NULL: none */
+	uint32_t ring_bytes;                 /* as of struct moat_probes_options */
+	uint32_t queue;                      /* lines that may wait for the file; 0: 65,536 */
+	uint32_t processes;                  /* held in the table; 0: 65,536 */
+	const struct moat_event_set *events; /* what is observed; NULL: the default */
 };
 
 struct moat_sidecar;

@@ -6,8 +6,9 @@
 
 #include "ctl/sidecar/container.h"
 #include "ctl/sidecar/link.h"
-#include "ctl/sidecar/probes.h"
+#include "ctl/sidecar/ocsf.h"
 #include "ctl/sidecar/process.h"
+#include "ctl/sidecar/record.h"
 #include "ctl/sidecar/text.h"
 #include "dataplane/base/cleanup.h"
 #include "tests/fuzz/fuzz.h"
@@ -43,10 +44,14 @@ static void check_text(const uint8_t *data, size_t size)
 /* A record that is called sound can be taken in. */
 static void check_record(const uint8_t *data, size_t size)
 {
+	static const struct moat_ocsf_context context = { .boot_id = "boot", .hostname = "host" };
 	static struct moat_processes *table;
+	struct moat_ocsf_event told = { .event = NULL };
+	moat_auto_free char *line = NULL;
+	json_t *object;
 	union {
 		struct moat_event head;
-		uint8_t bytes[sizeof(struct moat_event_exec)];
+		uint8_t bytes[8192];
 	} record;
 
 	if (!table && moat_processes_new(1024, &table) < 0)
@@ -54,14 +59,25 @@ static void check_record(const uint8_t *data, size_t size)
 	if (size < sizeof(record.head) || size > sizeof(record))
 		return;
 	memcpy(record.bytes, data, size);
+	told.event = &record.head;
 	record.head.size = (uint32_t)size;
-	record.head.type = (uint16_t)(record.head.type % (MOAT_EVENT_COUNT + 1));
+	record.head.type = (uint16_t)(record.head.type % (MOAT_EVENT_TYPES + 1));
 	/* of a process that can't be: /proc is not asked about others */
 	record.head.task.self.tgid |= 0x80000000;
 	if (!moat_event_is_sound(&record.head, (uint32_t)size))
 		return;
-	if (record.head.type != MOAT_EVENT_EXISTING)
-		MOAT_FUZZ_ASSERT(moat_processes_update(table, &record.head) >= 0);
+	MOAT_FUZZ_ASSERT(moat_event_type_of(moat_event_name(record.head.type)) == record.head.type);
+	if (record.head.type == MOAT_EVENT_EXISTING)
+		return;
+	MOAT_FUZZ_ASSERT(moat_processes_update(table, &record.head) >= 0);
+	moat_ocsf_find(table, &told);
+	object = moat_ocsf_event(&context, &told);
+	/* what a record holds may be anything; what is made of it is an object that can be written */
+	if (record.head.type != MOAT_EVENT_FORK &&
+	    (record.head.type <= MOAT_EVENT_PROCESS_LAST ||
+	     record.head.type >= MOAT_EVENT_KERNEL_FIRST))
+		MOAT_FUZZ_ASSERT(object && (line = json_dumps(object, JSON_COMPACT)));
+	json_decref(object);
 }
 
 static void touch_item(void *userdata, const struct moat_link_item *item)

@@ -11,13 +11,35 @@
 
 #include "moat/types.h"
 
+/* Each family has its numbers and its header; those of the others stand in event_file.h (32-63),
+ * event_net.h (64-95) and event_kernel.h (96-127). 128-135 are for what is written into files, 136-143 for
+ * sequences of system calls, 144-151 for probes that the operator declares. */
 enum moat_event_type {
 	MOAT_EVENT_NONE = 0,
-	MOAT_EVENT_EXISTING, /* struct moat_event_task: a process that was there before the probes */
-	MOAT_EVENT_FORK,     /* struct moat_event_task: a new process, told by its parent */
-	MOAT_EVENT_EXEC,     /* struct moat_event_exec */
-	MOAT_EVENT_EXIT,     /* struct moat_event_exit: one a thread group, with its last thread */
-	MOAT_EVENT_COUNT,
+	MOAT_EVENT_EXISTING = 1, /* struct moat_event_task: a process that was there before the probes */
+	MOAT_EVENT_FORK = 2, /* struct moat_event_task: a new process, told by its parent */
+	MOAT_EVENT_EXEC = 3, /* struct moat_event_exec */
+	MOAT_EVENT_EXIT = 4, /* struct moat_event_exit: one a thread group, with its last thread */
+	/* struct moat_event_act each */
+	MOAT_EVENT_SETID = 5,  /* setuid(2) and the like; values: up to three ids as given */
+	MOAT_EVENT_CAPSET = 6, /* values: effective, permitted, inheritable capabilities after it */
+	MOAT_EVENT_PTRACE = 7, /* values: request, address */
+	MOAT_EVENT_MEMORY = 8, /* process_vm_readv(2): 0, process_vm_writev(2): 1; of another process */
+	MOAT_EVENT_SIGNAL = 9, /* to another process; values: number */
+	MOAT_EVENT_TYPES = 152,
+};
+
+enum moat_event_range {
+	MOAT_EVENT_PROCESS_LAST = 31,
+	MOAT_EVENT_FILE_FIRST = 32,
+	MOAT_EVENT_FILE_LAST = 63,
+	MOAT_EVENT_NET_FIRST = 64,
+	MOAT_EVENT_NET_LAST = 95,
+	MOAT_EVENT_KERNEL_FIRST = 96,
+	MOAT_EVENT_KERNEL_LAST = 127,
+	MOAT_EVENT_CONTENT_FIRST = 128,
+	MOAT_EVENT_SEQUENCE_FIRST = 136,
+	MOAT_EVENT_OWN_FIRST = 144,
 };
 
 /* Names a process for the life of the kernel: a pid comes again, a pid with its start time doesn't. With
@@ -98,6 +120,56 @@ struct moat_event_exit {
 	__u64 reserved;
 };
 
+/* How a record was come by: what each means leaves out, ctl/sidecar/families.c says. */
+enum moat_means {
+	MOAT_MEANS_NONE = 0,
+	MOAT_MEANS_LSM, /* before the kernel acts: there is no result */
+	MOAT_MEANS_FENTRY, /* of the same function, through a trampoline; or of one that has the result */
+	MOAT_MEANS_KPROBE,     /* likewise, by a breakpoint */
+	MOAT_MEANS_TRACEPOINT, /* of the kernel's own */
+	MOAT_MEANS_SYSCALL,    /* as a system call returns */
+	MOAT_MEANS_COUNT,
+};
+
+/* The numbers of system calls differ by it; so does how arguments are passed. */
+enum moat_abi {
+	MOAT_ABI_NONE = 0, /* no system call, or not known */
+	MOAT_ABI_NATIVE,
+	MOAT_ABI_COMPAT, /* ia32 on x86-64, aarch32 on arm64 */
+	MOAT_ABI_X32,
+};
+
+#define MOAT_RESULT_UNKNOWN (-4096) /* no errno is so large */
+#define MOAT_CALL_VALUES 4
+
+/* What a record of an act begins with, behind the head. */
+struct moat_call {
+	__s64 result; /* of the system call: >= 0, or -errno; or MOAT_RESULT_UNKNOWN */
+	__u64 values[MOAT_CALL_VALUES]; /* by type; unused ones are 0 */
+	__u32 number;                   /* of the system call; ~0: unknown */
+	__u8 abi;                       /* enum moat_abi */
+	__u8 means;                     /* enum moat_means */
+	__u16 reserved;
+};
+MOAT_STATIC_ASSERT(sizeof(struct moat_call) == 48, "no padding");
+
+/* What a process does to processes, itself included. */
+struct moat_event_act {
+	struct moat_event head;
+	struct moat_call call;
+	struct moat_process target; /* all zero: none, or known by target_pid alone */
+	__u32 target_pid;           /* as given: of the actor's pid namespace; 0: none */
+	__u32 reserved;
+};
+
+/* What the probes ask before they make a record; written by moat-sidecar alone. */
+struct moat_event_settings {
+	__u64 wanted[3]; /* a bit a type */
+	__u32 own_tgid; /* moat-sidecar's: what it does is counted, not told; 0: told, for the canaries */
+	__u32 everything; /* 1: opens and mappings of all files, not of the telling ones alone */
+};
+MOAT_STATIC_ASSERT(sizeof(struct moat_event_settings) == 32, "no padding");
+
 /* What one CPU counts; only its own probes write it. */
 struct moat_event_counters {
 	__u64 sequence;     /* records tried */
@@ -106,7 +178,8 @@ struct moat_event_counters {
 	__u64 cut;          /* arguments or paths that were cut */
 	__u64 unreadable;   /* texts that couldn't be read: their pages weren't there */
 	__u64 depth;        /* state, not a count: records being built */
-	__u64 reserved[2];
+	__u64 own;          /* acts of moat-sidecar itself, not told */
+	__u64 reserved;
 };
 MOAT_STATIC_ASSERT(sizeof(struct moat_event_counters) == 64, "a cache line a CPU");
 

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "ctl/sidecar/ocsf.h"
-#include "ctl/sidecar/probes.h"
 #include "ctl/sidecar/process.h"
+#include "ctl/sidecar/record.h"
 #include "dataplane/base/cleanup.h"
 #include "tests/harness/unit.h"
 
@@ -153,7 +153,7 @@ static void test_sound(void)
 	exec.args_len = 4;
 	exec.path_len = 3; /* doesn't end with its 0 */
 	CU_ASSERT_FALSE(moat_event_is_sound(&exec.head, size));
-	exec.head.type = MOAT_EVENT_COUNT;
+	exec.head.type = MOAT_EVENT_TYPES;
 	CU_ASSERT_FALSE(moat_event_is_sound(&exec.head, size));
 }
 
@@ -168,7 +168,7 @@ static void test_ocsf(void)
 {
 	const struct moat_ocsf_context context = { .boot_id = "boot", .hostname = "host" };
 	struct moat_processes *table = new_table();
-	struct moat_ocsf_process_event told = { 0 };
+	struct moat_ocsf_event told = { 0 };
 	struct moat_container container = {
 		.runtime = "docker",
 		.path = "/docker/abc",
@@ -187,7 +187,7 @@ static void test_ocsf(void)
 	told.process = moat_processes_find(table, &child);
 	told.parent = moat_processes_find(table, &parent);
 	told.container = &container;
-	object = moat_ocsf_process(&context, &told);
+	object = moat_ocsf_event(&context, &told);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(object);
 	CU_ASSERT_EQUAL(json_integer_value(json_object_get(object, "class_uid")), 1007);
 	CU_ASSERT_EQUAL(json_integer_value(json_object_get(object, "type_uid")), 100701);
@@ -200,7 +200,7 @@ static void test_ocsf(void)
 	CU_ASSERT_STRING_EQUAL(text_at(object, "actor", "process", "cmd_line"), "sh");
 	json_decref(object);
 	exec.head.type = MOAT_EVENT_FORK;
-	CU_ASSERT_PTR_NULL(moat_ocsf_process(&context, &told));
+	CU_ASSERT_PTR_NULL(moat_ocsf_event(&context, &told));
 	moat_processes_free(table);
 }
 

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* See objects.h. */
+#include "ctl/sidecar/objects.h"
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "dataplane/base/cleanup.h"
+#include "host_kernel.skel.h"
+#include "host_process.skel.h"
+#include "host_syscall.skel.h"
+
+/* Programs of one object that a kernel may refuse before the object is given up. */
+#define REFUSED_MAX 16
+#define NAME_LEN 64
+
+/* The first one's maps are the others', too. */
+static const struct {
+	const char *name;
+	const void *(*bytes)(size_t *ret_size);
+} sources[] = {
+	{ "process", host_process__elf_bytes },
+	{ "syscall", host_syscall__elf_bytes },
+	{ "kernel", host_kernel__elf_bytes },
+};
+_Static_assert(MOAT_ARRAY_SIZE(sources) <= MOAT_OBJECTS_MAX, "room for all");
+
+struct refused {
+	char names[REFUSED_MAX][NAME_LEN];
+	uint32_t count;
+};
+
+/* What libbpf says of a load that fails is the only place where it names the program. */
+static struct refused *listening;
+
+static int listen_to(enum libbpf_print_level level, const char *format, va_list arguments)
+{
+	char text[512], name[NAME_LEN];
+
+	if (level != LIBBPF_WARN || !listening || listening->count == REFUSED_MAX)
+		return 0;
+	vsnprintf(text, sizeof(text), format, arguments);
+	if (strstr(text, "failed to load") && sscanf(text, "libbpf: prog '%63[^']'", name) == 1)
+		snprintf(listening->names[listening->count++], NAME_LEN, "%s", name);
+	return 0;
+}
+
+static bool is_refused(const struct refused *refused, const char *name)
+{
+	for (uint32_t i = 0; i < refused->count; i++) {
+		if (strcmp(refused->names[i], name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* ---- what the kernel has ------------------------------------------------------------------------ */
+
+static bool has(const struct btf *btf, const char *prefix, const char *name, uint32_t kind)
+{
+	char full[128];
+
+	snprintf(full, sizeof(full), "%s%s", prefix, name);
+	return btf && btf__find_by_name_kind(btf, full, kind) > 0;
+}
+
+/* Whether the kernel knows the hook that the section names; of other sections, true. */
+static bool has_hook(const struct btf *btf, const char *section)
+{
+	const char *name = strchr(section, '/');
+
+	if (!name)
+		return true;
+	name++;
+	if (strncmp(section, "lsm/", 4) == 0)
+		return has(btf, "bpf_lsm_", name, BTF_KIND_FUNC);
+	if (strncmp(section, "fentry/", 7) == 0 || strncmp(section, "fexit/", 6) == 0)
+		return has(btf, "", name, BTF_KIND_FUNC);
+	if (strncmp(section, "tp_btf/", 7) == 0)
+		return has(btf, "btf_trace_", name, BTF_KIND_TYPEDEF);
+	if (strncmp(section, "kprobe/", 7) == 0)
+		return access("/sys/bus/event_source/devices/kprobe", F_OK) == 0;
+	return true;
+}
+
+/* ---- one object --------------------------------------------------------------------------------- */
+
+/* Sets a constant, if the object has it. */
+static void set_constant(struct bpf_object *object, const struct moat_objects_constant *constant)
+{
+	const struct btf *btf = bpf_object__btf(object);
+	int id = btf ? btf__find_by_name_kind(btf, ".rodata", BTF_KIND_DATASEC) : -ENOENT;
+	const struct btf_type *section = id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
+	struct bpf_map *map;
+	size_t size = 0;
+	char *memory = NULL;
+
+	bpf_object__for_each_map(map, object) {
+		if (strstr(bpf_map__name(map), ".rodata"))
+			memory = (char *)bpf_map__initial_value(map, &size);
+	}
+	for (uint16_t i = 0; section && memory && i < btf_vlen(section); i++) {
+		const struct btf_var_secinfo *variable = btf_var_secinfos(section) + i;
+		const struct btf_type *type = btf__type_by_id(btf, variable->type);
+
+		if (strcmp(btf__name_by_offset(btf, type->name_off), constant->name) == 0 &&
+		    variable->size <= sizeof(constant->value) &&
+		    variable->offset + variable->size <= size)
+			memcpy(memory + variable->offset, &constant->value, variable->size);
+	}
+}
+
+/* Maps that another object has under the same name are its. */
+static int share_maps(struct bpf_object *object, const struct moat_objects *others)
+{
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, object) {
+		int fd = bpf_map__is_internal(map) ? -1
+						   : moat_objects_map(others, bpf_map__name(map));
+		int r = fd >= 0 ? bpf_map__reuse_fd(map, fd) : 0;
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static struct bpf_object *open_object(size_t index, const struct moat_objects_options *options,
+				      const struct moat_objects *others, const struct btf *btf,
+				      const struct refused *refused)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, open, .object_name = sources[index].name);
+	size_t size;
+	const void *bytes = sources[index].bytes(&size);
+	struct bpf_object *object = bpf_object__open_mem(bytes, size, &open);
+	struct bpf_program *program;
+	struct bpf_map *counters;
+
+	if (!object)
+		return NULL;
+	for (uint32_t i = 0; i < options->constant_count; i++)
+		set_constant(object, &options->constants[i]);
+	counters = bpf_object__find_map_by_name(object, "event_counters");
+	if (counters && bpf_map__set_max_entries(counters, options->cpus) < 0) {
+		bpf_object__close(object);
+		return NULL;
+	}
+	bpf_object__for_each_program(program, object) {
+		bpf_program__set_autoload(program,
+					  has_hook(btf, bpf_program__section_name(program)) &&
+						  !is_refused(refused, bpf_program__name(program)));
+	}
+	if (share_maps(object, others) < 0) {
+		bpf_object__close(object);
+		return NULL;
+	}
+	return object;
+}
+
+/* Loads what the kernel takes of an object. */
+static int load_object(size_t index, const struct moat_objects_options *options,
+		       const struct btf *btf, struct moat_objects *objects)
+{
+	struct refused refused = { .count = 0 };
+	int r;
+
+	for (;;) {
+		uint32_t before = refused.count;
+		struct bpf_object *object = open_object(index, options, objects, btf, &refused);
+
+		if (!object)
+			return -errno;
+		listening = &refused;
+		r = bpf_object__load(object);
+		listening = NULL;
+		if (r == 0) {
+			objects->objects[index] = object;
+			return 0;
+		}
+		bpf_object__close(object);
+		/* the first one's are all needed */
+		if (index == 0 || r == -EPERM || refused.count == before ||
+		    refused.count == REFUSED_MAX)
+			return r;
+	}
+}
+
+/* ---- all ---------------------------------------------------------------------------------------- */
+
+int moat_objects_load(const struct moat_objects_options *options, struct moat_objects *ret_objects,
+		      struct moat_error *error)
+{
+	struct btf *btf = btf__load_vmlinux_btf();
+	struct moat_objects objects = { .count = MOAT_ARRAY_SIZE(sources) };
+	int r = 0;
+
+	libbpf_set_print(listen_to); /* errors come back as sentences */
+	for (uint32_t i = 0; i < objects.count; i++) {
+		r = load_object(i, options, btf, &objects);
+		if (r < 0 && i == 0)
+			break;
+	}
+	btf__free(btf);
+	if (!objects.objects[0]) {
+		moat_objects_unload(&objects);
+		if (r == -EPERM)
+			return moat_error_set(error, r,
+					      "loading the probes is not permitted: it needs CAP_BPF "
+					      "and CAP_PERFMON (run as root)");
+		return moat_error_set(error, r == -EINVAL ? -ENOTSUP : r,
+				      "the kernel refuses the probes: %s (it has to have BTF)",
+				      strerror(-r));
+	}
+	*ret_objects = objects;
+	return 0;
+}
+
+void moat_objects_unload(struct moat_objects *objects)
+{
+	for (uint32_t i = 0; i < objects->count; i++) {
+		bpf_object__close(objects->objects[i]);
+		objects->objects[i] = NULL;
+	}
+}
+
+struct bpf_program *moat_objects_program(const struct moat_objects *objects, const char *name)
+{
+	struct bpf_program *program;
+
+	for (uint32_t i = 0; i < objects->count; i++) {
+		program = objects->objects[i]
+				  ? bpf_object__find_program_by_name(objects->objects[i], name)
+				  : NULL;
+		if (program)
+			return bpf_program__fd(program) >= 0 ? program : NULL;
+	}
+	return NULL;
+}
+
+int moat_objects_map(const struct moat_objects *objects, const char *name)
+{
+	int fd;
+
+	for (uint32_t i = 0; i < objects->count; i++) {
+		fd = objects->objects[i] ? bpf_object__find_map_fd_by_name(objects->objects[i], name)
+					 : -1;
+		if (fd >= 0)
+			return fd;
+	}
+	return -1;
+}
