@@ -117,8 +117,7 @@ int moat_outlets_prepare(const struct moat_config *config, struct moat_notify **
 			 struct moat_error *error);
 void moat_outlets_adopt(struct moat_appliance *appliance, const struct moat_config *before,
 			const struct moat_config *config, struct moat_notify *notify);
-void moat_outlets_finding(struct moat_appliance *appliance,
-			  const struct moat_event_context *context,
+void moat_outlets_finding(struct moat_appliance *appliance, const struct moat_event_context *context,
 			  const struct moat_finding *finding);
 void moat_outlets_tick(struct moat_appliance *appliance, uint64_t now_ns);
 /* For `moat status`; NULL if nobody is told, or without memory. */

@@ -118,7 +118,7 @@ static void hear(struct said *said, const char *text, uint64_t until_ns)
 	if (i == MOAT_UPSTREAM_ROUTES_MAX)
 		return;
 	if (i == said->count) {
-		strcpy(said->routes[i].text, text);
+		snprintf(said->routes[i].text, sizeof(said->routes[i].text), "%s", text);
 		printf("announce %s\n", text);
 		said->count++;
 	}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Whom findings go to: notify, and upstream. */
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,16 +64,18 @@ static int take_bandwidth(const struct reader *reader, const char *where, const 
 
 static int take_community(const struct reader *reader, const char *raw, uint32_t *ret_community)
 {
-	unsigned int high, low;
-	char rest;
+	unsigned long high, low;
+	char *colon, *end = NULL;
 
 	if (!raw)
 		return 0;
-	if (sscanf(raw, "%5u:%5u%c", &high, &low, &rest) != 2 || high > UINT16_MAX ||
-	    low > UINT16_MAX)
+	high = strtoul(raw, &colon, 10);
+	low = *colon == ':' ? strtoul(colon + 1, &end, 10) : 0;
+	if (!isdigit((unsigned char)raw[0]) || !end || !isdigit((unsigned char)colon[1]) || *end ||
+	    high > UINT16_MAX || low > UINT16_MAX)
 		return bad(reader, "upstream.community", "\"%s\" is no community (say 65535:666)",
 			   raw);
-	*ret_community = high << 16 | low;
+	*ret_community = (uint32_t)(high << 16 | low);
 	return 0;
 }
 

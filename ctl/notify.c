@@ -115,23 +115,30 @@ void moat_notify_free(struct moat_notify *notify)
 	free(notify);
 }
 
+/* Copies a text and its 0 to `at`; returns what is behind it. */
+static char *put(char *at, const char *text)
+{
+	size_t size = strlen(text) + 1;
+
+	memcpy(at, text, size);
+	return at + size;
+}
+
 bool moat_notify_send(struct moat_notify *notify, const char *report, const char *const words[3])
 {
 	size_t length = strlen(report), size = sizeof(struct moat_notify_report) + length + 2;
-	char *end;
 	struct moat_notify_report *copy;
+	char *end;
 
 	for (size_t i = 0; i < 3; i++)
 		size += strlen(words[i]) + 1;
 	copy = malloc(size);
 	if (copy) {
 		copy->length = length + 1;
-		end = stpcpy(copy->json, report);
-		*end++ = '\n';
-		*end++ = '\0';
+		end = put(put(copy->json, report) - 1, "\n");
 		for (size_t i = 0; i < 3; i++) {
 			copy->words[i] = end;
-			end = stpcpy(end, words[i]) + 1;
+			end = put(end, words[i]);
 		}
 	}
 	if (!copy || !moat_ring_push(&notify->reports, &copy)) {

@@ -3,6 +3,7 @@
 #include "ctl/upstream.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,7 +76,7 @@ static void announce(struct moat_upstream *upstream, uint64_t finding, const cha
 		}
 		route = &upstream->routes[upstream->count++];
 		*route = (struct moat_upstream_route){ .since_ns = now_ns };
-		strcpy(route->text, text); /* of the same length */
+		snprintf(route->text, sizeof(route->text), "%s", text);
 		upstream->counters.announced++;
 	}
 	route->finding = finding;
