@@ -67,11 +67,20 @@ static int print_facts(void)
 				    "gcc " __VERSION__, "moat", MOAT_VERSION));
 }
 
+/* The case named on the command line; NULL: all. */
+static const char *wanted;
+
+bool moat_bench_wants(const char *case_name)
+{
+	return !wanted || strcmp(wanted, case_name) == 0;
+}
+
 int moat_bench_begin(const char *bench, int argc, char **argv, int runs)
 {
 	static const struct option options[] = {
 		{ "json", no_argument, NULL, 'j' },
 		{ "runs", required_argument, NULL, 'r' },
+		{ "case", required_argument, NULL, 'c' },
 		{ NULL, 0, NULL, 0 },
 	};
 	char *end;
@@ -83,9 +92,11 @@ int moat_bench_begin(const char *bench, int argc, char **argv, int runs)
 			if (end == optarg || *end != '\0' || runs < 1 || runs > MOAT_BENCH_RUNS_MAX)
 				option = '?';
 		}
+		if (option == 'c')
+			wanted = optarg;
 		if (option == '?') {
-			fprintf(stderr, "usage: bench-%s [--json] [--runs 1-%d]\n", bench,
-				MOAT_BENCH_RUNS_MAX);
+			fprintf(stderr, "usage: bench-%s [--json] [--runs 1-%d] [--case NAME]\n",
+				bench, MOAT_BENCH_RUNS_MAX);
 			return -EINVAL;
 		}
 	}

@@ -7,6 +7,7 @@
 #define MOAT_BENCH_COMMON_H
 
 #include <math.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #define MOAT_BENCH_RUNS_MAX 1000
@@ -35,9 +36,12 @@ struct moat_bench_result {
 	double goal;
 };
 
-/* Reads "--json" (always in force) and "--runs N" (1 to MOAT_BENCH_RUNS_MAX; `runs` if not given) and
- * prints the line of facts. Returns the runs to make, or -EINVAL after usage on stderr. */
+/* Reads "--json" (always in force), "--runs N" (1 to MOAT_BENCH_RUNS_MAX; `runs` if not given) and "--case
+ * NAME", and prints the line of facts. Returns the runs to make, or -EINVAL after usage on stderr. */
 int moat_bench_begin(const char *bench, int argc, char **argv, int runs);
+
+/* Whether a case is to be run: all are, unless one was named. Benches that don't ask run all. */
+bool moat_bench_wants(const char *case_name);
 
 /* Says on stderr that run `run` (from 1) of `runs` of a case is done: on a terminal by rewriting one line,
  * elsewhere only once, when the last is. */

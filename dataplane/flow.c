@@ -139,6 +139,8 @@ static void slot_clear(struct moat_flow_table *table, const struct moat_flow_pla
 		table->groups[moat_flow_second(table, place->bucket, tag_get(bucket, place->slot))]
 			.bucket.away--;
 	bucket->is_away &= (uint8_t)~(1u << place->slot);
+	bucket->settled[0] &= (uint8_t)~(1u << place->slot);
+	bucket->settled[1] &= (uint8_t)~(1u << place->slot);
 	tag_set(bucket, place->slot, 0);
 	table->counters.live--;
 }
@@ -180,10 +182,19 @@ static uint64_t hash_of(const struct moat_flow_table *table, const struct moat_h
 			      moat_addr_hash(&headers->dst, table->hash_seed));
 }
 
-bool moat_flow_locate(const struct moat_flow_table *table, const struct moat_headers *headers,
-		      struct moat_flow_place *ret_place, int *ret_direction)
+bool moat_flow_table_talk(struct moat_flow_table *table, const struct moat_headers *headers,
+			  uint32_t payload, uint64_t now_ns, moat_flow_tell_fn tell, void *userdata,
+			  struct moat_flow_turn *ret_turn)
 {
-	return table_find(table, headers, hash_of(table, headers), ret_place, ret_direction);
+	struct moat_flow_place place;
+	int direction;
+
+	if (!table->talks || payload == 0 ||
+	    !table_find(table, headers, hash_of(table, headers), &place, &direction))
+		return false;
+	moat_flow_talk(table, &place, (unsigned int)direction, headers, payload, now_ns, tell,
+		       userdata, ret_turn);
+	return true;
 }
 
 bool moat_flow_table_find(const struct moat_flow_table *table, const struct moat_headers *headers,
@@ -287,48 +298,54 @@ static bool table_create(struct moat_flow_table *table, const struct moat_header
 
 /* ---- packets ------------------------------------------------------------------------------ */
 
-bool moat_flow_add_slow(struct moat_flow_table *table, const struct moat_headers *h, uint64_t hash,
-			uint64_t now_ms)
+int moat_flow_add_slow(struct moat_flow_table *table, const struct moat_headers *h, uint64_t hash,
+		       uint64_t now_ms, struct moat_flow_place *ret_place)
 {
 	struct moat_flow_bucket *bucket;
-	struct moat_flow_place place;
 	int direction = 0;
-	bool found = table_find(table, h, hash, &place, &direction);
+	bool found;
 
+	table->now_ms = now_ms;
+	found = table_find(table, h, hash, ret_place, &direction);
 	if (found) {
-		bucket = &table->groups[place.bucket].bucket;
-		if (moat_flow_is_over(bucket->kinds[place.slot], bucket->seen_ms[place.slot],
-				      (uint32_t)now_ms, h)) {
+		bucket = &table->groups[ret_place->bucket].bucket;
+		if (moat_flow_is_over(bucket->kinds[ret_place->slot],
+				      bucket->seen_ms[ret_place->slot], (uint32_t)now_ms, h)) {
 			table->counters.expired++;
-			slot_clear(table, &place);
+			slot_clear(table, ret_place);
 			found = false;
 			direction = 0;
 		}
 	}
-	if (!found && !table_create(table, h, hash, (uint32_t)now_ms, &place))
-		return false;
-	moat_flow_update(&table->groups[place.bucket].bucket, place.slot,
-			 moat_flow_entry_at(table, place.bucket, place.slot), h,
+	if (!found && !table_create(table, h, hash, (uint32_t)now_ms, ret_place))
+		return -1;
+	moat_flow_update(&table->groups[ret_place->bucket].bucket, ret_place->slot,
+			 moat_flow_entry_at(table, ret_place->bucket, ret_place->slot), h,
 			 (unsigned int)direction, (uint32_t)now_ms);
-	return true;
+	return direction;
 }
 
 bool moat_flow_table_add(struct moat_flow_table *table, const struct moat_headers *headers,
 			 uint64_t now_ns)
 {
+	struct moat_flow_place place;
+
 	if (headers->family == MOAT_FAMILY_ANY || headers->fragment == MOAT_FRAGMENT_LATER)
 		return false;
-	return moat_flow_add(table, headers, hash_of(table, headers), now_ns / MOAT_NS_PER_MS);
+	return moat_flow_add_slow(table, headers, hash_of(table, headers), now_ns / MOAT_NS_PER_MS,
+				  &place) >= 0;
 }
 
 /* ---- ageing ------------------------------------------------------------------------------- */
 
 static void bucket_age(struct moat_flow_table *table, uint32_t index, uint32_t now_ms)
 {
-	const struct moat_flow_bucket *bucket = &table->groups[index].bucket;
+	struct moat_flow_bucket *bucket = &table->groups[index].bucket;
 
 	if ((bucket->tags[0] | bucket->tags[1]) == 0)
 		return;
+	if (bucket->epoch != table->epoch && (bucket->settled[0] | bucket->settled[1]))
+		bucket->settled[0] = bucket->settled[1] = 0;
 	for (unsigned int i = 0; i < SLOTS; i++) {
 		if (moat_flow_is_idle(bucket->kinds[i], bucket->seen_ms[i], now_ms) &&
 		    tag_get(bucket, i) != 0) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The flow table's inside, and the steps of adding a packet for callers that go through a burst stage by
- * stage: hash, moat_flow_prefetch, moat_flow_prefetch_entry, moat_flow_add. For flow.c and the path of a
- * burst (worker_burst.c) alone.
+ * stage: hash, moat_flow_prefetch, moat_flow_seek, moat_flow_confirm, then moat_flow_update or
+ * moat_flow_add_slow. For flow.c, flow_talk.c and the path of a burst (worker_burst.c) alone.
  *
  * A bucket is one cache line with all that lookup, ageing and replacement decide by; a flow's own line is
  * touched only when a packet is added to it. A flow goes to its first bucket, or if that is crowded to its
@@ -25,8 +25,9 @@ struct moat_flow_bucket {
 	uint32_t seen_ms[MOAT_FLOW_SLOTS]; /* of the last packet, modulo 2^32 */
 	uint8_t kinds[MOAT_FLOW_SLOTS];    /* see flow_state.h */
 	uint16_t away;                     /* flows of this bucket that are in their second one */
-	uint8_t is_away;                   /* bit: this slot's flow belongs to the other bucket */
-	uint8_t reserved[5];
+	uint8_t settled[2];   /* bit: of this slot's flow and direction, see moat_flow_settle */
+	uint32_t is_away : 8; /* bit: this slot's flow belongs to the other bucket */
+	uint32_t epoch : 24;  /* that `settled` is of */
 };
 _Static_assert(sizeof(struct moat_flow_bucket) == 64, "one cache line");
 
@@ -80,6 +81,7 @@ struct moat_flow_table {
 	uint32_t sweep; /* the next bucket to be aged */
 	uint64_t sweep_ns;
 	uint64_t now_ms; /* of the last packet or sweep */
+	uint32_t epoch;  /* of the judge, as of the last burst */
 };
 
 /* Symmetric: both directions of a conversation hash alike. The arguments are moat_addr_hash of both
@@ -160,24 +162,30 @@ static inline uint8_t moat_flow_victim(const struct moat_flow_bucket *bucket, ui
 	return best >> 40 < MOAT_FLOW_RANK_KEEP ? best & 7 : MOAT_FLOW_NO_SLOT;
 }
 
-/* Second step, when the bucket has come: the line of the flow, or of where a new one will go. */
-MOAT_INLINE void moat_flow_prefetch_entry(const struct moat_flow_table *table, uint64_t hash,
-					  uint32_t now_ms)
+/* Second step, when the bucket has come: the line of the flow, or of where a new one will go. Returns the
+ * slot that the flow may be in, MOAT_FLOW_NO_SLOT if it isn't in its first bucket. */
+MOAT_INLINE uint8_t moat_flow_seek(const struct moat_flow_table *table, uint64_t hash,
+				   uint32_t now_ms)
 {
 	uint32_t index = (uint32_t)hash & table->mask;
 	const struct moat_flow_bucket *bucket = &table->groups[index].bucket;
 	uint64_t set = moat_flow_match(bucket, moat_flow_tag(hash));
-	uint8_t slot;
+	unsigned int slot;
 
-	if (!set) {
-		__builtin_prefetch(
-			&table->groups[moat_flow_second(table, index, moat_flow_tag(hash))].bucket,
-			1);
-		set = moat_flow_match(bucket, 0);
+	if (set) {
+		slot = moat_flow_slot(set);
+		__builtin_prefetch(moat_flow_entry_at(table, index, slot), 1);
+		if (table->talks)
+			__builtin_prefetch(&table->talks[(size_t)index * MOAT_FLOW_SLOTS + slot], 1);
+		return (uint8_t)slot;
 	}
-	slot = set ? (uint8_t)moat_flow_slot(set) : moat_flow_victim(bucket, now_ms);
+	__builtin_prefetch(
+		&table->groups[moat_flow_second(table, index, moat_flow_tag(hash))].bucket, 1);
+	set = moat_flow_match(bucket, 0);
+	slot = set ? moat_flow_slot(set) : moat_flow_victim(bucket, now_ms);
 	/* in a bucket of established flows any line: the new one goes elsewhere */
 	__builtin_prefetch(moat_flow_entry_at(table, index, slot % MOAT_FLOW_SLOTS), 1);
+	return MOAT_FLOW_NO_SLOT;
 }
 
 /* Of a packet that may be a flow's: 0 from its client, 1 from its server, -1 if it isn't. */
@@ -221,38 +229,69 @@ static inline void moat_flow_update(struct moat_flow_bucket *bucket, unsigned in
 	}
 }
 
-/* Where a packet's flow is; false if there is none. */
-bool moat_flow_locate(const struct moat_flow_table *table, const struct moat_headers *headers,
-		      struct moat_flow_place *ret_place, int *ret_direction);
 void moat_flow_describe(const struct moat_flow_table *table, const struct moat_flow_place *place,
 			struct moat_flow *ret_flow);
 
-/* All else: flows in their second bucket, new ones, ones that are over. */
-bool moat_flow_add_slow(struct moat_flow_table *table, const struct moat_headers *headers,
-			uint64_t hash, uint64_t now_ms);
+/* Of a table that keeps talks: notes `payload` bytes (not 0) of a packet just added, whose flow and direction
+ * are given, and calls `tell` if it ends a silence (or is one of a minute's). */
+void moat_flow_talk(struct moat_flow_table *table, const struct moat_flow_place *place,
+		    unsigned int direction, const struct moat_headers *headers, uint32_t payload,
+		    uint64_t now_ns, moat_flow_tell_fn tell, void *userdata,
+		    struct moat_flow_turn *ret_turn);
 
-/* Third step: as moat_flow_table_add of an IP packet that is no later fragment. */
-static inline bool moat_flow_add(struct moat_flow_table *table, const struct moat_headers *headers,
-				 uint64_t hash, uint64_t now_ms)
+/* All else: flows in their second bucket, new ones, ones that are over. Where the flow is and who sent the
+ * packet; -1 if there is no room. */
+int moat_flow_add_slow(struct moat_flow_table *table, const struct moat_headers *headers,
+		       uint64_t hash, uint64_t now_ms, struct moat_flow_place *ret_place);
+
+/* Third step: whether the slot that moat_flow_seek found has the packet's flow, and that isn't over. 0 and 1 as
+ * moat_flow_direction, -1: moat_flow_add_slow is to find it. `slot` isn't MOAT_FLOW_NO_SLOT. */
+static inline int moat_flow_confirm(const struct moat_flow_table *table, uint64_t hash,
+				    unsigned int slot, const struct moat_headers *headers,
+				    uint32_t now_ms)
 {
 	uint32_t index = (uint32_t)hash & table->mask;
-	struct moat_flow_bucket *bucket = &table->groups[index].bucket;
-	uint64_t set = moat_flow_match(bucket, moat_flow_tag(hash));
+	const struct moat_flow_bucket *bucket = &table->groups[index].bucket;
+	uint16_t tag = (uint16_t)(bucket->tags[slot / 4] >> slot % 4 * 16);
+	int direction = moat_flow_direction(moat_flow_entry_at(table, index, slot), headers);
 
-	table->now_ms = now_ms;
-	if (set) {
-		unsigned int slot = moat_flow_slot(set);
-		struct moat_flow_entry *entry = moat_flow_entry_at(table, index, slot);
-		int direction = moat_flow_direction(entry, headers);
+	/* the tag again: a packet before this one may have ended the flow */
+	if (tag != moat_flow_tag(hash) ||
+	    moat_flow_is_over(bucket->kinds[slot], bucket->seen_ms[slot], now_ms, headers))
+		return -1;
+	return direction;
+}
 
-		if (direction >= 0 && !moat_flow_is_over(bucket->kinds[slot], bucket->seen_ms[slot],
-							 (uint32_t)now_ms, headers)) {
-			moat_flow_update(bucket, slot, entry, headers, (unsigned int)direction,
-					 (uint32_t)now_ms);
-			return true;
-		}
+/* ---- flows that the policy has nothing to say of (moat_judge_is_indifferent) ---- */
+
+/* Never that of a bucket. */
+#define MOAT_FLOW_NO_EPOCH (1u << 24)
+
+static inline uint32_t moat_flow_epoch(uint64_t judge_epoch)
+{
+	return judge_epoch == UINT64_MAX ? MOAT_FLOW_NO_EPOCH
+					 : (uint32_t)judge_epoch & (MOAT_FLOW_NO_EPOCH - 1);
+}
+
+static inline bool moat_flow_is_settled(const struct moat_flow_bucket *bucket, unsigned int slot,
+					unsigned int direction, uint32_t epoch)
+{
+	return (bucket->settled[direction] >> slot & 1) && bucket->epoch == epoch;
+}
+
+/* Notes that packets of a flow in this direction need no judging in this epoch (not MOAT_FLOW_NO_EPOCH). The
+ * sweep forgets what isn't of table->epoch long before 24 bits come round. */
+static inline void moat_flow_settle(struct moat_flow_table *table,
+				    const struct moat_flow_place *place, unsigned int direction,
+				    uint32_t epoch)
+{
+	struct moat_flow_bucket *bucket = &table->groups[place->bucket].bucket;
+
+	if (bucket->epoch != epoch) {
+		bucket->epoch = epoch & (MOAT_FLOW_NO_EPOCH - 1);
+		bucket->settled[0] = bucket->settled[1] = 0;
 	}
-	return moat_flow_add_slow(table, headers, hash, now_ms);
+	bucket->settled[direction] |= (uint8_t)(1u << place->slot);
 }
 
 #endif

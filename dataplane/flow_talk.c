@@ -55,26 +55,23 @@ void moat_flow_record_of(const struct moat_flow *flow, enum moat_record_event ev
 	};
 }
 
-bool moat_flow_table_talk(struct moat_flow_table *table, const struct moat_headers *headers,
-			  uint32_t payload, uint64_t now_ns, moat_flow_tell_fn tell, void *userdata,
-			  struct moat_flow_turn *ret_turn)
+void moat_flow_talk(struct moat_flow_table *table, const struct moat_flow_place *place,
+		    unsigned int direction, const struct moat_headers *headers, uint32_t payload,
+		    uint64_t now_ns, moat_flow_tell_fn tell, void *userdata,
+		    struct moat_flow_turn *ret_turn)
 {
+	struct moat_flow_talk
+		*talk = &table->talks[(size_t)place->bucket * MOAT_FLOW_SLOTS + place->slot];
 	uint32_t now_ms = (uint32_t)(now_ns / MOAT_NS_PER_MS);
-	struct moat_flow_talk *talk;
-	struct moat_flow_place place;
 	struct moat_flow flow;
-	int direction;
 
-	if (!table->talks || payload == 0 || !moat_flow_locate(table, headers, &place, &direction))
-		return false;
-	talk = &table->talks[(size_t)place.bucket * MOAT_FLOW_SLOTS + place.slot];
 	if (talk->payloads[0] + talk->payloads[1] == 0) {
 		talk->told_ms = now_ms;
 	} else if (now_ms - talk->spoke_ms >= SILENCE_MS || now_ms - talk->told_ms >= TELL_MS) {
 		struct moat_flow_record record;
 
-		moat_flow_describe(table, &place, &flow);
-		moat_flow_record_of(&flow, MOAT_RECORD_SPEAKS, direction, &record);
+		moat_flow_describe(table, place, &flow);
+		moat_flow_record_of(&flow, MOAT_RECORD_SPEAKS, (int)direction, &record);
 		record.last_ns = now_ns;
 		talk->told_ms = now_ms;
 		tell(userdata, &record);
@@ -89,5 +86,4 @@ bool moat_flow_table_talk(struct moat_flow_table *table, const struct moat_heade
 	talk->payload[direction] += payload;
 	if (talk->payloads[direction] < UINT8_MAX)
 		talk->payloads[direction]++;
-	return true;
 }

@@ -57,6 +57,9 @@ struct port_pair {
 #define SCTP_HEADER_LEN 12
 #define ICMP_HEADER_LEN 4 /* type, code, checksum: what all types share */
 
+/* Where the transport header stands behind Ethernet and an IPv4 header without options. */
+#define USUAL_L4 (ETH_HLEN + sizeof(struct ipv4_header))
+
 /* A frame being read. `end` bounds every access; it shrinks to the datagram's end once that is known, so
  * that Ethernet padding is never taken for a header. */
 struct cursor {
@@ -314,11 +317,60 @@ static enum moat_parse parse_ethernet(struct cursor *cursor, size_t length, stru
 	return parse_network(cursor, type, length, h);
 }
 
+/* What most frames are, taken apart in one go: untagged IPv4 without options, no fragment, TCP or UDP, the
+ * transport header there. False, and nothing set, if it isn't such a frame: it goes the long way, which fills
+ * the headers of such a frame just so. */
+static inline bool parse_usual(const uint8_t *frame, size_t captured, size_t length,
+			       struct moat_headers *h)
+{
+	const struct ipv4_header *at = (const void *)(frame + ETH_HLEN);
+	const uint8_t *l4 = frame + USUAL_L4;
+	size_t header_len, end;
+	bool tcp;
+
+	if (captured < USUAL_L4 + UDP_HEADER_LEN)
+		return false;
+	tcp = at->ip.protocol == IPPROTO_TCP;
+	header_len = tcp ? TCP_HEADER_LEN : UDP_HEADER_LEN;
+	end = ETH_HLEN + (size_t)ntohs(at->ip.tot_len);
+	if (frame[12] != 0x08 || frame[13] != 0x00 || frame[14] != 0x45 ||
+	    (!tcp && at->ip.protocol != IPPROTO_UDP) ||
+	    (at->ip.frag_off & htons(IP4_MORE_FRAGMENTS | IP4_OFFSET_MASK)) || end > length ||
+	    USUAL_L4 + header_len > (end < captured ? end : captured))
+		return false;
+	*h = (struct moat_headers){
+		.frame_len = min_u16(length),
+		.l3_len = (uint16_t)(end - ETH_HLEN),
+		.l3_offset = ETH_HLEN,
+		.l4_offset = USUAL_L4,
+		.sport = (uint16_t)(l4[0] << 8 | l4[1]),
+		.dport = (uint16_t)(l4[2] << 8 | l4[3]),
+		.ether_type = ETH_P_IP,
+		.family = MOAT_FAMILY_V4,
+		.proto = at->ip.protocol,
+		.ttl = at->ip.ttl,
+		.has_ports = 1,
+	};
+	moat_addr_from_v4(&h->src, at->ip.saddr);
+	moat_addr_from_v4(&h->dst, at->ip.daddr);
+	if (tcp) {
+		h->tcp_flags = l4[13];
+		h->tcp_seq = (uint32_t)l4[4] << 24 | (uint32_t)l4[5] << 16 | (uint32_t)l4[6] << 8 |
+			     l4[7];
+		h->broken = is_broken(h, (l4[12] >> 4) * 4U, TCP_HEADER_LEN, true);
+	} else {
+		h->broken = is_broken(h, (uint32_t)(l4[4] << 8 | l4[5]), UDP_HEADER_LEN, true);
+	}
+	return true;
+}
+
 enum moat_parse moat_headers_parse(const void *frame, size_t captured, size_t length,
 				   struct moat_headers *ret_headers)
 {
 	struct cursor cursor = { .frame = frame, .end = captured };
 
+	if (parse_usual(frame, captured, length, ret_headers))
+		return MOAT_PARSE_OK;
 	memset(ret_headers, 0, sizeof(*ret_headers));
 	ret_headers->frame_len = min_u16(length);
 	return parse_ethernet(&cursor, length, ret_headers);

@@ -274,9 +274,14 @@ static void wait_for_judges(struct moat_policy *policy, uint64_t generation)
 int moat_policy_patch(struct moat_policy *policy, const struct moat_ruleset *set,
 		      enum moat_list list, const struct moat_prefix *prefix)
 {
-	return policy->active > 1
-		       ? MOAT_TABLES_REBUILD
-		       : moat_tables_patch(&policy->halves[policy->active], set, list, prefix);
+	int r;
+
+	if (policy->active > 1)
+		return MOAT_TABLES_REBUILD;
+	moat_policy_begin_change(policy);
+	r = moat_tables_patch(&policy->halves[policy->active], set, list, prefix);
+	moat_policy_end_change(policy);
+	return r;
 }
 
 int moat_policy_commit(struct moat_policy *policy, const struct moat_ruleset *set,
@@ -296,7 +301,9 @@ int moat_policy_commit(struct moat_policy *policy, const struct moat_ruleset *se
 	moat_policy_find_targets(policy, &policy->halves[idle], set);
 	rebase_slots(policy, set);
 	moat_tables_reset_profiles(&policy->halves[!idle], &policy->halves[idle], policy->profiles);
+	moat_policy_begin_change(policy);
 	atomic_store(&policy->active, idle);
+	moat_policy_end_change(policy);
 	wait_for_judges(policy, atomic_fetch_add(&policy->generation, 1) + 1);
 	return 0;
 }
@@ -310,4 +317,9 @@ void moat_judge_prefetch(const struct moat_judge *judge, const struct moat_heade
 	if (active != MOAT_GATE_NO_POLICY && moat_addr_is_v4(&headers->src))
 		__builtin_prefetch(&policy->halves[active].src4_root[ntohl(headers->src.words[3]) >>
 								     (32 - MOAT_LPM_SRC4_BITS)]);
+}
+
+uint64_t moat_judge_epoch(const struct moat_judge *judge)
+{
+	return moat_judge_epoch_now(judge);
 }

@@ -87,6 +87,30 @@ void moat_judge_quiesce(struct moat_judge *judge);
 enum moat_reason moat_judge_packet(struct moat_judge *judge, const struct moat_headers *headers,
 				   enum moat_parse parse, uint64_t now_ms, uint32_t *ret_rule_id);
 
+/*
+ * Flows that the policy has nothing to say of: their ordinary packets need no judging until something changes.
+ * Ordinary are whole packets of TCP with ACK and at most PSH, and of UDP, with headers that don't contradict
+ * themselves.
+ *
+ * moat_judge_epoch is another one with each change of what verdicts depend on, MOAT_JUDGE_NO_EPOCH in the
+ * middle of one. Who reads it, then judges a packet of a flow, then is told that the judge is indifferent may
+ * pass that flow's ordinary packets of the same direction with MOAT_REASON_PASS_DEFAULT, as long as the epoch
+ * is still that: each would be judged so, no rule would count it, and no rate.
+ */
+#define MOAT_JUDGE_NO_EPOCH UINT64_MAX
+uint64_t moat_judge_epoch(const struct moat_judge *judge);
+
+static inline bool moat_judge_is_ordinary(const struct moat_headers *h)
+{
+	uint8_t flags = h->tcp_flags & (uint8_t)~MOAT_TCP_PSH;
+
+	return h->has_ports && !h->broken && h->fragment == MOAT_FRAGMENT_NONE &&
+	       ((h->proto == 6 && flags == MOAT_TCP_ACK) || h->proto == 17);
+}
+
+/* Of an ordinary packet that was just judged MOAT_REASON_PASS_DEFAULT, before moat_judge_quiesce. */
+bool moat_judge_is_indifferent(struct moat_judge *judge, const struct moat_headers *headers);
+
 /* Of a packet that was judged MOAT_REASON_TX_CHALLENGE, until the next is: what moat_challenge_answer
  * wants. */
 uint32_t moat_judge_cookie(const struct moat_judge *judge);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What the files of the workers' policy share: policy.c, policy_rules.c, policy_stages.c. */
+/* What the files of the workers' policy share: policy.c, policy_rules.c, policy_stages.c. The path of a burst
+ * (worker_burst.c) looks at the epoch. */
 #ifndef MOAT_DATAPLANE_POLICY_PRIV_H
 #define MOAT_DATAPLANE_POLICY_PRIV_H
 
@@ -55,6 +56,7 @@ struct moat_policy {
 	_Alignas(64) _Atomic uint64_t generation;
 	char targets[MOAT_POLICY_TARGETS][16]; /* the ports that judges name, before the first commit */
 	uint32_t target_count;
+	_Atomic uint64_t changes; /* of anything that verdicts depend on: odd while one is made */
 	uint32_t slot_ids[MOAT_RULES_MAX];                 /* the rule that had the slot last */
 	struct moat_slot_count slot_bases[MOAT_RULES_MAX]; /* what the slot had before that rule */
 };
@@ -78,5 +80,25 @@ void moat_policy_find_targets(const struct moat_policy *policy, struct moat_tabl
 enum moat_reason moat_judge_rules(struct moat_judge *judge, const struct moat_tables *half,
 				  const struct moat_headers *headers, uint32_t src_class,
 				  uint32_t dst_class, uint64_t now_ms, uint32_t *ret_rule_id);
+bool moat_judge_may_match(const struct moat_tables *half, const struct moat_headers *h,
+			  uint32_t src_class, uint32_t dst_class, uint32_t flags_class);
+
+/* Around every change of what verdicts depend on (moat_judge_epoch). */
+static inline void moat_policy_begin_change(struct moat_policy *policy)
+{
+	atomic_fetch_add(&policy->changes, 1);
+}
+
+static inline void moat_policy_end_change(struct moat_policy *policy)
+{
+	atomic_fetch_add(&policy->changes, 1);
+}
+
+static inline uint64_t moat_judge_epoch_now(const struct moat_judge *judge)
+{
+	uint64_t changes = atomic_load_explicit(&judge->policy->changes, memory_order_acquire);
+
+	return changes & 1 ? MOAT_JUDGE_NO_EPOCH : changes >> 1;
+}
 
 #endif

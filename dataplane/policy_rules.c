@@ -177,35 +177,35 @@ static bool apply(struct moat_judge *judge, const struct moat_rule_entry *entry,
 	return reason != MOAT_REASON_PASS_DEFAULT;
 }
 
-/* The vectors of one packet's classes, one a dimension; the first four are found without a table. */
+/* The vectors of one packet's classes, one a dimension, those that cost least to find first: four are found
+ * without a table, and a destination port tells most rules apart that these leave. */
 #define DIMENSIONS 8
 #define DIMENSIONS_EASY 4
+#define DIMENSIONS_PORT 5
+#define DIMENSIONS_FLOW 6
 
-/* Of the words that the easy dimensions' summaries leave, those in which they leave a rule: none for most
- * packets, which then don't cost the lookups of the others. */
-static inline uint64_t easy_summary(const struct moat_bits *const vectors[DIMENSIONS])
-{
-	uint64_t summary = vectors[0]->summary & vectors[1]->summary & vectors[2]->summary &
-			   vectors[3]->summary;
-	uint64_t left = 0;
-
-	for (uint64_t rest = summary; rest; rest &= rest - 1) {
-		unsigned int word = (unsigned int)__builtin_ctzll(rest);
-
-		if (vectors[0]->words[word] & vectors[1]->words[word] & vectors[2]->words[word] &
-		    vectors[3]->words[word])
-			left |= rest & -rest;
-	}
-	return left;
-}
-
-static uint64_t and_of(const struct moat_bits *const vectors[DIMENSIONS], unsigned int word)
+static inline uint64_t and_of(const struct moat_bits *const vectors[DIMENSIONS], unsigned int count,
+			      unsigned int word)
 {
 	uint64_t bits = vectors[0]->words[word];
 
-	for (unsigned int i = 1; i < DIMENSIONS; i++)
+	for (unsigned int i = 1; i < count; i++)
 		bits &= vectors[i]->words[word];
 	return bits;
+}
+
+/* Of the words of `summary`, those in which the first `count` dimensions leave a rule: none for most packets,
+ * which then don't cost the lookups of the others. */
+static inline uint64_t words_left(const struct moat_bits *const vectors[DIMENSIONS],
+				  unsigned int count, uint64_t summary)
+{
+	uint64_t left = 0;
+
+	for (uint64_t rest = summary; rest; rest &= rest - 1) {
+		if (and_of(vectors, count, (unsigned int)__builtin_ctzll(rest)))
+			left |= rest & -rest;
+	}
+	return left;
 }
 
 enum moat_reason moat_judge_rules(struct moat_judge *judge, const struct moat_tables *half,
@@ -219,21 +219,25 @@ enum moat_reason moat_judge_rules(struct moat_judge *judge, const struct moat_ta
 		&rules->proto[h->proto],
 		&rules->flags[moat_flags_class(h)],
 	};
-	uint64_t summary = easy_summary(vectors);
+	uint64_t summary = vectors[0]->summary & vectors[1]->summary & vectors[2]->summary &
+			   vectors[3]->summary;
 	unsigned int tries = 0;
 
+	summary = words_left(vectors, DIMENSIONS_EASY, summary);
 	if (summary == 0)
 		return MOAT_REASON_PASS_DEFAULT;
-	vectors[4] = &rules->sport[h->has_ports ? rules->sport_class[h->sport] : 0];
-	vectors[5] = &rules->dport[h->has_ports ? rules->dport_class[h->dport] : 0];
+	vectors[4] = &rules->dport[h->has_ports ? rules->dport_class[h->dport] : 0];
+	summary = words_left(vectors, DIMENSIONS_PORT, summary & vectors[4]->summary);
+	if (summary == 0)
+		return MOAT_REASON_PASS_DEFAULT;
+	vectors[5] = &rules->sport[h->has_ports ? rules->sport_class[h->sport] : 0];
 	vectors[6] = &rules->len[rules->len_class[h->l3_len]];
 	vectors[7] = &rules->vlan[rules->vlan_class[h->vlan % MOAT_VLAN_IDS]];
-	for (unsigned int i = DIMENSIONS_EASY; i < DIMENSIONS; i++)
-		summary &= vectors[i]->summary;
+	summary &= vectors[5]->summary & vectors[6]->summary & vectors[7]->summary;
 	for (; summary; summary &= summary - 1) {
 		unsigned int word = (unsigned int)__builtin_ctzll(summary);
 
-		for (uint64_t bits = and_of(vectors, word); bits; bits &= bits - 1) {
+		for (uint64_t bits = and_of(vectors, DIMENSIONS, word); bits; bits &= bits - 1) {
 			const struct moat_rule_entry *entry =
 				&rules->entries[word * 64 + (unsigned int)__builtin_ctzll(bits)];
 			enum moat_reason reason;
@@ -249,6 +253,27 @@ enum moat_reason moat_judge_rules(struct moat_judge *judge, const struct moat_ta
 		}
 	}
 	return MOAT_REASON_PASS_DEFAULT;
+}
+
+/* Whether a rule may have anything to do with packets between these hosts and ports, with whatever length and
+ * tag, with these flags. */
+bool moat_judge_may_match(const struct moat_tables *half, const struct moat_headers *h,
+			  uint32_t src_class, uint32_t dst_class, uint32_t flags_class)
+{
+	const struct moat_rule_tables *rules = half->rules;
+	const struct moat_bits *vectors[DIMENSIONS] = {
+		&rules->src[src_class],
+		&rules->dst[dst_class],
+		&rules->proto[h->proto],
+		&rules->flags[flags_class],
+		&rules->dport[h->has_ports ? rules->dport_class[h->dport] : 0],
+		&rules->sport[h->has_ports ? rules->sport_class[h->sport] : 0],
+	};
+	uint64_t summary = UINT64_MAX;
+
+	for (unsigned int i = 0; i < DIMENSIONS_FLOW; i++)
+		summary &= vectors[i]->summary;
+	return words_left(vectors, DIMENSIONS_FLOW, summary) != 0;
 }
 
 uint32_t moat_judge_sampled(const struct moat_judge *judge)

@@ -18,6 +18,8 @@ void moat_judge_set_stages(struct moat_judge *judge, uint32_t stages, bool fail_
 {
 	atomic_store_explicit(&judge->stages, stages, memory_order_relaxed);
 	judge->fail_closed = fail_closed;
+	/* by 2: others may be in the middle of theirs */
+	atomic_fetch_add(&judge->policy->changes, 2);
 }
 
 static bool decide(struct judged *judged, enum moat_reason reason)
@@ -267,25 +269,49 @@ static bool judge_challenge(struct judged *judged, uint32_t dst_leaf)
 
 /* ---- all -------------------------------------------------------------------------------------- */
 
+/* What a source's leaf says besides its class and rates, and stages that look at every packet: with none of
+ * them a packet is the rules' alone. */
+#define LEAF_SAYS                                                                    \
+	(MOAT_LPM_ALLOW | MOAT_LPM_DENY | MOAT_LPM_NEIGHBOUR | MOAT_LPM_MANAGEMENT | \
+	 MOAT_LPM_SESSION | MOAT_LPM_MARTIAN)
+#define STAGES_SANITY (MOAT_STAGE_BROKEN | MOAT_STAGE_FLAGS | MOAT_STAGE_LAND)
+#define STAGES_BEHIND                                                           \
+	(MOAT_STAGE_AMPLIFICATION | MOAT_STAGE_FRAGMENTS | MOAT_STAGE_SOURCES | \
+	 MOAT_STAGE_CHALLENGE | MOAT_STAGE_PROFILES)
+
+static uint32_t stages_of(const struct moat_judge *judge)
+{
+	return atomic_load_explicit(&judge->stages, memory_order_relaxed);
+}
+
+static bool has_rules(const struct moat_judge *judge, const struct moat_tables *half)
+{
+	return (stages_of(judge) & MOAT_STAGE_RULES) && half->rules->rule_count;
+}
+
+static void judge_by_rules(struct judged *judged, uint32_t dst_leaf)
+{
+	judged->reason = moat_judge_rules(judged->judge, judged->half, judged->headers,
+					  judged->leaf & MOAT_LPM_CLASS, dst_leaf & MOAT_LPM_CLASS,
+					  judged->now_ms, &judged->rule_id);
+}
+
 /* Stages 4 to 11. */
 static void judge_policy(struct judged *judged)
 {
 	const struct moat_tables *half = judged->half;
 	uint32_t stages = judged->judge->stages, work = stages & half->work;
 	uint32_t kind = moat_kind_of(judged->headers), dst_leaf = 0;
-	bool has_rules = (stages & MOAT_STAGE_RULES) && half->rules->rule_count;
+	bool rules = has_rules(judged->judge, half);
 
 	if (judge_sanity(judged, stages) || judge_lists(judged, stages))
 		return;
-	if (has_rules || ((work & MOAT_STAGE_PROFILES) && kind < MOAT_KIND_COUNT) ||
+	if (rules || ((work & MOAT_STAGE_PROFILES) && kind < MOAT_KIND_COUNT) ||
 	    ((work & MOAT_STAGE_CHALLENGE) &&
 	     moat_judge_is_challengeable(judged->judge, judged->headers)))
 		dst_leaf = moat_tables_lookup_dst(half, &judged->headers->dst);
-	if (has_rules) {
-		judged->reason = moat_judge_rules(judged->judge, half, judged->headers,
-						  judged->leaf & MOAT_LPM_CLASS,
-						  dst_leaf & MOAT_LPM_CLASS, judged->now_ms,
-						  &judged->rule_id);
+	if (rules) {
+		judge_by_rules(judged, dst_leaf);
 		if (judged->reason != MOAT_REASON_PASS_DEFAULT)
 			return;
 	}
@@ -331,7 +357,8 @@ enum moat_reason moat_judge_packet(struct moat_judge *judge, const struct moat_h
 	judge->sample_interval = 0;
 	if (parse == MOAT_PARSE_NOT_IP)
 		return MOAT_REASON_PASS_NOT_IP;
-	if (parse == MOAT_PARSE_OK && judge_icmp(&judged))
+	if ((headers->proto == 1 || headers->proto == 58) && parse == MOAT_PARSE_OK &&
+	    judge_icmp(&judged))
 		return judged.reason;
 	if (atomic_load_explicit(&judge->entered, memory_order_relaxed) == 0)
 		enter(judge);
@@ -343,8 +370,58 @@ enum moat_reason moat_judge_packet(struct moat_judge *judge, const struct moat_h
 							 : moat_parse_reason(parse);
 	judged.half = &judge->policy->halves[active];
 	judged.leaf = moat_tables_lookup_src(judged.half, &headers->src);
-	if (!judge_marked(&judged))
+	if (!(judged.leaf & LEAF_SAYS) &&
+	    !(stages_of(judge) & (STAGES_SANITY | (judged.half->work & STAGES_BEHIND)))) {
+		/* as below, of which nothing else would do anything */
+		if (has_rules(judge, judged.half))
+			judge_by_rules(&judged, moat_tables_lookup_dst(judged.half, &headers->dst));
+	} else if (!judge_marked(&judged)) {
 		judge_policy(&judged);
+	}
 	*ret_rule_id = judged.rule_id;
 	return judged.reason;
+}
+
+/* Whether a destination's protection may have anything to do with packets of a flow. */
+static bool profile_may_act(const struct moat_tables *half, const struct moat_headers *h,
+			    uint32_t dst_leaf)
+{
+	uint32_t number = (dst_leaf & MOAT_LPM_PROFILE) >> MOAT_LPM_PROFILE_SHIFT;
+	const struct moat_profile *profile = &half->stages->profiles[number];
+	uint32_t kind = moat_kind_of(h);
+
+	return number && (profile->challenge != MOAT_CHALLENGE_OFF ||
+			  (kind < MOAT_KIND_COUNT && profile->rates[kind].cost));
+}
+
+bool moat_judge_is_indifferent(struct moat_judge *judge, const struct moat_headers *h)
+{
+	uint32_t active = atomic_load_explicit(&judge->policy->active, memory_order_acquire);
+	uint32_t work, src_leaf, dst_leaf;
+	const struct moat_tables *half;
+
+	if (active == MOAT_GATE_NO_POLICY ||
+	    atomic_load_explicit(&judge->entered, memory_order_relaxed) == 0)
+		return false;
+	half = &judge->policy->halves[active];
+	work = judge->stages & half->work;
+	src_leaf = moat_tables_lookup_src(half, &h->src);
+	if ((src_leaf & LEAF_SAYS) || (work & MOAT_STAGE_SOURCES) ||
+	    ((work & MOAT_STAGE_AMPLIFICATION) && h->proto == 17) ||
+	    ((judge->stages & MOAT_STAGE_LAND) && moat_addr_equal(&h->src, &h->dst)))
+		return false;
+	dst_leaf = moat_tables_lookup_dst(half, &h->dst);
+	if ((work & (MOAT_STAGE_CHALLENGE | MOAT_STAGE_PROFILES)) &&
+	    profile_may_act(half, h, dst_leaf))
+		return false;
+	if (!has_rules(judge, half))
+		return true;
+	for (uint32_t push = 0; push <= MOAT_TCP_PSH; push += MOAT_TCP_PSH) {
+		uint32_t class = h->proto == 6 ? (MOAT_TCP_ACK | push) + 1 : 0;
+
+		if (moat_judge_may_match(half, h, src_leaf & MOAT_LPM_CLASS,
+					 dst_leaf & MOAT_LPM_CLASS, class))
+			return false;
+	}
+	return true;
 }

@@ -58,6 +58,7 @@ static int worker_init(struct moat_worker *worker, const struct moat_worker_opti
 			return r;
 	}
 	worker->options = *options;
+	worker->hash_begun = moat_addr_hash_begin(0, options->hash_seed);
 	worker->random = options->hash_seed ? options->hash_seed : 1; /* xorshift stays at 0 */
 	worker->samplers[0].interval = options->sample_pass;
 	worker->samplers[1].interval = options->sample_drop;

@@ -26,12 +26,14 @@
 #include "dataplane/pulse.h"
 #include "moat/gate.h"
 
-/* What a worker does with a burst, one after the other. */
+/* What a worker does with a burst: one after the other when it accounts time to them (options.profile), else
+ * woven into each other, so that one packet's memory is on its way while another is worked on. */
 enum moat_worker_stage {
 	MOAT_WORKER_RX = 0, /* the clock, what waits at the port, its times */
 	MOAT_WORKER_PARSE,  /* headers and hashes */
 	MOAT_WORKER_JUDGE,
 	MOAT_WORKER_FLOW,
+	MOAT_WORKER_TELL, /* records of flows, for detection */
 	MOAT_WORKER_CELLS,
 	MOAT_WORKER_OUT, /* samples, counters, the other port */
 	MOAT_WORKER_AGE,
@@ -53,7 +55,7 @@ struct moat_worker_options {
 	uint32_t flow_ring;          /* records of flows that may wait for detection; 0: none */
 	uint32_t content_ring;       /* with it: beginnings of payloads */
 	struct moat_pulse pulse;     /* written once a step, for the gate */
-	bool profile; /* account time to stages: reads the clock six times more a burst */
+	bool profile; /* account time to stages: reads the clock often, and weaves nothing */
 };
 
 /* in = sum of reasons, always. */

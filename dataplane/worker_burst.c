@@ -1,43 +1,76 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The path of a burst. Each stage goes through the whole burst before the next begins, and asks for the
- * memory that the next will touch, so that the cache misses of 64 packets overlap. Nothing here
- * allocates, locks or calls the kernel for a packet.
+ * The path of a burst through a worker. Each packet goes through a row of steps; a step asks for the memory
+ * that the next one reads, and between two steps of a packet others have theirs, so that the misses of many
+ * packets overlap each other and the work. Nothing here allocates, locks or calls the kernel for a packet.
  */
 #include <string.h>
 
 #include "dataplane/base/clock.h"
 #include "dataplane/flow_table.h"
 #include "dataplane/parse.h"
+#include "dataplane/policy_priv.h"
 #include "dataplane/worker_priv.h"
 
-#define PREFETCH_FRAMES 4
+#define PREFETCH_FRAMES 8
+/* Packets between two steps of one. */
+#define AHEAD 12
+/* Packets of a flow's direction after each of which the judge is asked whether the flow is settled, and how
+ * often it is asked later. */
+#define SETTLE_FIRST 4
+#define SETTLE_EVERY 8
 #define ANSWER_MAX \
 	160 /* an answer has up to 82 bytes, and less than MOAT_CHALLENGE_CUT behind them */
 
-static void stage_parse(struct moat_worker *worker, const struct moat_packet *burst,
-			unsigned int count)
-{
-	for (unsigned int i = 0; i < count; i++) {
-		struct moat_work *work = &worker->work[i];
+/* ---- first step: headers, hashes ------------------------------------------------------------- */
 
-		if (i + PREFETCH_FRAMES < count)
-			__builtin_prefetch(burst[i + PREFETCH_FRAMES].data);
-		work->parse = (uint8_t)moat_headers_parse(burst[i].data, burst[i].captured,
-							  burst[i].length, &work->headers);
-		if (work->parse == MOAT_PARSE_OK && worker->options.tunnels.kinds)
-			moat_headers_enter_tunnel(&worker->options.tunnels, burst[i].data,
-						  burst[i].captured, &work->headers);
-		if (work->headers.family == MOAT_FAMILY_ANY)
-			continue;
-		moat_cells_hash(&worker->cells, &work->headers, &work->hash);
-		work->flow_hash = moat_flow_hash(&work->headers, work->hash.src, work->hash.dst);
-		moat_flow_prefetch(worker->flows, work->flow_hash);
-		moat_cells_prefetch(&worker->cells, &work->hash);
-		if (worker->options.judge)
-			moat_judge_prefetch(worker->options.judge, &work->headers);
+MOAT_INLINE void hash_headers(const struct moat_worker *worker, struct moat_work *work)
+{
+	const struct moat_headers *h = &work->headers;
+
+	if (h->src.quads[0] | h->dst.quads[0]) {
+		moat_cells_hash(&worker->cells, h, &work->hash);
+	} else {
+		/* as moat_addr_hash, whose first round is the same for all IPv4 addresses */
+		work->hash.src = moat_addr_hash_end(worker->hash_begun, h->src.quads[1]);
+		work->hash.dst = moat_addr_hash_end(worker->hash_begun, h->dst.quads[1]);
 	}
+	work->flow_hash = moat_flow_hash(h, work->hash.src, work->hash.dst);
 }
+
+MOAT_INLINE void step_parse(struct moat_worker *worker, const struct moat_packet *packet,
+			    struct moat_work *work)
+{
+	work->parse = (uint8_t)moat_headers_parse(packet->data, packet->captured, packet->length,
+						  &work->headers);
+	if (work->parse == MOAT_PARSE_OK && worker->options.tunnels.kinds)
+		moat_headers_enter_tunnel(&worker->options.tunnels, packet->data, packet->captured,
+					  &work->headers);
+	work->may_flow = work->parse == MOAT_PARSE_OK &&
+			 work->headers.fragment != MOAT_FRAGMENT_LATER;
+	if (work->headers.family == MOAT_FAMILY_ANY)
+		return;
+	hash_headers(worker, work);
+	moat_flow_prefetch(worker->flows, work->flow_hash);
+	moat_cells_prefetch(&worker->cells, &work->hash);
+}
+
+/* ---- second step: where its flow is ---------------------------------------------------------- */
+
+MOAT_INLINE void step_seek(struct moat_worker *worker, struct moat_work *work, uint32_t now_ms)
+{
+	work->slot = MOAT_FLOW_NO_SLOT;
+	if (work->headers.family == MOAT_FAMILY_ANY)
+		return;
+	if (work->may_flow)
+		work->slot = moat_flow_seek(worker->flows, work->flow_hash, now_ms);
+	/* a flow that is there is mostly settled, and not to be judged */
+	if (worker->options.judge && work->slot == MOAT_FLOW_NO_SLOT)
+		moat_judge_prefetch(worker->options.judge, &work->headers);
+	moat_cells_prefetch_rest(&worker->cells, &work->headers, &work->hash);
+}
+
+/* ---- third step: verdict, flow, counters ----------------------------------------------------- */
 
 /* The reason of a packet where no policy was given: as the judge would say without one. */
 static enum moat_reason reason_without_policy(enum moat_parse parse)
@@ -45,80 +78,175 @@ static enum moat_reason reason_without_policy(enum moat_parse parse)
 	return parse == MOAT_PARSE_OK ? MOAT_REASON_PASS_NO_TABLE : moat_parse_reason(parse);
 }
 
-static void stage_judge(struct moat_worker *worker, const struct moat_packet *burst,
-			unsigned int count, uint64_t now_ms)
+static void judge_packet(struct moat_worker *worker, const struct moat_packet *packet,
+			 struct moat_work *work, uint64_t now_ms)
 {
 	struct moat_judge *judge = worker->options.judge;
-	uint32_t form = judge ? moat_judge_challenge_form(judge) : MOAT_CHALLENGE_WRONG_ACK;
 
-	for (unsigned int i = 0; i < count; i++) {
-		struct moat_work *work = &worker->work[i];
-
-		if (form == MOAT_CHALLENGE_RESET)
-			moat_challenge_read_ack(burst[i].data, burst[i].captured, &work->headers);
-		work->rule_id = 0;
-		work->reason = (uint8_t)(judge ? moat_judge_packet(judge, &work->headers, work->parse,
-								   now_ms, &work->rule_id)
-					       : reason_without_policy(work->parse));
-		work->sample_interval = judge ? moat_judge_sampled(judge) : 0;
-		if (work->reason == MOAT_REASON_TX_CHALLENGE)
-			work->cookie = moat_judge_cookie(judge);
-		work->sends_back = work->reason == MOAT_REASON_REDIRECT_RULE &&
-				   moat_judge_sends_back(judge);
-		if (work->headers.family != MOAT_FAMILY_ANY)
-			moat_cells_prefetch_rest(&worker->cells, &work->headers, &work->hash);
-		if (work->parse == MOAT_PARSE_OK)
-			moat_flow_prefetch_entry(worker->flows, work->flow_hash, (uint32_t)now_ms);
+	if (!judge) {
+		work->reason = (uint8_t)reason_without_policy(work->parse);
+		return;
 	}
+	if (moat_judge_challenge_form(judge) == MOAT_CHALLENGE_RESET)
+		moat_challenge_read_ack(packet->data, packet->captured, &work->headers);
+	work->reason = (uint8_t)moat_judge_packet(judge, &work->headers, work->parse, now_ms,
+						  &work->rule_id);
+	work->sample_interval = moat_judge_sampled(judge);
+	if (work->reason == MOAT_REASON_TX_CHALLENGE)
+		work->cookie = moat_judge_cookie(judge);
+	work->sends_back = work->reason == MOAT_REASON_REDIRECT_RULE &&
+			   moat_judge_sends_back(judge);
 }
 
-static bool is_drop(const struct moat_work *work)
+/* Judges a packet, unless it is an ordinary one of a flow that the policy has nothing to say of. */
+MOAT_INLINE void step_judge(struct moat_worker *worker, const struct moat_packet *packet,
+			    struct moat_work *work, uint64_t now_ms)
 {
-	return moat_reason_verdict(work->reason) == MOAT_VERDICT_DROP;
+	uint32_t bucket = (uint32_t)work->flow_hash & worker->flows->mask;
+
+	work->rule_id = 0;
+	work->sample_interval = 0;
+	work->sends_back = false;
+	work->direction = -1;
+	if (work->slot != MOAT_FLOW_NO_SLOT)
+		work->direction = (int8_t)moat_flow_confirm(worker->flows, work->flow_hash,
+							    work->slot, &work->headers,
+							    (uint32_t)now_ms);
+	work->epoch = worker->options.judge
+			      ? moat_flow_epoch(moat_judge_epoch_now(worker->options.judge))
+			      : MOAT_FLOW_NO_EPOCH;
+	if (work->direction >= 0 &&
+	    moat_flow_is_settled(&worker->flows->groups[bucket].bucket, work->slot,
+				 (unsigned int)work->direction, work->epoch) &&
+	    moat_judge_is_ordinary(&work->headers)) {
+		work->reason = MOAT_REASON_PASS_DEFAULT;
+		work->verdict = MOAT_VERDICT_PASS;
+		return;
+	}
+	judge_packet(worker, packet, work, now_ms);
+	work->verdict = (uint8_t)moat_reason_verdict(work->reason);
 }
 
 /* Neither dropped nor answered. */
-static bool goes_on(const struct moat_work *work)
+MOAT_INLINE bool goes_on(const struct moat_work *work)
 {
-	return !is_drop(work) && moat_reason_verdict(work->reason) != MOAT_VERDICT_TX;
+	return work->verdict != MOAT_VERDICT_DROP && work->verdict != MOAT_VERDICT_TX;
 }
 
-static void stage_flow(struct moat_worker *worker, const struct moat_packet *burst,
-		       unsigned int count)
+/* Asks the judge whether it has anything to say of a packet's flow at all: at the flow's beginning, then
+ * now and again, since the answer costs as much as a verdict. */
+static void try_to_settle(struct moat_worker *worker, const struct moat_work *work)
 {
-	for (unsigned int i = 0; i < count; i++) {
-		struct moat_work *work = &worker->work[i];
+	const struct moat_flow_place *place = &work->place;
+	uint32_t packets = moat_flow_entry_at(worker->flows, place->bucket, place->slot)
+				   ->packets[work->direction];
 
-		if (work->parse == MOAT_PARSE_OK && goes_on(work) &&
-		    work->headers.fragment != MOAT_FRAGMENT_LATER)
-			moat_flow_add(worker->flows, &work->headers, work->flow_hash,
-				      burst[i].time_ns / MOAT_NS_PER_MS);
+	if ((packets > SETTLE_FIRST && packets % SETTLE_EVERY != 0) ||
+	    !moat_judge_is_ordinary(&work->headers) ||
+	    !moat_judge_is_indifferent(worker->options.judge, &work->headers))
+		return;
+	worker->flows->epoch = work->epoch;
+	moat_flow_settle(worker->flows, place, (unsigned int)work->direction, work->epoch);
+}
+
+/* Adds a packet that goes on to its flow. `again`: other packets were added since its flow was found. */
+MOAT_INLINE void step_flow(struct moat_worker *worker, struct moat_work *work, uint64_t now_ms,
+			   bool again)
+{
+	struct moat_flow_table *flows = worker->flows;
+	struct moat_flow_bucket *bucket;
+
+	if (!work->may_flow || !goes_on(work)) {
+		work->direction = -1;
+		return;
 	}
+	if (again && work->slot != MOAT_FLOW_NO_SLOT)
+		work->direction = (int8_t)moat_flow_confirm(flows, work->flow_hash, work->slot,
+							    &work->headers, (uint32_t)now_ms);
+	if (work->direction < 0) {
+		work->direction = (int8_t)moat_flow_add_slow(flows, &work->headers, work->flow_hash,
+							     now_ms, &work->place);
+		return;
+	}
+	work->place = (struct moat_flow_place){ (uint32_t)work->flow_hash & flows->mask,
+						work->slot };
+	bucket = &flows->groups[work->place.bucket].bucket;
+	flows->now_ms = now_ms;
+	moat_flow_update(bucket, work->slot,
+			 moat_flow_entry_at(flows, work->place.bucket, work->slot), &work->headers,
+			 (unsigned int)work->direction, (uint32_t)now_ms);
+	if (work->reason == MOAT_REASON_PASS_DEFAULT && work->epoch != MOAT_FLOW_NO_EPOCH &&
+	    !moat_flow_is_settled(bucket, work->slot, (unsigned int)work->direction, work->epoch))
+		try_to_settle(worker, work);
 }
 
 /* A line more for packets that say something, where detection wants to hear of it. */
-static void stage_tell(struct moat_worker *worker, const struct moat_packet *burst,
-		       unsigned int count)
+MOAT_INLINE void step_tell(struct moat_worker *worker, const struct moat_packet *packet,
+			   const struct moat_work *work)
 {
-	for (unsigned int i = 0; i < count; i++) {
-		struct moat_work *work = &worker->work[i];
+	if (worker->flow_ring.slots && work->direction >= 0)
+		moat_worker_tell(worker, packet, work);
+}
 
-		if (work->parse == MOAT_PARSE_OK && goes_on(work) &&
-		    work->headers.fragment != MOAT_FRAGMENT_LATER)
-			moat_worker_tell(worker, &burst[i], &work->headers);
+MOAT_INLINE void step_cells(struct moat_worker *worker, const struct moat_work *work,
+			    uint32_t window)
+{
+	if (work->headers.family != MOAT_FAMILY_ANY)
+		moat_cells_count_hashed(&worker->cells, &work->headers, &work->hash, window,
+					!goes_on(work));
+}
+
+/* ---- all of them ----------------------------------------------------------------------------- */
+
+static void weave(struct moat_worker *worker, const struct moat_packet *burst, unsigned int count,
+		  uint64_t now_ms, uint32_t window)
+{
+	for (unsigned int i = 0; i < count + 2 * AHEAD; i++) {
+		unsigned int second = i - AHEAD, third = i - 2 * AHEAD;
+
+		if (i + PREFETCH_FRAMES < count)
+			__builtin_prefetch(burst[i + PREFETCH_FRAMES].data);
+		if (i < count)
+			step_parse(worker, &burst[i], &worker->work[i]);
+		/* before their first packet these are beyond any count */
+		if (second < count)
+			step_seek(worker, &worker->work[second], (uint32_t)now_ms);
+		if (third < count) {
+			struct moat_work *work = &worker->work[third];
+
+			step_judge(worker, &burst[third], work, now_ms);
+			step_flow(worker, work, burst[third].time_ns / MOAT_NS_PER_MS, false);
+			step_tell(worker, &burst[third], work);
+			step_cells(worker, work, window);
+		}
 	}
 }
 
-static void stage_cells(struct moat_worker *worker, unsigned int count, uint32_t window)
+/* The same one after the other, so that time can be accounted to them. */
+static void stage_by_stage(struct moat_worker *worker, const struct moat_packet *burst,
+			   unsigned int count, uint64_t now_ms, uint32_t window)
 {
-	for (unsigned int i = 0; i < count; i++) {
-		struct moat_work *work = &worker->work[i];
-
-		if (work->headers.family != MOAT_FAMILY_ANY)
-			moat_cells_count_hashed(&worker->cells, &work->headers, &work->hash, window,
-						!goes_on(work));
-	}
+	for (unsigned int i = 0; i < count; i++)
+		step_parse(worker, &burst[i], &worker->work[i]);
+	moat_worker_clock_stage(worker, MOAT_WORKER_PARSE);
+	for (unsigned int i = 0; i < count; i++)
+		step_seek(worker, &worker->work[i], (uint32_t)now_ms);
+	moat_worker_clock_stage(worker, MOAT_WORKER_FLOW);
+	for (unsigned int i = 0; i < count; i++)
+		step_judge(worker, &burst[i], &worker->work[i], now_ms);
+	moat_worker_clock_stage(worker, MOAT_WORKER_JUDGE);
+	for (unsigned int i = 0; i < count; i++)
+		step_flow(worker, &worker->work[i], burst[i].time_ns / MOAT_NS_PER_MS, true);
+	moat_worker_clock_stage(worker, MOAT_WORKER_FLOW);
+	for (unsigned int i = 0; i < count; i++)
+		step_tell(worker, &burst[i], &worker->work[i]);
+	moat_worker_clock_stage(worker, MOAT_WORKER_TELL);
+	for (unsigned int i = 0; i < count; i++)
+		step_cells(worker, &worker->work[i], window);
+	moat_worker_clock_stage(worker, MOAT_WORKER_CELLS);
 }
+
+/* ---- samples --------------------------------------------------------------------------------- */
 
 void moat_worker_arm_sampler(struct moat_worker *worker, struct moat_sampler *sampler)
 {
@@ -156,7 +284,8 @@ static void stage_sample(struct moat_worker *worker, const struct moat_packet *b
 			 unsigned int count)
 {
 	for (unsigned int i = 0; i < count; i++) {
-		struct moat_sampler *sampler = &worker->samplers[is_drop(&worker->work[i])];
+		bool dropped = worker->work[i].verdict == MOAT_VERDICT_DROP;
+		struct moat_sampler *sampler = &worker->samplers[dropped];
 		uint32_t by_rule = worker->work[i].sample_interval;
 
 		/* it isn't counted down for twice */
@@ -171,13 +300,20 @@ static void stage_sample(struct moat_worker *worker, const struct moat_packet *b
 	}
 }
 
+MOAT_INLINE void count_reasons(struct moat_worker *worker, uint32_t reason,
+			       const struct moat_counter *gain)
+{
+	worker->counters.in.packets += gain->packets;
+	worker->counters.in.bytes += gain->bytes;
+	worker->counters.reasons[reason].packets += gain->packets;
+	worker->counters.reasons[reason].bytes += gain->bytes;
+}
+
 static void count_reason(struct moat_worker *worker, uint32_t reason,
 			 const struct moat_packet *packet)
 {
-	worker->counters.in.packets++;
-	worker->counters.in.bytes += packet->length;
-	worker->counters.reasons[reason].packets++;
-	worker->counters.reasons[reason].bytes += packet->length;
+	count_reasons(worker, reason,
+		      &(struct moat_counter){ .packets = 1, .bytes = packet->length });
 }
 
 /* Answers a packet out of the port that it came from, or sends it back there. Returns the reason to count. */
@@ -202,9 +338,27 @@ static uint32_t answer(struct moat_worker *worker, const struct moat_packet *pac
 	return work->reason;
 }
 
+/* ---- out ------------------------------------------------------------------------------------- */
+
+/* A worker without a peer: all is consumed. */
+static void consume(struct moat_worker *worker, const struct moat_packet *burst, unsigned int count)
+{
+	struct moat_counter consumed = { .packets = 0 };
+
+	for (unsigned int i = 0; i < count; i++) {
+		if (worker->work[i].verdict == MOAT_VERDICT_DROP) {
+			count_reason(worker, worker->work[i].reason, &burst[i]);
+			continue;
+		}
+		consumed.packets++;
+		consumed.bytes += burst[i].length;
+	}
+	count_reasons(worker, MOAT_REASON_CONSUMED, &consumed);
+	moat_port_release(worker->port, burst, count);
+}
+
 /* Sends what passes to the peer and gives the rest back; each packet gets its one counter here. */
-static void stage_out(struct moat_worker *worker, const struct moat_packet *burst,
-		      unsigned int count)
+static void send_on(struct moat_worker *worker, const struct moat_packet *burst, unsigned int count)
 {
 	struct moat_packet out[MOAT_BURST], back[MOAT_BURST];
 	uint8_t out_reasons[MOAT_BURST];
@@ -212,14 +366,14 @@ static void stage_out(struct moat_worker *worker, const struct moat_packet *burs
 
 	for (unsigned int i = 0; i < count; i++) {
 		const struct moat_work *work = &worker->work[i];
-		uint32_t reason = is_drop(work) ? work->reason : MOAT_REASON_CONSUMED;
+		uint32_t reason = work->reason;
 
-		if (goes_on(work) && !work->sends_back && worker->options.peer) {
+		if (goes_on(work) && !work->sends_back) {
 			out_reasons[out_count] = work->reason;
 			out[out_count++] = burst[i];
 			continue;
 		}
-		if (worker->options.peer && !is_drop(work))
+		if (work->verdict == MOAT_VERDICT_TX || work->sends_back)
 			reason = answer(worker, &burst[i], work);
 		count_reason(worker, reason, &burst[i]);
 		back[back_count++] = burst[i];
@@ -236,18 +390,17 @@ static void stage_out(struct moat_worker *worker, const struct moat_packet *burs
 void moat_worker_burst(struct moat_worker *worker, const struct moat_packet *burst,
 		       unsigned int count, uint32_t window)
 {
-	stage_parse(worker, burst, count);
-	moat_worker_end_stage(worker, MOAT_WORKER_PARSE);
-	stage_judge(worker, burst, count, burst[count - 1].time_ns / MOAT_NS_PER_MS);
-	moat_worker_end_stage(worker, MOAT_WORKER_JUDGE);
-	stage_flow(worker, burst, count);
-	if (worker->flow_ring.slots)
-		stage_tell(worker, burst, count);
-	moat_worker_end_stage(worker, MOAT_WORKER_FLOW);
-	stage_cells(worker, count, window);
-	moat_worker_end_stage(worker, MOAT_WORKER_CELLS);
+	uint64_t now_ms = burst[count - 1].time_ns / MOAT_NS_PER_MS;
+
+	if (worker->options.profile)
+		stage_by_stage(worker, burst, count, now_ms, window);
+	else
+		weave(worker, burst, count, now_ms, window);
 	stage_sample(worker, burst, count);
-	stage_out(worker, burst, count);
+	if (worker->options.peer)
+		send_on(worker, burst, count);
+	else
+		consume(worker, burst, count);
 	if (worker->options.judge)
 		moat_judge_quiesce(worker->options.judge);
 	moat_worker_end_stage(worker, MOAT_WORKER_OUT);

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "dataplane/flow_table.h"
 #include "dataplane/worker.h"
 
 /* What becomes known of a packet on its way through the stages of a burst. */
@@ -14,12 +15,18 @@ struct moat_work {
 	struct moat_headers headers;
 	struct moat_cells_hash hash;
 	uint64_t flow_hash;
+	struct moat_flow_place place; /* of its flow, if `direction` says that it has one */
 	uint32_t rule_id;
 	uint32_t sample_interval; /* of the rule that sampled it; 0: none */
+	uint32_t epoch;           /* moat_flow_epoch, from before it was judged */
 	uint32_t cookie;          /* of the answer to be sent, if the verdict is tx */
 	uint8_t parse;            /* enum moat_parse */
 	uint8_t reason;           /* enum moat_reason; the judge's */
 	bool sends_back;          /* redirected out of the port that it came from */
+	uint8_t verdict;          /* enum moat_verdict, of that */
+	bool may_flow;            /* it is read, and no later fragment */
+	uint8_t slot;             /* where its flow may be, see moat_flow_seek */
+	int8_t direction;         /* of it in its flow; -1: none, or not found yet */
 };
 
 /* Sampling of one kind of verdict: one in `interval` on average, at irregular distances. */
@@ -39,6 +46,7 @@ struct moat_worker {
 	/* the worker's thread alone */
 	struct moat_cells cells;
 	struct moat_flow_table *flows;
+	uint64_t hash_begun; /* moat_addr_hash_begin of every IPv4 address */
 	struct moat_packet burst[MOAT_BURST];
 	struct moat_work work[MOAT_BURST];
 	unsigned int burst_count;
@@ -80,10 +88,10 @@ static inline void moat_worker_end_stage(struct moat_worker *worker, enum moat_w
 		moat_worker_clock_stage(worker, stage);
 }
 
-/* worker_tell.c: what detection hears of a packet's flow, and of a flow that ended. The worker has a flow
- * ring. */
+/* worker_tell.c: what detection hears of a packet that was added to its flow, and of a flow that ended. The
+ * worker has a flow ring. */
 void moat_worker_tell(struct moat_worker *worker, const struct moat_packet *packet,
-		      const struct moat_headers *h);
+		      const struct moat_work *work);
 void moat_worker_tell_end(struct moat_worker *worker, const struct moat_flow *flow);
 
 /* Draws the distance to the next sample. */

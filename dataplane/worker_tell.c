@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include "dataplane/flow_table.h"
 #include "dataplane/worker_priv.h"
 
 /* Payloads of a direction from the first on; of protocols that come to the point late, more. */
@@ -89,14 +90,16 @@ static void push_record(void *userdata, const struct moat_flow_record *record)
 }
 
 void moat_worker_tell(struct moat_worker *worker, const struct moat_packet *packet,
-		      const struct moat_headers *h)
+		      const struct moat_work *work)
 {
+	const struct moat_headers *h = &work->headers;
 	uint32_t offset = 0, length = payload_of(packet, h, &offset);
 	struct moat_flow_turn turn;
 
-	if (length == 0 || !moat_flow_table_talk(worker->flows, h, length, packet->time_ns,
-						 push_record, worker, &turn))
+	if (length == 0)
 		return;
+	moat_flow_talk(worker->flows, &work->place, (unsigned int)work->direction, h, length,
+		       packet->time_ns, push_record, worker, &turn);
 	if (worker->contents.slots && turn.before < contents_wanted(turn.server_port))
 		push_content(worker, packet, h, &turn, offset, length);
 }
