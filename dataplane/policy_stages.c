@@ -9,7 +9,8 @@ struct judged {
 	const struct moat_tables *half;
 	const struct moat_headers *headers;
 	uint64_t now_ms;
-	uint32_t leaf; /* of the source */
+	uint32_t stages; /* the judge's, which may change meanwhile */
+	uint32_t leaf;   /* of the source */
 	enum moat_reason reason;
 	uint32_t rule_id;
 };
@@ -284,9 +285,9 @@ static uint32_t stages_of(const struct moat_judge *judge)
 	return atomic_load_explicit(&judge->stages, memory_order_relaxed);
 }
 
-static bool has_rules(const struct moat_judge *judge, const struct moat_tables *half)
+static bool has_rules(uint32_t stages, const struct moat_tables *half)
 {
-	return (stages_of(judge) & MOAT_STAGE_RULES) && half->rules->rule_count;
+	return (stages & MOAT_STAGE_RULES) && half->rules->rule_count;
 }
 
 static void judge_by_rules(struct judged *judged, uint32_t dst_leaf)
@@ -300,9 +301,9 @@ static void judge_by_rules(struct judged *judged, uint32_t dst_leaf)
 static void judge_policy(struct judged *judged)
 {
 	const struct moat_tables *half = judged->half;
-	uint32_t stages = judged->judge->stages, work = stages & half->work;
+	uint32_t stages = judged->stages, work = stages & half->work;
 	uint32_t kind = moat_kind_of(judged->headers), dst_leaf = 0;
-	bool rules = has_rules(judged->judge, half);
+	bool rules = has_rules(stages, half);
 
 	if (judge_sanity(judged, stages) || judge_lists(judged, stages))
 		return;
@@ -348,6 +349,7 @@ enum moat_reason moat_judge_packet(struct moat_judge *judge, const struct moat_h
 		.judge = judge,
 		.headers = headers,
 		.now_ms = now_ms,
+		.stages = stages_of(judge),
 		.reason = MOAT_REASON_PASS_DEFAULT,
 	};
 	uint32_t active;
@@ -366,14 +368,14 @@ enum moat_reason moat_judge_packet(struct moat_judge *judge, const struct moat_h
 	if (active == MOAT_GATE_NO_POLICY)
 		return judge->fail_closed ? MOAT_REASON_DROP_NO_POLICY : MOAT_REASON_PASS_NO_TABLE;
 	if (parse != MOAT_PARSE_OK)
-		return judge->stages & MOAT_STAGE_BROKEN ? MOAT_REASON_DROP_BROKEN
+		return judged.stages & MOAT_STAGE_BROKEN ? MOAT_REASON_DROP_BROKEN
 							 : moat_parse_reason(parse);
 	judged.half = &judge->policy->halves[active];
 	judged.leaf = moat_tables_lookup_src(judged.half, &headers->src);
 	if (!(judged.leaf & LEAF_SAYS) &&
-	    !(stages_of(judge) & (STAGES_SANITY | (judged.half->work & STAGES_BEHIND)))) {
+	    !(judged.stages & (STAGES_SANITY | (judged.half->work & STAGES_BEHIND)))) {
 		/* as below, of which nothing else would do anything */
-		if (has_rules(judge, judged.half))
+		if (has_rules(judged.stages, judged.half))
 			judge_by_rules(&judged, moat_tables_lookup_dst(judged.half, &headers->dst));
 	} else if (!judge_marked(&judged)) {
 		judge_policy(&judged);
@@ -397,24 +399,24 @@ static bool profile_may_act(const struct moat_tables *half, const struct moat_he
 bool moat_judge_is_indifferent(struct moat_judge *judge, const struct moat_headers *h)
 {
 	uint32_t active = atomic_load_explicit(&judge->policy->active, memory_order_acquire);
-	uint32_t work, src_leaf, dst_leaf;
+	uint32_t stages = stages_of(judge), work, src_leaf, dst_leaf;
 	const struct moat_tables *half;
 
 	if (active == MOAT_GATE_NO_POLICY ||
 	    atomic_load_explicit(&judge->entered, memory_order_relaxed) == 0)
 		return false;
 	half = &judge->policy->halves[active];
-	work = judge->stages & half->work;
+	work = stages & half->work;
 	src_leaf = moat_tables_lookup_src(half, &h->src);
 	if ((src_leaf & LEAF_SAYS) || (work & MOAT_STAGE_SOURCES) ||
 	    ((work & MOAT_STAGE_AMPLIFICATION) && h->proto == 17) ||
-	    ((judge->stages & MOAT_STAGE_LAND) && moat_addr_equal(&h->src, &h->dst)))
+	    ((stages & MOAT_STAGE_LAND) && moat_addr_equal(&h->src, &h->dst)))
 		return false;
 	dst_leaf = moat_tables_lookup_dst(half, &h->dst);
 	if ((work & (MOAT_STAGE_CHALLENGE | MOAT_STAGE_PROFILES)) &&
 	    profile_may_act(half, h, dst_leaf))
 		return false;
-	if (!has_rules(judge, half))
+	if (!has_rules(stages, half))
 		return true;
 	for (uint32_t push = 0; push <= MOAT_TCP_PSH; push += MOAT_TCP_PSH) {
 		uint32_t class = h->proto == 6 ? (MOAT_TCP_ACK | push) + 1 : 0;

@@ -94,8 +94,7 @@ static void judge_packet(struct moat_worker *worker, const struct moat_packet *p
 	work->sample_interval = moat_judge_sampled(judge);
 	if (work->reason == MOAT_REASON_TX_CHALLENGE)
 		work->cookie = moat_judge_cookie(judge);
-	work->sends_back = work->reason == MOAT_REASON_REDIRECT_RULE &&
-			   moat_judge_sends_back(judge);
+	work->sends_back = work->reason == MOAT_REASON_REDIRECT_RULE && moat_judge_sends_back(judge);
 }
 
 /* Judges a packet, unless it is an ordinary one of a flow that the policy has nothing to say of. */
