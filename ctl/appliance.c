@@ -518,8 +518,8 @@ void moat_appliance_free(struct moat_appliance *appliance)
 	sd_event_source_disable_unref(appliance->timer_source);
 	sd_event_source_disable_unref(appliance->finding_source);
 	moat_ports_close(appliance);
+	moat_host_free(appliance->host); /* tells of what waits */
 	moat_control_free(appliance->control);
-	moat_host_free(appliance->host);
 	moat_outlets_close(appliance);
 	moat_top_free(appliance->top);
 	moat_detection_free(appliance->detection);

@@ -45,6 +45,7 @@ int moat_cmd_unban(const struct moat_cmd *cmd, struct moat_error *error);
 int moat_cmd_bans(const struct moat_cmd *cmd, struct moat_error *error);
 int moat_cmd_upstream(const struct moat_cmd *cmd, struct moat_error *error);
 int moat_cmd_gate(const struct moat_cmd *cmd, struct moat_error *error);
+int moat_cmd_oci_hook(const struct moat_cmd *cmd, struct moat_error *error);
 int moat_cmd_reload(const struct moat_cmd *cmd, struct moat_error *error);
 
 #define MOAT_EXIT_OK 0

@@ -13,25 +13,29 @@
 #include <unistd.h>
 
 #include "ctl/sidecar/container.h"
+#include "ctl/sidecar/joiner.h"
 #include "ctl/sidecar/link.h"
 #include "ctl/sidecar/ocsf.h"
 #include "dataplane/base/cleanup.h"
+#include "dataplane/base/clock.h"
 #include "dataplane/base/log.h"
 
 #define PROCESSES 65536
 #define CGROUPS 4096
 /* Messages taken in a row before the loop's other sources get their turn. */
 #define MESSAGES_A_TURN 16
+#define TIMER_US 250000
 
 struct moat_host {
 	sd_event *loop;
-	sd_event_source *listener, *source;
+	sd_event_source *listener, *source, *timer;
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	int listen_fd, fd; /* -1: none */
 	moat_host_fn handler;
 	void *userdata;
 	struct moat_ocsf_context context;
 	struct moat_processes *processes;
+	struct moat_joiner *joiner;
 	struct moat_container *cgroups; /* by number, the later one wins */
 	uint64_t sender, number;        /* of the last message taken in */
 	uint64_t messages, repeated, items, refused, bad;
@@ -58,11 +62,22 @@ static void on_process(struct moat_host *host, const struct moat_link_process *p
 
 static void on_container(struct moat_host *host, const struct moat_link_container *item)
 {
-	struct moat_container *container = &host->cgroups[item->cgroup_id % CGROUPS];
+	host->cgroups[item->container.cgroup_id % CGROUPS] = item->container;
+}
 
-	container->cgroup_id = item->cgroup_id;
-	snprintf(container->path, sizeof(container->path), "%s", item->path);
-	moat_container_parse(container->path, container);
+static void on_facts(struct moat_host *host, const struct moat_link_facts *item)
+{
+	json_t *facts = item->text[0] ? json_loads(item->text, 0, NULL) : NULL;
+
+	moat_joiner_facts(host->joiner, item->id, facts);
+	json_decref(facts);
+}
+
+static void on_joined(void *userdata, json_t *event)
+{
+	struct moat_host *host = userdata;
+
+	host->handler(host->userdata, event);
 }
 
 static void on_event(struct moat_host *host, const struct moat_event *event, bool late)
@@ -78,7 +93,8 @@ static void on_event(struct moat_host *host, const struct moat_event *event, boo
 		told.container = container;
 	object = moat_ocsf_event(&host->context, &told);
 	if (object)
-		host->handler(host->userdata, object);
+		moat_joiner_event(host->joiner, object, told.container ? told.container->id : NULL,
+				  moat_clock_monotonic_ns());
 }
 
 static void on_item(void *userdata, const struct moat_link_item *item)
@@ -90,6 +106,8 @@ static void on_item(void *userdata, const struct moat_link_item *item)
 		on_process(host, (const struct moat_link_process *)item);
 	else if (item->kind == MOAT_LINK_CONTAINER)
 		on_container(host, (const struct moat_link_container *)item);
+	else if (item->kind == MOAT_LINK_FACTS)
+		on_facts(host, (const struct moat_link_facts *)item);
 	else
 		on_event(host, (const struct moat_event *)(item + 1), item->late);
 }
@@ -170,6 +188,23 @@ static int on_readable(sd_event_source *source, int fd, uint32_t events, void *u
 	return 0;
 }
 
+/* Events that wait for their container's facts in vain. */
+static int on_timer(sd_event_source *source, uint64_t now_us, void *userdata)
+{
+	struct moat_host *host = userdata;
+
+	moat_joiner_advance(host->joiner, moat_clock_monotonic_ns());
+	return sd_event_source_set_time(source, now_us + TIMER_US);
+}
+
+static int start_timer(struct moat_host *host)
+{
+	int r = sd_event_add_time_relative(host->loop, &host->timer, CLOCK_MONOTONIC, TIMER_US,
+					   TIMER_US / 4, on_timer, host);
+
+	return r < 0 ? r : sd_event_source_set_enabled(host->timer, SD_EVENT_ON);
+}
+
 static bool may_connect(int fd)
 {
 	struct ucred peer;
@@ -243,7 +278,11 @@ int moat_host_new(sd_event *loop, const char *path, moat_host_fn handler, void *
 	if (r == 0)
 		r = moat_ocsf_context_init(&host->context);
 	if (r == 0)
+		r = moat_joiner_new(on_joined, host, &host->joiner);
+	if (r == 0)
 		r = listen_on(host);
+	if (r == 0)
+		r = start_timer(host);
 	if (r < 0) {
 		moat_host_free(host);
 		return moat_error_set(error, r, "%s: %s", path, strerror(-r));
@@ -258,10 +297,12 @@ void moat_host_free(struct moat_host *host)
 		return;
 	disconnect(host);
 	sd_event_source_disable_unref(host->listener);
+	sd_event_source_disable_unref(host->timer);
 	if (host->listen_fd >= 0) {
 		close(host->listen_fd);
 		unlink(host->path);
 	}
+	moat_joiner_free(host->joiner);
 	moat_processes_free(host->processes);
 	free(host->cgroups);
 	sd_event_unref(host->loop);
@@ -281,11 +322,15 @@ static json_t *number(uint64_t value)
 json_t *moat_host_status(const struct moat_host *host)
 {
 	struct moat_processes_counters table;
+	struct moat_joiner_counters joined;
 
 	moat_processes_counters(host->processes, &table);
-	return json_pack("{s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "connected", host->fd >= 0,
-			 "messages", number(host->messages), "repeated", number(host->repeated),
-			 "items", number(host->items), "lost", number(host->lost), "refused",
-			 number(host->refused), "bad", number(host->bad), "processes",
-			 number(table.living), "forgotten", number(table.forgotten));
+	moat_joiner_counters(host->joiner, &joined);
+	return json_pack("{s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "connected",
+			 host->fd >= 0, "messages", number(host->messages), "repeated",
+			 number(host->repeated), "items", number(host->items), "lost",
+			 number(host->lost), "refused", number(host->refused), "bad",
+			 number(host->bad), "processes", number(table.living), "forgotten",
+			 number(table.forgotten), "containers", number(joined.containers),
+			 "waiting", number(joined.waiting));
 }

@@ -37,6 +37,7 @@ static const char usage[] =
 	"  baseline show|reset    what detection has learned; forget it\n"
 	"  baseline export FILE, import FILE\n"
 	"  gate detach            take the gate off all ports\n"
+	"  oci-hook [SOCKET]      for container runtimes: tells moat-sidecar of a container\n"
 	"  version                the version\n"
 	"\n"
 	"  --json                 one JSON object instead of text\n"
@@ -100,6 +101,7 @@ static const struct {
 	{ "unban", moat_cmd_unban, -1 },
 	{ "bans", moat_cmd_bans, 0 },
 	{ "upstream", moat_cmd_upstream, -1 },
+	{ "oci-hook", moat_cmd_oci_hook, 1 },
 	{ "version", show_version, 0 },
 	{ "help", show_help, 0 },
 };

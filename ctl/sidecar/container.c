@@ -11,19 +11,37 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "dataplane/base/cleanup.h"
+#include "dataplane/base/clock.h"
+#include "moat/cgroup.h"
 
 #define ID_DIGITS 64
 #define CACHE_SIZE 4096
 /* include/linux/exportfs.h */
 #define FILEID_KERNFS 0xfe
 
+#define ASK_FOR_NS (2 * MOAT_NS_PER_S)
+#define ASK_EVERY_NS (50 * MOAT_NS_PER_MS)
+
+/* Where a hierarchy is mounted. */
+struct mount {
+	int fd; /* -1: it isn't */
+	char path[MOAT_CONTAINER_PATH_LEN];
+};
+
+struct entry {
+	struct moat_container container;
+	uint64_t ask_ns, ask_until_ns; /* who it is */
+};
+
 struct moat_containers {
-	int mount_fd;
-	char mount[MOAT_CONTAINER_PATH_LEN];
-	struct moat_container cache[CACHE_SIZE]; /* by number, the later one wins */
+	struct mount mounts[MOAT_HIERARCHY_COUNT];
+	moat_containers_fn identify; /* NULL: nobody */
+	void *userdata;
+	struct entry cache[CACHE_SIZE]; /* by number, the later one wins */
 };
 
 /* ---- paths -------------------------------------------------------------------------------------- */
@@ -113,9 +131,21 @@ bool moat_container_parse(const char *path, struct moat_container *ret_container
 	return ret_container->id[0] != '\0';
 }
 
-/* ---- cgroups ------------------------------------------------------------------------------------ */
+/* ---- mounts ------------------------------------------------------------------------------------- */
 
-static int find_mount(char ret_mount[MOAT_CONTAINER_PATH_LEN])
+/* The hierarchy that is mounted there, -1 for none of ours. */
+static int hierarchy_of(const struct mntent *entry)
+{
+	if (strcmp(entry->mnt_type, "cgroup2") == 0)
+		return MOAT_HIERARCHY_UNIFIED;
+	if (strcmp(entry->mnt_type, "cgroup") != 0)
+		return -1;
+	if (hasmntopt(entry, "pids"))
+		return MOAT_HIERARCHY_PIDS;
+	return hasmntopt(entry, "memory") ? MOAT_HIERARCHY_MEMORY : -1;
+}
+
+static int find_mounts(struct moat_containers *containers)
 {
 	FILE *mounts = setmntent("/proc/self/mounts", "re");
 	struct mntent *entry;
@@ -123,12 +153,16 @@ static int find_mount(char ret_mount[MOAT_CONTAINER_PATH_LEN])
 
 	if (!mounts)
 		return -errno;
-	while (r != 0 && (entry = getmntent(mounts))) {
-		if (strcmp(entry->mnt_type, "cgroup2") == 0 &&
-		    strlen(entry->mnt_dir) < MOAT_CONTAINER_PATH_LEN) {
-			snprintf(ret_mount, MOAT_CONTAINER_PATH_LEN, "%s", entry->mnt_dir);
+	while ((entry = getmntent(mounts))) {
+		int hierarchy = hierarchy_of(entry);
+		struct mount *mount = hierarchy < 0 ? NULL : &containers->mounts[hierarchy];
+
+		if (!mount || mount->fd >= 0 || strlen(entry->mnt_dir) >= sizeof(mount->path))
+			continue;
+		mount->fd = open(entry->mnt_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		snprintf(mount->path, sizeof(mount->path), "%s", entry->mnt_dir);
+		if (mount->fd >= 0)
 			r = 0;
-		}
 	}
 	endmntent(mounts);
 	return r;
@@ -137,62 +171,191 @@ static int find_mount(char ret_mount[MOAT_CONTAINER_PATH_LEN])
 int moat_containers_new(struct moat_containers **ret_containers)
 {
 	struct moat_containers *containers = calloc(1, sizeof(*containers));
-	int r;
 
 	if (!containers)
 		return -ENOMEM;
-	r = find_mount(containers->mount);
-	containers->mount_fd = r == 0 ? open(containers->mount, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-				      : -1;
-	if (r == 0 && containers->mount_fd < 0)
-		r = -errno;
+	for (size_t i = 0; i < MOAT_HIERARCHY_COUNT; i++)
+		containers->mounts[i].fd = -1;
 	*ret_containers = containers;
-	return r;
+	return find_mounts(containers);
 }
 
 void moat_containers_free(struct moat_containers *containers)
 {
 	if (!containers)
 		return;
-	if (containers->mount_fd >= 0)
-		close(containers->mount_fd);
+	for (size_t i = 0; i < MOAT_HIERARCHY_COUNT; i++) {
+		if (containers->mounts[i].fd >= 0)
+			close(containers->mounts[i].fd);
+	}
 	free(containers);
 }
 
-static void look_up(const struct moat_containers *containers, struct moat_container *ret)
+void moat_containers_ask(struct moat_containers *containers, moat_containers_fn identify,
+			 void *userdata)
+{
+	containers->identify = identify;
+	containers->userdata = userdata;
+}
+
+/* ---- cgroups ------------------------------------------------------------------------------------ */
+
+/* The path below the mount of a cgroup's number; empty: gone, or too long. */
+static void read_path(const struct mount *mount, uint64_t number,
+		      char ret_path[MOAT_CONTAINER_PATH_LEN])
 {
 	union {
 		struct file_handle handle;
 		char bytes[sizeof(struct file_handle) + sizeof(uint64_t)];
 	} name = { .handle = { .handle_bytes = sizeof(uint64_t), .handle_type = FILEID_KERNFS } };
-	size_t mount = strlen(containers->mount);
-	char link[32], path[sizeof(ret->path) + MOAT_CONTAINER_PATH_LEN];
+	size_t above = strlen(mount->path);
+	char link[32], path[2 * MOAT_CONTAINER_PATH_LEN];
 	moat_auto_close int fd = -1;
 	ssize_t length;
 
-	memcpy(name.bytes + offsetof(struct file_handle, f_handle), &ret->cgroup_id,
-	       sizeof(ret->cgroup_id));
-	fd = open_by_handle_at(containers->mount_fd, &name.handle, O_PATH | O_CLOEXEC);
+	memcpy(name.bytes + offsetof(struct file_handle, f_handle), &number, sizeof(number));
+	fd = open_by_handle_at(mount->fd, &name.handle, O_PATH | O_CLOEXEC);
 	if (fd < 0)
-		return; /* gone, or of another hierarchy */
+		return;
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	length = readlink(link, path, sizeof(path) - 1);
-	if (length < (ssize_t)mount || (size_t)length - mount >= sizeof(ret->path))
+	if (length < (ssize_t)above || (size_t)length - above >= MOAT_CONTAINER_PATH_LEN)
 		return;
 	path[length] = '\0';
-	snprintf(ret->path, sizeof(ret->path), "%s", path[mount] ? path + mount : "/");
-	moat_container_parse(ret->path, ret);
+	snprintf(ret_path, MOAT_CONTAINER_PATH_LEN, "%s", path[above] ? path + above : "/");
+}
+
+/* A cgroup's number is its directory's inode. */
+static void read_ancestors(const struct mount *mount, uint64_t hierarchy,
+			   struct moat_container *container)
+{
+	char path[MOAT_CONTAINER_PATH_LEN];
+	struct stat status;
+
+	for (const char *at = container->path + 1; mount->fd >= 0 && (at = strchr(at, '/')) &&
+						   container->ancestor_count < MOAT_CONTAINER_DEPTH;
+	     at++) {
+		snprintf(path, sizeof(path), "%.*s", (int)(at - container->path - 1),
+			 container->path + 1);
+		if (fstatat(mount->fd, path, &status, AT_SYMLINK_NOFOLLOW) < 0)
+			return;
+		container->ancestors[container->ancestor_count++] = status.st_ino |
+								    hierarchy
+									    << MOAT_HIERARCHY_SHIFT;
+	}
+}
+
+static void ask(const struct moat_containers *containers, struct entry *entry)
+{
+	uint64_t now = moat_clock_monotonic_ns();
+
+	if (!containers->identify || entry->container.id[0] || now >= entry->ask_until_ns ||
+	    now < entry->ask_ns)
+		return;
+	entry->ask_ns = now + ASK_EVERY_NS;
+	containers->identify(containers->userdata, entry->container.path, &entry->container);
+}
+
+/* The place of a cgroup in the cache, emptied if another one had it. */
+static struct entry *entry_of(struct moat_containers *containers, uint64_t cgroup_id)
+{
+	uint64_t mixed = cgroup_id ^ cgroup_id >> MOAT_HIERARCHY_SHIFT << 8;
+	struct entry *entry = &containers->cache[mixed % CACHE_SIZE];
+
+	if (entry->container.cgroup_id != cgroup_id)
+		*entry = (struct entry){ .container = { .cgroup_id = cgroup_id } };
+	return entry;
+}
+
+static void settle(struct moat_containers *containers, struct entry *entry)
+{
+	uint64_t hierarchy = MOAT_CGROUP_HIERARCHY(entry->container.cgroup_id);
+
+	read_ancestors(&containers->mounts[hierarchy], hierarchy, &entry->container);
+	if (!moat_container_parse(entry->container.path, &entry->container) &&
+	    entry->container.path[1])
+		entry->ask_until_ns = moat_clock_monotonic_ns() + ASK_FOR_NS;
+}
+
+void moat_containers_place(struct moat_containers *containers, uint64_t cgroup_id, const char *path)
+{
+	struct entry *entry;
+
+	if (MOAT_CGROUP_HIERARCHY(cgroup_id) >= MOAT_HIERARCHY_COUNT || path[0] != '/' ||
+	    strlen(path) >= sizeof(entry->container.path))
+		return;
+	entry = entry_of(containers, cgroup_id);
+	*entry = (struct entry){ .container = { .cgroup_id = cgroup_id } };
+	snprintf(entry->container.path, sizeof(entry->container.path), "%s", path);
+	settle(containers, entry);
+}
+
+/* "9:pids:/path" or "0::/path"; -1: none of ours. */
+static int parse_membership(char *line, const char **ret_path)
+{
+	char *names = strchr(line, ':'), *path = names ? strchr(names + 1, ':') : NULL;
+
+	if (!path)
+		return -1;
+	*path++ = '\0';
+	path[strcspn(path, "\n")] = '\0';
+	*ret_path = path;
+	names++;
+	if (!*names)
+		return MOAT_HIERARCHY_UNIFIED;
+	if (strcmp(names, "pids") == 0)
+		return MOAT_HIERARCHY_PIDS;
+	return strcmp(names, "memory") == 0 ? MOAT_HIERARCHY_MEMORY : -1;
+}
+
+static void learn(struct moat_containers *containers, int hierarchy, const char *path,
+		  const char *id)
+{
+	struct entry *entry;
+	struct stat status;
+	uint64_t cgroup_id;
+
+	/* the root is nobody's own */
+	if (containers->mounts[hierarchy].fd < 0 || path[0] != '/' || !path[1] ||
+	    fstatat(containers->mounts[hierarchy].fd, path + 1, &status, AT_SYMLINK_NOFOLLOW) < 0)
+		return;
+	cgroup_id = status.st_ino | (uint64_t)hierarchy << MOAT_HIERARCHY_SHIFT;
+	moat_containers_place(containers, cgroup_id, path);
+	entry = entry_of(containers, cgroup_id);
+	if (entry->container.path[0] && !entry->container.id[0])
+		snprintf(entry->container.id, sizeof(entry->container.id), "%s", id);
+}
+
+void moat_containers_learn(struct moat_containers *containers, uint32_t pid, const char *id)
+{
+	char name[32], line[MOAT_CONTAINER_PATH_LEN + 64];
+	moat_auto_fclose FILE *file = NULL;
+	const char *path;
+
+	snprintf(name, sizeof(name), "/proc/%u/cgroup", pid);
+	file = fopen(name, "re");
+	while (file && fgets(line, sizeof(line), file)) {
+		int hierarchy = parse_membership(line, &path);
+
+		if (hierarchy >= 0)
+			learn(containers, hierarchy, path, id);
+	}
 }
 
 const struct moat_container *moat_containers_find(struct moat_containers *containers,
 						  uint64_t cgroup_id)
 {
-	struct moat_container *found = &containers->cache[cgroup_id % CACHE_SIZE];
+	struct entry *entry = entry_of(containers, cgroup_id);
+	uint64_t hierarchy = MOAT_CGROUP_HIERARCHY(cgroup_id);
 
-	if (found->cgroup_id == cgroup_id && found->path[0])
-		return found;
-	*found = (struct moat_container){ .cgroup_id = cgroup_id };
-	if (cgroup_id && containers->mount_fd >= 0)
-		look_up(containers, found);
-	return found;
+	if (!entry->container.path[0] && cgroup_id && hierarchy < MOAT_HIERARCHY_COUNT &&
+	    containers->mounts[hierarchy].fd >= 0) {
+		read_path(&containers->mounts[hierarchy], MOAT_CGROUP_NUMBER(cgroup_id),
+			  entry->container.path);
+		if (entry->container.path[0])
+			settle(containers, entry);
+	}
+	if (entry->container.path[0])
+		ask(containers, entry);
+	return &entry->container;
 }

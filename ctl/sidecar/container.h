@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Which container a cgroup belongs to. The kernel names a cgroup by number; its path on cgroup2 carries
- * the id that the runtime gave (systemd's and cgroupfs' forms of docker, containerd, CRI-O, podman).
+ * Which container a cgroup belongs to. The kernel names a cgroup by number (moat/cgroup.h); its path carries
+ * the id that the runtime gave (systemd's and cgroupfs' forms of docker, containerd, CRI-O, podman), or
+ * somebody is asked who knows it.
  */
 #ifndef MOAT_CTL_SIDECAR_CONTAINER_H
 #define MOAT_CTL_SIDECAR_CONTAINER_H
@@ -9,16 +10,21 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define MOAT_CONTAINER_ID_LEN 65
+#define MOAT_CONTAINER_ID_LEN 129
 #define MOAT_CONTAINER_PATH_LEN 512
+#define MOAT_CONTAINER_DEPTH 8
 
 struct moat_container {
 	uint64_t cgroup_id;
 	char path[MOAT_CONTAINER_PATH_LEN]; /* below the mount, "/system.slice/…"; empty: not known (gone, or
 					     * longer than this) */
-	char id[MOAT_CONTAINER_ID_LEN]; /* 64 hexadecimal digits; empty: no container */
-	char runtime[12]; /* "docker", "containerd", "crio", "podman"; empty: not told */
-	char pod[37];     /* Kubernetes pod's UID; empty: none */
+	char id[MOAT_CONTAINER_ID_LEN]; /* 64 hexadecimal digits, or what runc and crun were given; empty: no
+					 * container */
+	char runtime[12]; /* "docker", "containerd", "crio", "podman", "runc", "crun"; empty: not told */
+	char pod[37]; /* Kubernetes pod's UID; empty: none */
+	/* numbers of the cgroups above, without the root, the outermost first; what is deeper is left out */
+	uint64_t ancestors[MOAT_CONTAINER_DEPTH];
+	uint32_t ancestor_count;
 };
 
 /* Finds id, runtime and pod in a cgroup's path; cgroups below the container's belong to it. False: none,
@@ -27,9 +33,23 @@ bool moat_container_parse(const char *path, struct moat_container *ret_container
 
 struct moat_containers;
 
-/* Finds the cgroup2 mount. 0; -ENOENT: there is none, and every path stays unknown; -ENOMEM. */
+/* Finds the mounts of cgroup2 and of version 1's pids and memory hierarchies. 0; -ENOENT: there is none, and
+ * every path stays unknown; -ENOMEM. */
 int moat_containers_new(struct moat_containers **ret_containers);
 void moat_containers_free(struct moat_containers *containers);
+
+/* Asked about paths without a long id: sets id and runtime and returns true if it is a container's. Again
+ * for 2 s, since runtimes make the cgroup first. */
+typedef bool (*moat_containers_fn)(void *userdata, const char *path,
+				   struct moat_container *container);
+void moat_containers_ask(struct moat_containers *containers, moat_containers_fn identify,
+			 void *userdata);
+
+/* The cgroup was made, or is, at this path, so that it is known even once it is gone. */
+void moat_containers_place(struct moat_containers *containers, uint64_t cgroup_id, const char *path);
+
+/* The cgroups of process `pid` (a container's, told by its runtime) are container `id`'s. */
+void moat_containers_learn(struct moat_containers *containers, uint32_t pid, const char *id);
 
 /* The container of a cgroup, looked up once and remembered (up to 4,096 of them). Never NULL; valid until
  * the next call. Needs CAP_DAC_READ_SEARCH. */

@@ -3,6 +3,7 @@
 #include "ctl/sidecar/link.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -58,14 +59,49 @@ void moat_link_describe(const struct moat_process_record *record,
 		ret_process->args_cut = 1;
 }
 
+bool moat_link_describe_facts(const char *id, const json_t *facts, struct moat_link_facts *ret_facts)
+{
+	size_t length = facts ? json_dumpb(facts, ret_facts->text, sizeof(ret_facts->text) - 1,
+					   JSON_COMPACT)
+			      : 0;
+
+	if (length > sizeof(ret_facts->text) - 1)
+		return false;
+	ret_facts->text[length] = '\0';
+	ret_facts->item = (struct moat_link_item){
+		.size = (uint32_t)(offsetof(struct moat_link_facts, text) + length + 1),
+		.kind = MOAT_LINK_FACTS,
+	};
+	snprintf(ret_facts->id, sizeof(ret_facts->id), "%s", id);
+	return true;
+}
+
 static bool ends(const char *text, size_t size)
 {
 	return memchr(text, '\0', size) != NULL;
 }
 
+static bool container_is_sound(const struct moat_link_container *told)
+{
+	const struct moat_container *container = &told->container;
+
+	return told->item.size == sizeof(*told) && ends(container->path, sizeof(container->path)) &&
+	       ends(container->id, sizeof(container->id)) &&
+	       ends(container->runtime, sizeof(container->runtime)) &&
+	       ends(container->pod, sizeof(container->pod)) &&
+	       container->ancestor_count <= MOAT_CONTAINER_DEPTH;
+}
+
+static bool facts_are_sound(const struct moat_link_facts *told)
+{
+	size_t text = offsetof(struct moat_link_facts, text);
+
+	return told->item.size > text && told->item.size <= sizeof(*told) &&
+	       ends(told->id, MOAT_CONTAINER_ID_LEN) && ends(told->text, told->item.size - text);
+}
+
 static bool item_is_sound(const struct moat_link_item *item)
 {
-	const struct moat_link_container *container = (const struct moat_link_container *)item;
 	const struct moat_link_process *process = (const struct moat_link_process *)item;
 	const struct moat_event *event = (const struct moat_event *)(item + 1);
 
@@ -73,8 +109,9 @@ static bool item_is_sound(const struct moat_link_item *item)
 	case MOAT_LINK_EVENT:
 		return moat_event_is_sound(event, item->size - (uint32_t)sizeof(*item));
 	case MOAT_LINK_CONTAINER:
-		return item->size == sizeof(*container) &&
-		       ends(container->path, sizeof(container->path));
+		return container_is_sound((const struct moat_link_container *)item);
+	case MOAT_LINK_FACTS:
+		return facts_are_sound((const struct moat_link_facts *)item);
 	case MOAT_LINK_PROCESS:
 		return item->size == sizeof(*process) &&
 		       ends(process->path, sizeof(process->path)) &&

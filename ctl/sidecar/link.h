@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "ctl/sidecar/container.h"
+#include "ctl/sidecar/facts.h"
 #include "ctl/sidecar/process.h"
 #include "moat/event.h"
 
@@ -49,6 +50,7 @@ enum moat_link_kind {
 	MOAT_LINK_EVENT = 1,     /* a record of moat/event.h, whole */
 	MOAT_LINK_CONTAINER = 2, /* struct moat_link_container, before the first event of its cgroup */
 	MOAT_LINK_PROCESS = 3, /* struct moat_link_process: one that lives */
+	MOAT_LINK_FACTS = 4, /* struct moat_link_facts: what is known of a container, or that nothing is */
 };
 
 struct moat_link_item {
@@ -59,8 +61,14 @@ struct moat_link_item {
 
 struct moat_link_container {
 	struct moat_link_item item;
-	uint64_t cgroup_id;
-	char path[MOAT_CONTAINER_PATH_LEN];
+	struct moat_container container;
+};
+
+/* ctl/sidecar/facts.h as compact JSON, with its final 0 and cut off behind it; empty: nothing is known. */
+struct moat_link_facts {
+	struct moat_link_item item;
+	char id[MOAT_CONTAINER_ID_LEN + 7];
+	char text[MOAT_FACTS_SIZE_MAX];
 };
 
 struct moat_link_process {
@@ -89,6 +97,10 @@ bool moat_link_append(struct moat_link_message *message, const struct moat_link_
 /* What a process record says, for a message. */
 void moat_link_describe(const struct moat_process_record *record,
 			struct moat_link_process *ret_process);
+
+/* Facts for a message; `facts` NULL: none. False: they don't fit. */
+bool moat_link_describe_facts(const char *id, const json_t *facts,
+			      struct moat_link_facts *ret_facts);
 
 enum moat_link_result {
 	MOAT_LINK_FOREIGN = 1, /* another version of link or ABI */

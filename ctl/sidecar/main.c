@@ -11,18 +11,22 @@
 
 #include "ctl/privilege.h"
 #include "ctl/program.h"
+#include "ctl/sidecar/hook.h"
 #include "ctl/sidecar/sidecar.h"
 #include "dataplane/base/cleanup.h"
 #include "dataplane/base/log.h"
 
 static const char usage[] =
 	"usage: moat-sidecar [--link SOCKET] [--output FILE] [--events LIST]\n"
+	"                    [--hook SOCKET]\n"
 	"\n"
 	"  -l, --link SOCKET  moatd's, which events go to; \"none\": no moatd\n"
 	"                     (default " MOAT_SIDECAR_LINK_DEFAULT ")\n"
 	"  -o, --output FILE  where events go as well, a JSON line each; \"-\": standard output\n"
 	"  -e, --events LIST  what is observed, such as \"default,net,-file.open\": names of\n"
 	"                     events, families of them, \"default\", \"all\" (default \"default\")\n"
+	"  -k, --hook SOCKET  for \"moat oci-hook\"; \"none\": none\n"
+	"                     (default " MOAT_HOOK_SOCKET_DEFAULT ")\n"
 	"      --version      show the version and end\n"
 	"      --help         this text\n"
 	"\n"
@@ -105,6 +109,7 @@ static int parse_options(int argc, char **argv, struct moat_sidecar_options *opt
 		{ "link", required_argument, NULL, 'l' },
 		{ "output", required_argument, NULL, 'o' },
 		{ "events", required_argument, NULL, 'e' },
+		{ "hook", required_argument, NULL, 'k' },
 		{ "version", no_argument, NULL, 'V' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
@@ -113,7 +118,7 @@ static int parse_options(int argc, char **argv, struct moat_sidecar_options *opt
 	char word[64];
 	int option;
 
-	while ((option = getopt_long(argc, argv, "l:o:e:h", known, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "l:o:e:k:h", known, NULL)) != -1) {
 		switch (option) {
 		case 'l':
 			options->link = strcmp(optarg, "none") == 0 ? NULL : optarg;
@@ -127,6 +132,9 @@ static int parse_options(int argc, char **argv, struct moat_sidecar_options *opt
 				return -1;
 			}
 			options->events = &events;
+			break;
+		case 'k':
+			options->hook = strcmp(optarg, "none") == 0 ? NULL : optarg;
 			break;
 		case 'V':
 			puts("moat-sidecar " MOAT_VERSION);
@@ -146,7 +154,8 @@ static int parse_options(int argc, char **argv, struct moat_sidecar_options *opt
 
 int main(int argc, char **argv)
 {
-	struct moat_sidecar_options options = { .link = MOAT_SIDECAR_LINK_DEFAULT };
+	struct moat_sidecar_options options = { .link = MOAT_SIDECAR_LINK_DEFAULT,
+						.hook = MOAT_HOOK_SOCKET_DEFAULT };
 	int r = parse_options(argc, argv, &options);
 
 	if (r > 0)

@@ -8,7 +8,10 @@
 #include <string.h>
 
 #include "ctl/sidecar/container.h"
+#include "ctl/sidecar/hook.h"
+#include "ctl/sidecar/joiner.h"
 #include "ctl/sidecar/merge.h"
+#include "ctl/sidecar/metadata.h"
 #include "ctl/sidecar/ocsf.h"
 #include "ctl/sidecar/probes.h"
 #include "ctl/sidecar/process.h"
@@ -30,6 +33,9 @@ struct moat_sidecar {
 	struct moat_merge *merge;
 	struct moat_processes *processes;
 	struct moat_containers *containers;
+	struct moat_metadata *metadata;
+	struct moat_joiner *joiner;
+	struct moat_hook *hook; /* NULL: none */
 	struct moat_ocsf_context context;
 	struct moat_uplink *link; /* NULL: not asked for */
 	bool prints;
@@ -40,8 +46,10 @@ struct moat_sidecar {
 	uint64_t failed; /* lines that standard output refused, or that memory was too short for */
 };
 
-static void write_line(struct moat_sidecar *sidecar, json_t *object)
+/* Steals the object. */
+static void write_line(void *userdata, json_t *object)
 {
+	struct moat_sidecar *sidecar = userdata;
 	moat_auto_free char *line = object ? json_dumps(object, JSON_COMPACT) : NULL;
 
 	json_decref(object);
@@ -52,6 +60,16 @@ static void write_line(struct moat_sidecar *sidecar, json_t *object)
 		moat_sink_write(sidecar->sink, line); /* counts what it loses */
 	else if (puts(line) < 0 || fflush(stdout) != 0)
 		sidecar->failed++;
+}
+
+/* Looks up a cgroup, and its container in time: either may be gone soon. */
+static const struct moat_container *see_container(struct moat_sidecar *sidecar, uint64_t cgroup_id)
+{
+	const struct moat_container *found = moat_containers_find(sidecar->containers, cgroup_id);
+
+	if (found->id[0])
+		moat_metadata_see(sidecar->metadata, found, moat_clock_monotonic_ns());
+	return found;
 }
 
 /* In order of time. */
@@ -67,13 +85,43 @@ static void on_event(void *userdata, const struct moat_event *event, bool late)
 	if (event->type == MOAT_EVENT_EXISTING ||
 	    moat_processes_update(sidecar->processes, event) != 0)
 		return; /* taken in already; said twice; or no memory for it */
-	told.container = moat_containers_find(sidecar->containers, event->task.cgroup_id);
+	told.container = see_container(sidecar, event->task.cgroup_id);
 	if (sidecar->link)
 		moat_uplink_event(sidecar->link, event, late, told.container);
 	if (!sidecar->prints || event->type == MOAT_EVENT_FORK)
 		return;
 	moat_ocsf_find(sidecar->processes, &told);
-	write_line(sidecar, moat_ocsf_event(&sidecar->context, &told));
+	moat_joiner_event(sidecar->joiner, moat_ocsf_event(&sidecar->context, &told),
+			  told.container->id, event->time_ns);
+}
+
+static void on_facts(void *userdata, const char *id, json_t *facts)
+{
+	struct moat_sidecar *sidecar = userdata;
+
+	moat_joiner_facts(sidecar->joiner, id, facts);
+	if (sidecar->link)
+		moat_uplink_facts(sidecar->link, id, facts);
+}
+
+static bool identify(void *userdata, const char *path, struct moat_container *container)
+{
+	struct moat_sidecar *sidecar = userdata;
+
+	return moat_metadata_identify(sidecar->metadata, path, container);
+}
+
+/* A runtime tells of a container: its process, waiting for the hook's end, is in its cgroup already. */
+static int on_hook(void *userdata, const char *state, size_t length)
+{
+	struct moat_sidecar *sidecar = userdata;
+	char id[MOAT_CONTAINER_ID_LEN];
+	uint32_t pid = 0;
+	int r = moat_metadata_hook(sidecar->metadata, state, length, id, &pid);
+
+	if (r == 0 && pid)
+		moat_containers_learn(sidecar->containers, pid, id);
+	return r;
 }
 
 static void on_record(void *userdata, const struct moat_event *event, uint32_t size)
@@ -83,6 +131,7 @@ static void on_record(void *userdata, const struct moat_event *event, uint32_t s
 	/* at once, since /proc has its arguments only while it lives */
 	if (event->type == MOAT_EVENT_EXISTING)
 		moat_processes_update(sidecar->processes, event);
+	see_container(sidecar, event->task.cgroup_id);
 	moat_merge_add(sidecar->merge, event);
 }
 
@@ -93,6 +142,10 @@ static void poll_probes(struct moat_sidecar *sidecar)
 
 	moat_probes_poll(sidecar->probes);
 	moat_merge_advance(sidecar->merge, now);
+	moat_metadata_advance(sidecar->metadata, now);
+	moat_joiner_advance(sidecar->joiner, now);
+	if (sidecar->hook)
+		moat_hook_advance(sidecar->hook, now);
 	if (sidecar->link)
 		moat_uplink_flush(sidecar->link);
 }
@@ -144,7 +197,13 @@ static int set_up(struct moat_sidecar *sidecar, sd_event *loop,
 	if (r == -ENOMEM)
 		return r;
 	if (r < 0)
-		moat_log(MOAT_LOG_WARNING, "no cgroup2 hierarchy: containers won't be named");
+		moat_log(MOAT_LOG_WARNING, "no cgroup hierarchy: containers won't be named");
+	r = moat_metadata_new("", on_facts, sidecar, &sidecar->metadata);
+	if (r == 0)
+		r = moat_joiner_new(write_line, sidecar, &sidecar->joiner);
+	if (r < 0)
+		return r;
+	moat_containers_ask(sidecar->containers, identify, sidecar);
 	sidecar->prints = options->output != NULL;
 	if (options->output && strcmp(options->output, "-") != 0) {
 		r = moat_sink_new(options->output, options->queue ? options->queue : QUEUE_DEFAULT,
@@ -157,7 +216,7 @@ static int set_up(struct moat_sidecar *sidecar, sd_event *loop,
 		return r;
 	if (options->link)
 		r = moat_uplink_new(loop, options->link, sidecar->processes, sidecar->containers,
-				    &sidecar->link);
+				    sidecar->joiner, &sidecar->link);
 	if (r < 0)
 		return moat_error_set(error, r, "%s: %s", options->link, strerror(-r));
 	merge.cpus = moat_probes_cpus(sidecar->probes);
@@ -178,6 +237,9 @@ int moat_sidecar_new(sd_event *loop, const struct moat_sidecar_options *options,
 	r = set_up(sidecar, loop, options, error);
 	if (r == 0)
 		r = start_loop(sidecar, loop);
+	if (r == 0 && options->hook &&
+	    moat_hook_new(loop, options->hook, on_hook, sidecar, &sidecar->hook, error) < 0)
+		moat_log(MOAT_LOG_WARNING, "no socket for OCI hooks: %s", error->text);
 	if (r < 0) {
 		moat_sidecar_free(sidecar);
 		return r;
@@ -195,6 +257,7 @@ void moat_sidecar_stop(struct moat_sidecar *sidecar)
 	moat_probes_detach(sidecar->probes);
 	moat_probes_poll(sidecar->probes);
 	moat_merge_advance(sidecar->merge, UINT64_MAX);
+	moat_joiner_advance(sidecar->joiner, UINT64_MAX);
 	if (sidecar->link)
 		moat_uplink_flush(sidecar->link);
 }
@@ -204,6 +267,9 @@ void moat_sidecar_free(struct moat_sidecar *sidecar)
 	if (!sidecar)
 		return;
 	moat_sidecar_stop(sidecar);
+	moat_hook_free(sidecar->hook);
+	moat_joiner_free(sidecar->joiner);
+	moat_metadata_free(sidecar->metadata);
 	moat_probes_free(sidecar->probes);
 	moat_merge_free(sidecar->merge);
 	moat_uplink_free(sidecar->link);
@@ -287,6 +353,26 @@ static json_t *observations_status(const struct moat_sidecar *sidecar)
 	return by;
 }
 
+static json_t *containers_status(const struct moat_sidecar *sidecar)
+{
+	struct moat_metadata_counters facts;
+	struct moat_joiner_counters joined;
+	struct moat_hook_counters hook = { 0 };
+
+	moat_metadata_counters(sidecar->metadata, &facts);
+	moat_joiner_counters(sidecar->joiner, &joined);
+	if (sidecar->hook)
+		moat_hook_counters(sidecar->hook, &hook);
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "found",
+			 number(facts.found), "unknown", number(facts.unknown), "late",
+			 number(facts.late), "refused", number(facts.refused), "crowded",
+			 number(facts.crowded), "events_waiting", number(joined.waiting),
+			 "events_late", number(joined.late), "events_without",
+			 number(joined.without), "events_pushed", number(joined.pushed), "hooks",
+			 number(hook.states), "hooks_refused", number(hook.refused), "hooks_bad",
+			 number(hook.bad));
+}
+
 static json_t *link_status(const struct moat_sidecar *sidecar)
 {
 	struct moat_uplink_counters link;
@@ -311,11 +397,12 @@ json_t *moat_sidecar_status(const struct moat_sidecar *sidecar)
 	else
 		sink.written = sidecar->lines - sidecar->failed;
 	return json_pack(
-		"{s:o, s:{s:o, s:o, s:o, s:o, s:o}, s:{s:o, s:o, s:o, s:o}, s:o, s:o, s:o*}",
+		"{s:o, s:{s:o, s:o, s:o, s:o, s:o}, s:{s:o, s:o, s:o, s:o}, s:o, s:o, s:o, s:o*}",
 		"channel", channel_status(sidecar), "processes", "living", number(table.living),
 		"ended", number(table.ended), "forgotten", number(table.forgotten), "unknown",
 		number(table.unknown), "repeated", number(table.repeated), "lines", "made",
 		number(sidecar->lines), "written", number(sink.written), "lost", number(sink.lost),
 		"failed", number(sink.failed + sidecar->failed), "probes", probes_status(sidecar),
-		"observations", observations_status(sidecar), "link", link_status(sidecar));
+		"observations", observations_status(sidecar), "containers",
+		containers_status(sidecar), "link", link_status(sidecar));
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * moat-sidecar's inside: probes ─► merge ─► processes, containers ─► moatd, and OCSF lines to a sink. One
+ * moat-sidecar's inside: probes ─► merge ─► processes, containers ─► moatd, and OCSF lines ─► joiner ─► sink. One
  * thread, one loop; the sink's thread waits for the disk.
  */
 #ifndef MOAT_CTL_SIDECAR_SIDECAR_H
@@ -19,6 +19,7 @@
 struct moat_sidecar_options {
 	const char *output; /* file for JSON lines, opened for appending; "-": standard output; NULL: none */
 	const char *link;                    /* socket of moatd; NULL: none */
+	const char *hook;                    /* socket for `moat oci-hook`; NULL: none */
 	uint32_t ring_bytes;                 /* as of struct moat_probes_options */
 	uint32_t queue;                      /* lines that may wait for the file; 0: 65,536 */
 	uint32_t processes;                  /* held in the table; 0: 65,536 */

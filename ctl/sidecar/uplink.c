@@ -30,6 +30,7 @@ struct moat_uplink {
 	struct sockaddr_un address;
 	const struct moat_processes *processes;
 	struct moat_containers *containers;
+	const struct moat_joiner *joiner;
 	int fd; /* -1: not connected */
 	uint64_t sender, number;
 	uint64_t retry_ns; /* not before */
@@ -37,12 +38,13 @@ struct moat_uplink {
 	struct moat_link_message *kept[MOAT_UPLINK_KEPT];
 	size_t first, count; /* in the ring; the last one is being filled */
 	size_t sent;         /* of them */
-	uint64_t told[TOLD]; /* cgroup numbers */
+	uint64_t told[TOLD]; /* marks of cgroups */
 	struct moat_uplink_counters counters;
 };
 
 int moat_uplink_new(sd_event *loop, const char *path, const struct moat_processes *processes,
-		    struct moat_containers *containers, struct moat_uplink **ret_link)
+		    struct moat_containers *containers, const struct moat_joiner *joiner,
+		    struct moat_uplink **ret_link)
 {
 	struct moat_uplink *link;
 
@@ -54,6 +56,7 @@ int moat_uplink_new(sd_event *loop, const char *path, const struct moat_processe
 	link->loop = sd_event_ref(loop);
 	link->processes = processes;
 	link->containers = containers;
+	link->joiner = joiner;
 	link->fd = -1;
 	link->address.sun_family = AF_UNIX;
 	snprintf(link->address.sun_path, sizeof(link->address.sun_path), "%s", path);
@@ -131,15 +134,16 @@ static bool is_news(struct moat_uplink *link, const struct moat_container *conta
 		    struct moat_link_container *ret_item)
 {
 	uint64_t *told = &link->told[container->cgroup_id % TOLD];
+	/* told again once it turns out to be a container's */
+	uint64_t mark = container->cgroup_id ^ (container->id[0] ? 1ULL << 63 : 0);
 
-	if (*told == container->cgroup_id || !container->path[0])
+	if (*told == mark || !container->path[0])
 		return false;
 	*ret_item = (struct moat_link_container){
 		.item = { .size = sizeof(*ret_item), .kind = MOAT_LINK_CONTAINER },
-		.cgroup_id = container->cgroup_id,
+		.container = *container,
 	};
-	snprintf(ret_item->path, sizeof(ret_item->path), "%s", container->path);
-	*told = container->cgroup_id;
+	*told = mark;
 	return true;
 }
 
@@ -152,6 +156,14 @@ void moat_uplink_event(struct moat_uplink *link, const struct moat_event *event,
 	if (is_news(link, container, &cgroup))
 		give(link, &cgroup.item, NULL, 0);
 	give(link, &item, event, event->size);
+}
+
+void moat_uplink_facts(struct moat_uplink *link, const char *id, const json_t *facts)
+{
+	struct moat_link_facts told;
+
+	if (moat_link_describe_facts(id, facts, &told))
+		give(link, &told.item, NULL, 0);
 }
 
 /* ---- the socket --------------------------------------------------------------------------------- */
@@ -222,11 +234,17 @@ static void tell_process(void *userdata, const struct moat_process_record *recor
 	struct moat_uplink *link = telling->link;
 	struct moat_link_process process;
 	struct moat_link_container cgroup;
+	struct moat_link_facts facts;
+	json_t *known;
 
 	moat_link_describe(record, &process);
 	tell(telling, &process.item);
-	if (is_news(link, moat_containers_find(link->containers, record->task.cgroup_id), &cgroup))
-		tell(telling, &cgroup.item);
+	if (!is_news(link, moat_containers_find(link->containers, record->task.cgroup_id), &cgroup))
+		return;
+	tell(telling, &cgroup.item);
+	known = moat_joiner_find(link->joiner, cgroup.container.id);
+	if (known && moat_link_describe_facts(cgroup.container.id, known, &facts))
+		tell(telling, &facts.item);
 }
 
 static void tell_processes(struct moat_uplink *link)

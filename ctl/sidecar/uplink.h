@@ -12,6 +12,7 @@
 #include <systemd/sd-event.h>
 
 #include "ctl/sidecar/container.h"
+#include "ctl/sidecar/joiner.h"
 #include "ctl/sidecar/process.h"
 
 /* Messages of up to 64 KiB that may wait for moatd: 4 MiB. Beyond it new items are dropped, counted. */
@@ -28,15 +29,19 @@ struct moat_uplink_counters {
 	uint64_t refused; /* moatd speaks another version */
 };
 
-/* `path` of moatd's socket; `processes` and their containers are told of on each connection and must outlive
- * the link. 0 or a negative errno; that moatd isn't there is no error. */
+/* `path` of moatd's socket; `processes`, their containers and what the joiner knows of those are told of on
+ * each connection and must outlive the link. 0 or a negative errno; that moatd isn't there is no error. */
 int moat_uplink_new(sd_event *loop, const char *path, const struct moat_processes *processes,
-		    struct moat_containers *containers, struct moat_uplink **ret_link);
+		    struct moat_containers *containers, const struct moat_joiner *joiner,
+		    struct moat_uplink **ret_link);
 void moat_uplink_free(struct moat_uplink *link);
 
 /* Gives an event, and before it its cgroup if that wasn't told yet. Never waits. */
 void moat_uplink_event(struct moat_uplink *link, const struct moat_event *event, bool late,
 		       const struct moat_container *container);
+
+/* Gives what is known of a container; `facts` NULL: nothing. */
+void moat_uplink_facts(struct moat_uplink *link, const char *id, const json_t *facts);
 
 /* Sends what has been collected: call now and then. */
 void moat_uplink_flush(struct moat_uplink *link);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Both ends of the link in one loop: nothing is lost over a restart, repeated, or taken from a stranger. */
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,8 @@
 #include "dataplane/base/log.h"
 #include "tests/harness/unit.h"
 
+#define ID "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
 static char path[64];
 
 struct ends {
@@ -24,21 +27,31 @@ struct ends {
 	struct moat_uplink *link;
 	struct moat_processes *processes;
 	struct moat_containers *containers;
+	struct moat_joiner *joiner;
 	uint32_t last_pid;
 	size_t events;
 	char container[MOAT_CONTAINER_ID_LEN];
+	char name[16]; /* of the container */
 };
 
 static void on_event(void *userdata, json_t *event)
 {
 	struct ends *ends = userdata;
 	json_t *process = json_object_get(event, "process");
-	const char *id = json_string_value(
-		json_object_get(json_object_get(process, "container"), "uid"));
+	json_t *container = json_object_get(process, "container");
+	const char *id = json_string_value(json_object_get(container, "uid"));
+	const char *name = json_string_value(json_object_get(container, "name"));
 
 	ends->events++;
 	ends->last_pid = (uint32_t)json_integer_value(json_object_get(process, "pid"));
 	snprintf(ends->container, sizeof(ends->container), "%s", id ? id : "");
+	snprintf(ends->name, sizeof(ends->name), "%s", name ? name : "");
+	json_decref(event);
+}
+
+/* The sidecar's own lines, of which there are none here. */
+static void on_line(void *userdata, json_t *event)
+{
 	json_decref(event);
 }
 
@@ -59,8 +72,9 @@ static void open_ends(struct ends *ends)
 	CU_ASSERT_EQUAL_FATAL(moat_processes_new(1024, &ends->processes), 0);
 	moat_containers_new(&ends->containers);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(ends->containers);
+	CU_ASSERT_EQUAL_FATAL(moat_joiner_new(on_line, NULL, &ends->joiner), 0);
 	CU_ASSERT_EQUAL_FATAL(moat_uplink_new(ends->loop, path, ends->processes, ends->containers,
-					      &ends->link),
+					      ends->joiner, &ends->link),
 			      0);
 }
 
@@ -70,6 +84,7 @@ static void close_ends(struct ends *ends)
 	moat_host_free(ends->host);
 	moat_processes_free(ends->processes);
 	moat_containers_free(ends->containers);
+	moat_joiner_free(ends->joiner);
 	sd_event_unref(ends->loop);
 }
 
@@ -87,7 +102,8 @@ static void end_process(struct ends *ends, uint32_t pid)
 {
 	static const struct moat_container container = {
 		.cgroup_id = 77,
-		.path = "/docker/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+		.path = "/docker/" ID,
+		.id = ID,
 	};
 	const struct moat_event_exit event = {
 		.head = { .size = sizeof(event),
@@ -115,8 +131,10 @@ static void reconnect(struct ends *ends)
 	CU_ASSERT_TRUE(counters.connected);
 }
 
+/* Events wait for what is known of their container, and are told with it. */
 static void test_flow(void)
 {
+	json_t *facts = json_pack("{s:s, s:s}", "uid", ID, "name", "web");
 	struct ends ends;
 	struct moat_uplink_counters counters;
 	struct stat info;
@@ -128,12 +146,17 @@ static void test_flow(void)
 	for (uint32_t pid = 1; pid <= 1000; pid++)
 		end_process(&ends, pid);
 	turn(&ends);
+	CU_ASSERT_EQUAL(ends.events, 0);
+	moat_uplink_facts(ends.link, ID, facts);
+	json_decref(facts);
+	turn(&ends);
 	CU_ASSERT_EQUAL(ends.events, 1000);
 	CU_ASSERT_EQUAL(ends.last_pid, 1000);
+	CU_ASSERT_STRING_EQUAL(ends.name, "web");
 	CU_ASSERT_EQUAL(strlen(ends.container), 64);
 	moat_uplink_counters(ends.link, &counters);
-	CU_ASSERT_EQUAL(counters.items, 1001); /* with the container, once */
-	CU_ASSERT_EQUAL(counters.acked, 1001);
+	CU_ASSERT_EQUAL(counters.items, 1002); /* with the container and its facts, once */
+	CU_ASSERT_EQUAL(counters.acked, 1002);
 	CU_ASSERT_EQUAL(counters.lost, 0);
 	close_ends(&ends);
 	CU_ASSERT_NOT_EQUAL(access(path, F_OK), 0);
@@ -147,6 +170,7 @@ static void test_restart(void)
 
 	open_ends(&ends);
 	end_process(&ends, 1);
+	moat_uplink_facts(ends.link, ID, NULL);
 	turn(&ends);
 	moat_uplink_counters(ends.link, &counters);
 	CU_ASSERT_FALSE(counters.connected);
@@ -158,6 +182,7 @@ static void test_restart(void)
 	turn(&ends);
 	for (uint32_t pid = 2; pid <= 500; pid++)
 		end_process(&ends, pid);
+	moat_uplink_facts(ends.link, ID, NULL);
 	turn(&ends);
 	start_host(&ends);
 	reconnect(&ends);
@@ -175,6 +200,7 @@ static void test_bound(void)
 	struct moat_uplink_counters counters;
 
 	open_ends(&ends);
+	moat_uplink_facts(ends.link, ID, NULL);
 	for (uint32_t pid = 1; pid <= 40000; pid++)
 		end_process(&ends, pid);
 	moat_uplink_counters(ends.link, &counters);
@@ -184,7 +210,7 @@ static void test_bound(void)
 		turn(&ends);
 	moat_uplink_counters(ends.link, &counters);
 	CU_ASSERT_EQUAL(counters.acked + counters.lost, counters.items);
-	CU_ASSERT_EQUAL(ends.events + counters.lost + 1, 40001); /* and the container */
+	CU_ASSERT_EQUAL(ends.events + counters.lost + 2, 40002); /* container and facts */
 	close_ends(&ends);
 }
 
@@ -214,7 +240,8 @@ static void test_refused(void)
 	message.head.items++;
 	CU_ASSERT_EQUAL(moat_link_read(&message, message.head.size, count_item, NULL), -EBADMSG);
 	message.head.items--;
-	memset(message.body + sizeof(item) - MOAT_CONTAINER_PATH_LEN, 'x', MOAT_CONTAINER_PATH_LEN);
+	memset(message.body + offsetof(struct moat_link_container, container.path), 'x',
+	       MOAT_CONTAINER_PATH_LEN);
 	CU_ASSERT_EQUAL(moat_link_read(&message, message.head.size, count_item, NULL), -EBADMSG);
 	message.head.magic = 0;
 	CU_ASSERT_EQUAL(moat_link_read(&message, message.head.size, count_item, NULL), -EBADMSG);
