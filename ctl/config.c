@@ -393,6 +393,15 @@ static int take_dpdk(const struct reader *reader, const struct moat_raw_dpdk *ra
 				     &config->dpdk_idle_us);
 }
 
+static int take_afxdp(const struct reader *reader, const struct moat_raw_afxdp *raw,
+		      struct moat_afxdp_settings *settings)
+{
+	char why[64];
+	const char *where = raw ? moat_afxdp_take(raw, settings, why) : NULL;
+
+	return where ? bad(reader, where, "%s", why) : 0;
+}
+
 static int take_tunnels(const struct reader *reader, const struct moat_raw_config *raw,
 			struct moat_config *config)
 {
@@ -428,6 +437,8 @@ static int take_all(const struct reader *reader, const struct moat_raw_config *r
 		r = moat_config_take_stages(reader, raw, config);
 	if (r == 0 && raw->dpdk)
 		r = take_dpdk(reader, raw->dpdk, config);
+	if (r == 0)
+		r = take_afxdp(reader, raw->afxdp, &config->afxdp);
 	if (r == 0)
 		r = take_challenge(reader, raw->challenge, &config->challenge);
 	if (r == 0)
@@ -484,6 +495,7 @@ int moat_config_default(struct moat_config **ret_config)
 	config->detect = moat_detect_config_default();
 	config->detect.seed = 0;
 	config->challenge = moat_challenge_default();
+	config->afxdp = moat_afxdp_default();
 	config->respond.mode = MOAT_RESPOND_OBSERVE;
 	config->respond.max_rules = 64;
 	config->respond.hold_ns = 60 * MOAT_NS_PER_S;

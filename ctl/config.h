@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ctl/config_afxdp.h"
 #include "ctl/notify.h"
 #include "ctl/respond.h"
 #include "ctl/upstream.h"
@@ -56,6 +57,7 @@ struct moat_config {
 	char **dpdk_eal; /* words for DPDK's start */
 	size_t dpdk_eal_count;
 	uint32_t dpdk_idle_us;
+	struct moat_afxdp_settings afxdp;
 	uint32_t gate_cells, gate_nodes; /* 0: the gate's defaults */
 	uint32_t gate_buckets;           /* of hashed keys, a row; 0: the gate's default */
 	uint32_t sample_pass, sample_drop;

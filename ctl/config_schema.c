@@ -150,6 +150,13 @@ static const cyaml_schema_field_t dpdk_fields[] = {
 	CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t afxdp_fields[] = {
+	CYAML_FIELD_UINT_PTR("frames", OPT_PTR, struct moat_raw_afxdp, frames),
+	CYAML_FIELD_UINT_PTR("busy_poll", OPT_PTR, struct moat_raw_afxdp, busy_poll),
+	CYAML_FIELD_UINT_PTR("budget", OPT_PTR, struct moat_raw_afxdp, budget),
+	CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t rates_fields[] = {
 	CYAML_FIELD_FLOAT_PTR("syn", OPT_PTR, struct moat_raw_rates, syn),
 	CYAML_FIELD_FLOAT_PTR("udp", OPT_PTR, struct moat_raw_rates, udp),
@@ -251,6 +258,7 @@ static const cyaml_schema_field_t config_fields[] = {
 			     CYAML_UNLIMITED),
 	CYAML_FIELD_MAPPING_PTR("gate", OPT_PTR, struct moat_raw_config, gate, gate_fields),
 	CYAML_FIELD_MAPPING_PTR("dpdk", OPT_PTR, struct moat_raw_config, dpdk, dpdk_fields),
+	CYAML_FIELD_MAPPING_PTR("afxdp", OPT_PTR, struct moat_raw_config, afxdp, afxdp_fields),
 	CYAML_FIELD_SEQUENCE("tunnels", OPT_PTR, struct moat_raw_config, tunnels, &string_entry, 0,
 			     CYAML_UNLIMITED),
 	CYAML_FIELD_MAPPING_PTR("challenge", OPT_PTR, struct moat_raw_config, challenge,

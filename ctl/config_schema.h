@@ -60,6 +60,11 @@ struct moat_raw_dpdk {
 	uint32_t *idle_us;
 };
 
+/* busy_poll: microseconds. */
+struct moat_raw_afxdp {
+	uint32_t *frames, *busy_poll, *budget;
+};
+
 struct moat_raw_gate {
 	uint32_t *cells, *nodes, *sample_pass, *sample_drop, *buckets;
 };
@@ -141,6 +146,7 @@ struct moat_raw_config {
 	unsigned int ports_count;
 	struct moat_raw_gate *gate;
 	struct moat_raw_dpdk *dpdk;
+	struct moat_raw_afxdp *afxdp;
 	char **tunnels;
 	unsigned int tunnels_count;
 	struct moat_raw_challenge *challenge;

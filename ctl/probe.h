@@ -24,6 +24,8 @@ size_t moat_probe_system(struct moat_probe *ret_probes, size_t max);
 /* What keeps XDP from seeing an interface's frames as they are on the wire, with the remedy; empty if nothing
  * does. */
 void moat_probe_warnings(const char *interface, char *ret_text, size_t size);
+/* What busy polling wants of an interface and doesn't find. False if nothing. */
+bool moat_probe_busy_poll(const char *interface, char *ret_text, size_t size);
 size_t moat_probe_interfaces(struct moat_probe *ret_probes, size_t max);
 /* Libraries that this moat was built with. */
 size_t moat_probe_libraries(struct moat_probe *ret_probes, size_t max);

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/utsname.h>
 
 #include "ctl/probe.h"
 #include "dataplane/base/cleanup.h"
@@ -53,6 +54,43 @@ __attribute__((format(printf, 3, 4))) static void add(char *text, size_t size, c
 	va_end(args);
 }
 
+/* Sockets take frames of several buffers since 6.6. */
+static unsigned int socket_frame_max(void)
+{
+	unsigned int major = 0, minor = 0;
+	struct utsname facts;
+
+	if (uname(&facts) < 0 || sscanf(facts.release, "%u.%u", &major, &minor) != 2)
+		return MOAT_GATE_SOCKET_FRAME_MAX;
+	return major > 6 || (major == 6 && minor >= 6) ? MOAT_GATE_CHAIN_FRAME_MAX
+						       : MOAT_GATE_SOCKET_FRAME_MAX;
+}
+
+/* A number that the kernel has of an interface; false where it has none, or /sys shows another network
+ * namespace. */
+static bool read_attribute(const char *interface, const char *name, unsigned long *ret_value)
+{
+	moat_auto_fclose FILE *file = NULL;
+	char path[96];
+
+	snprintf(path, sizeof(path), "/sys/class/net/%s/%s", interface, name);
+	file = fopen(path, "re");
+	return file && fscanf(file, "%lu", ret_value) == 1;
+}
+
+bool moat_probe_busy_poll(const char *interface, char *ret_text, size_t size)
+{
+	unsigned long defer = 0, timeout = 0;
+
+	if (!read_attribute(interface, "napi_defer_hard_irqs", &defer) ||
+	    !read_attribute(interface, "gro_flush_timeout", &timeout) || (defer && timeout))
+		return false;
+	snprintf(ret_text, size,
+		 "busy polling wants napi_defer_hard_irqs 2, gro_flush_timeout 200000 (%lu, %lu)",
+		 defer, timeout);
+	return true;
+}
+
 void moat_probe_warnings(const char *interface, char *ret_text, size_t size)
 {
 	struct moat_netdev netdev;
@@ -72,9 +110,9 @@ void moat_probe_warnings(const char *interface, char *ret_text, size_t size)
 	    !(features & MOAT_NETDEV_XDP_FRAGS) && netdev.mtu > ONE_BUFFER_MTU)
 		add(ret_text, size, "its driver has no multi-buffer XDP for an MTU of %u",
 		    netdev.mtu);
-	if (netdev.mtu > MOAT_GATE_SOCKET_FRAME_MAX)
+	if (netdev.mtu > socket_frame_max())
 		add(ret_text, size, "frames above %u bytes go past AF_XDP workers",
-		    MOAT_GATE_SOCKET_FRAME_MAX);
+		    socket_frame_max());
 }
 
 /* Who is on it already. */
@@ -112,6 +150,8 @@ static void probe_interface(struct moat_probe *probe, const char *interface)
 		 zerocopy ? "zero-copy, or copy if refused" : "copy");
 	moat_probe_warnings(interface, warnings, sizeof(warnings));
 	if (warnings[0])
+		add(probe->use, sizeof(probe->use), "%s", warnings);
+	if (zerocopy && moat_probe_busy_poll(interface, warnings, sizeof(warnings)))
 		add(probe->use, sizeof(probe->use), "%s", warnings);
 }
 

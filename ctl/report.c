@@ -148,9 +148,14 @@ static json_t *ports_of(const struct moat_appliance *appliance)
 static json_t *worker_of(const struct moat_appliance *appliance, size_t index)
 {
 	struct moat_worker_counters counters;
-	json_t *worker = json_pack("{s:i,s:i,s:b}", "port", (int)appliance->wire.places[index].port,
-				   "queue", (int)appliance->wire.places[index].queue, "zerocopy",
-				   appliance->wire.places[index].zerocopy);
+	const struct moat_port_afxdp_info *afxdp = &appliance->wire.places[index].afxdp;
+	json_t *worker = json_pack("{s:i,s:i,s:b,s:b,s:b,s:b,s:I,s:I}", "port",
+				   (int)appliance->wire.places[index].port, "queue",
+				   (int)appliance->wire.places[index].queue, "zerocopy",
+				   afxdp->zerocopy, "multi_buffer", afxdp->multi_buffer,
+				   "need_wakeup", afxdp->need_wakeup, "busy_poll", afxdp->busy_poll,
+				   "frames", (json_int_t)afxdp->frames, "frame_max",
+				   (json_int_t)afxdp->frame_max);
 
 	if (!worker)
 		return NULL;

@@ -13,13 +13,16 @@
 #include <unistd.h>
 
 #include "ctl/ports.h"
+#include "ctl/probe.h"
 #include "dataplane/base/cleanup.h"
 #include "dataplane/base/log.h"
+#include "dataplane/netdev.h"
 
 /* Records and beginnings that wait for the detection thread, which looks every 8 ms: a worker at a million
  * new flows a second would fill it, and then they are lost and counted. */
 #define FLOW_RING 8192
 #define CONTENT_RING 2048
+#define HEADER_LEN 18 /* Ethernet's, with a tag */
 
 static const struct moat_gate_port_info *port_named(struct moat_gate *gate, const char *name)
 {
@@ -40,9 +43,22 @@ static unsigned int lane_sides(const struct moat_wire_lane *lane)
 	return lane->ports[1] ? 2 : 1;
 }
 
+/* Whether frames may be longer than one buffer. */
+static bool wants_chains(const struct moat_wire_lane *lane)
+{
+	struct moat_netdev netdev;
+
+	for (unsigned int i = 0; i < lane_sides(lane); i++) {
+		if (moat_netdev_look(lane->ports[i]->name, &netdev) == 0 &&
+		    netdev.mtu + HEADER_LEN > MOAT_GATE_SOCKET_FRAME_MAX)
+			return true;
+	}
+	return false;
+}
+
 static int open_port(const struct moat_wire *wire, const struct moat_wire_lane *lane,
-		     unsigned int side, struct moat_port *peer, struct moat_port **ret_port,
-		     struct moat_error *error)
+		     unsigned int side, struct moat_port *peer, bool copy,
+		     struct moat_port **ret_port, struct moat_error *error)
 {
 	const struct moat_config_port *port = lane->ports[side];
 	const struct moat_port_dpdk_options dpdk = {
@@ -54,8 +70,13 @@ static int open_port(const struct moat_wire *wire, const struct moat_wire_lane *
 	struct moat_port_afxdp_options options = {
 		.interface = port->name,
 		.queue = lane->queue,
+		.frames = wire->afxdp.frames,
 		.alone = !lane->ports[1],
 		.peer = peer,
+		.multi_buffer = wants_chains(lane),
+		.copy = copy,
+		.busy_poll_us = wire->afxdp.busy_poll_us,
+		.busy_poll_budget = wire->afxdp.busy_poll_budget,
 	};
 	const struct moat_gate_port_info *info = port_named(wire->gate, port->name);
 
@@ -89,20 +110,42 @@ static int pulse_of(const struct moat_wire *wire, const struct moat_config_port 
 }
 
 /* Both sides or none; the second stays NULL of a mirror. */
-static int lane_open(struct moat_wire *wire, const struct moat_wire_lane *lane,
-		     struct moat_port *ret_ports[2], struct moat_error *error)
+static int lane_try(const struct moat_wire *wire, const struct moat_wire_lane *lane, bool copy,
+		    struct moat_port *ret_ports[2], struct moat_error *error)
 {
 	moat_cleanup(moat_port_close_cleanup) struct moat_port *left = NULL;
 	struct moat_port *right = NULL;
-	int r = open_port(wire, lane, 0, NULL, &left, error);
+	int r = open_port(wire, lane, 0, NULL, copy, &left, error);
 
 	if (r == 0 && lane->ports[1])
-		r = open_port(wire, lane, 1, left, &right, error);
+		r = open_port(wire, lane, 1, left, copy, &right, error);
 	if (r < 0)
 		return r;
 	ret_ports[0] = moat_take_ptr(left);
 	ret_ports[1] = right;
 	return 0;
+}
+
+/* Two sides share memory, so both copy where one driver has no zero-copy. */
+static int lane_open(const struct moat_wire *wire, const struct moat_wire_lane *lane,
+		     struct moat_port *ret_ports[2], struct moat_error *error)
+{
+	int r = lane_try(wire, lane, false, ret_ports, error);
+
+	return r == -EOPNOTSUPP && lane->ports[1] ? lane_try(wire, lane, true, ret_ports, error) : r;
+}
+
+/* Notes what a worker's new port is like, and tells the gate what goes through it. */
+static void place_set(struct moat_wire *wire, size_t index, const struct moat_port *port,
+		      const struct moat_pulse *pulse)
+{
+	wire->places[index].lost = false;
+	if (wire->places[index].dpdk)
+		return;
+	moat_port_afxdp_info(port, &wire->places[index].afxdp);
+	pulse->beat->frame_max = wire->places[index].afxdp.multi_buffer
+					 ? wire->places[index].afxdp.frame_max
+					 : 0;
 }
 
 /* Takes `port` over, also on failure. */
@@ -143,8 +186,8 @@ static int add_worker(struct moat_wire *wire, const struct moat_config *config,
 	}
 	wire->places[n].port = options.port_index;
 	wire->places[n].queue = lane->queue;
-	wire->places[n].zerocopy = !lane->ports[side]->dpdk[0] && moat_port_afxdp_is_zerocopy(port);
 	wire->places[n].dpdk = lane->ports[side]->dpdk[0];
+	place_set(wire, n, port, &options.pulse);
 	wire->worker_count++;
 	return 0;
 }
@@ -227,6 +270,16 @@ static int begin_dpdk(struct moat_wire *wire, const struct moat_config *config,
 	return wire->has_dpdk ? moat_dpdk_init(&options, error) : 0;
 }
 
+/* Where a port is polled and interrupts come all the same. */
+static void warn_of_interrupts(const struct moat_wire *wire, const struct moat_config_port *port)
+{
+	char why[128];
+
+	if (wire->afxdp.busy_poll_us && !port->dpdk[0] &&
+	    moat_probe_busy_poll(port->name, why, sizeof(why)))
+		moat_log(MOAT_LOG_WARNING, "port %s: %s", port->name, why);
+}
+
 static int add_port(struct moat_wire *wire, const struct moat_config *config,
 		    const struct moat_config_port *port, struct moat_error *error)
 {
@@ -247,6 +300,9 @@ static int add_port(struct moat_wire *wire, const struct moat_config *config,
 				"either side (ethtool -L sets them)",
 				port->name, peer->name, queues, queues_of(peer));
 	}
+	warn_of_interrupts(wire, port);
+	if (peer)
+		warn_of_interrupts(wire, peer);
 	for (uint32_t queue = 0; r == 0 && queue < queues; queue++)
 		r = add_lane(wire, config, port, peer, queue, error);
 	return r;
@@ -288,7 +344,7 @@ int moat_wire_init(struct moat_wire *wire, struct moat_gate *gate, const struct 
 {
 	int r;
 
-	*wire = (struct moat_wire){ .gate = gate };
+	*wire = (struct moat_wire){ .gate = gate, .afxdp = config->afxdp };
 	r = allocate(wire, config);
 	if (r < 0)
 		moat_error_set(error, r, "workers: %s", strerror(-r));
@@ -423,7 +479,7 @@ static int lane_recover(struct moat_wire *wire, struct moat_wire_lane *lane,
 		pulse_of(wire, lane->ports[i], lane->queue, &pulse);
 		moat_worker_set_port(worker, ports[i], ports[1 - i]);
 		moat_worker_set_pulse(worker, &pulse);
-		wire->places[lane->workers[i]].lost = false;
+		place_set(wire, lane->workers[i], ports[i], &pulse);
 	}
 	lane->lost = false;
 	for (unsigned int i = 0; r == 0 && i < sides; i++)

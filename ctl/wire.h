@@ -30,7 +30,7 @@ struct moat_wire {
 	struct {
 		uint32_t port; /* index */
 		uint32_t queue;
-		bool zerocopy;
+		struct moat_port_afxdp_info afxdp; /* unless it is DPDK's */
 		bool dpdk;
 		bool lost;
 	} *places; /* of each worker */
@@ -38,6 +38,7 @@ struct moat_wire {
 	size_t lane_count;
 	uint64_t recovered; /* lanes */
 	uint32_t dpdk_idle_us;
+	struct moat_afxdp_settings afxdp;
 	bool has_dpdk;
 };
 

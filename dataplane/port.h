@@ -140,19 +140,35 @@ int moat_port_dummy_sent(const struct moat_port *port, size_t index, const uint8
  * A port sends only what was received by itself or by the port it shares with; it is lost
  * (rx: -ENODEV) when its interface goes away, and waits while the interface is down.
  * -ENODEV: no such interface; -EINVAL: no such queue, frames, peer; -EBUSY: the queue has a socket already;
+ * -EOPNOTSUPP: the peer is zero-copy, and this one can't be: open both with `copy`;
  * -EPERM, -ENOBUFS: privilege or locked memory; -ENOTSUP where built without libxdp. */
+#define MOAT_AFXDP_FRAMES 4096u
+#define MOAT_AFXDP_FRAMES_MIN 64u
+#define MOAT_AFXDP_FRAMES_MAX 65536u
+
 struct moat_port_afxdp_options {
 	const char *interface;
 	uint32_t queue;
 	int xsks_fd;
-	uint32_t frames;        /* of 4,096 bytes, a power of two, 64 to 65,536; 0: 4,096 */
+	uint32_t frames;        /* buffers of 4,096 bytes, a power of two, 64 to 65,536; 0: 4,096 */
 	bool alone;             /* no port will come as a peer of this: half the memory */
 	struct moat_port *peer; /* an open port with as many frames, not alone; NULL: none */
-	bool busy_poll;
+	/* What the port with the memory asks for is its peer's, too. */
+	bool multi_buffer; /* frames of several buffers, if the kernel has them (6.6); some drivers then copy */
+	bool copy;                 /* never zero-copy: the peer's driver has none */
+	uint32_t busy_poll_us;     /* of a call; 0: the device's interrupts */
+	uint32_t busy_poll_budget; /* packets a call, 0: 64 */
 };
 int moat_port_afxdp_open(const struct moat_port_afxdp_options *options, struct moat_port **ret_port,
 			 struct moat_error *error);
-bool moat_port_afxdp_is_zerocopy(const struct moat_port *port);
+
+/* What the kernel agreed to. */
+struct moat_port_afxdp_info {
+	bool zerocopy, multi_buffer, need_wakeup, busy_poll;
+	uint32_t frames;
+	uint32_t frame_max; /* longer frames don't go through it */
+};
+void moat_port_afxdp_info(const struct moat_port *port, struct moat_port_afxdp_info *ret_info);
 
 /* DPDK, once a process, before its first port. `arguments` are EAL options ("-l", "2", "--file-prefix=x");
  * what they leave open is decided here: nothing is left in the file system (--in-memory), and without free

@@ -12,7 +12,7 @@ int moat_port_afxdp_open(const struct moat_port_afxdp_options *options, struct m
 			      options->interface);
 }
 
-bool moat_port_afxdp_is_zerocopy(const struct moat_port *port)
+void moat_port_afxdp_info(const struct moat_port *port, struct moat_port_afxdp_info *ret_info)
 {
-	return false;
+	*ret_info = (struct moat_port_afxdp_info){ .frames = 0 };
 }

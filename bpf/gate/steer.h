@@ -14,7 +14,7 @@
 #include "machine.h"
 
 const volatile __u32 pulse_ticks = 0;              /* jiffies after which a pulse is too old */
-const volatile __u32 socket_frame_max = 0;         /* longer frames can't go through a socket */
+const volatile __u32 socket_frame_max = 0;         /* longer frames don't fit a socket's buffer */
 const volatile __u32 wire_fail = MOAT_FAIL_KERNEL; /* enum moat_gate_fail */
 
 MOAT_ARRAY(pulses, struct moat_gate_pulses, 1); /* of this port */
@@ -27,13 +27,26 @@ struct {
 	__type(value, __u32);
 } wire_peer SEC(".maps");
 
+/* What a socket takes: one buffer, or if it said so several. */
+MOAT_INLINE int steer_fits(struct xdp_md *ctx, const volatile struct moat_gate_pulse *beat,
+			   __u32 frame)
+{
+	__u32 longest = beat->frame_max;
+
+	if (longest)
+		return frame <= longest;
+	/* before 6.6 a frame in pieces can't be redirected to a socket, however short it is */
+	return frame <= socket_frame_max && ctx->data_end - ctx->data == frame;
+}
+
 /* XDP_REDIRECT if the frame is its worker's now. */
 MOAT_INLINE int steer_to_worker(struct xdp_md *ctx, __u32 frame)
 {
 	const volatile struct moat_gate_pulses *beats = moat_map_element(pulses, 0);
 	__u32 queue = ctx->rx_queue_index;
 
-	if (!beats || queue >= MOAT_GATE_QUEUES_MAX || frame > socket_frame_max)
+	if (!beats || queue >= MOAT_GATE_QUEUES_MAX ||
+	    !steer_fits(ctx, &beats->queues[queue], frame))
 		return XDP_PASS;
 	/* the worker's clock may be a tick ahead */
 	if ((__s64)(moat_machine_ticks() - beats->queues[queue].jiffies) > (__s64)pulse_ticks)

@@ -33,7 +33,7 @@ CONFINED = (
     ('egress.skel.h', ('dataplane/gate_egress.c',)),
     ('clock.skel.h', ('dataplane/gate_clock.c',)),
     ('*.skel.h', ('dataplane/gate_port.c', 'dataplane/gate_egress.c', 'dataplane/gate_clock.c', 'ctl/sidecar/probes.c')),
-    ('xdp/xsk.h', ('dataplane/port_afxdp.c',)),
+    ('xdp/xsk.h', ('dataplane/port_afxdp.c', 'dataplane/port_afxdp_io.c', 'dataplane/port_afxdp_priv.h')),
     ('rte_*.h', ('dataplane/*dpdk*.[ch]',)),
     ('hs.h', ('detect/*hyperscan*.c', 'detect/*_hs.c')),
     ('hs/*.h', ()),

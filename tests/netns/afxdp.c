@@ -20,6 +20,7 @@
 
 #include "dataplane/base/cleanup.h"
 #include "dataplane/gate.h"
+#include "dataplane/netdev.h"
 #include "dataplane/rule.h"
 #include "dataplane/worker.h"
 
@@ -122,6 +123,15 @@ static int side_attach(struct side *side)
 	return r < 0 ? fail("attach", r) : 0;
 }
 
+/* Whether the interface carries frames of several buffers. */
+static bool is_jumbo(const char *interface)
+{
+	struct moat_netdev netdev;
+
+	return moat_netdev_look(interface, &netdev) == 0 &&
+	       netdev.mtu > MOAT_GATE_SOCKET_FRAME_MAX;
+}
+
 static int side_open(struct side *side, uint32_t frames, struct moat_port *peer, bool alone)
 {
 	const struct moat_port_afxdp_options options = {
@@ -130,6 +140,7 @@ static int side_open(struct side *side, uint32_t frames, struct moat_port *peer,
 		.frames = frames,
 		.alone = alone,
 		.peer = peer,
+		.multi_buffer = is_jumbo(side->interface),
 	};
 	struct moat_error error = { 0 };
 	int r = moat_port_afxdp_open(&options, &side->port, &error);
@@ -197,6 +208,7 @@ static void gate_print(const struct moat_gate *gate, const struct side *side)
 
 static void side_print(const struct side *side, const struct moat_gate *gate)
 {
+	struct moat_port_afxdp_info info;
 	struct moat_worker_counters c;
 	uint64_t reasons = 0;
 	int error = 0;
@@ -221,8 +233,10 @@ static void side_print(const struct side *side, const struct moat_gate *gate)
 	print_count("samples_lost", c.samples_lost);
 	print_count("digest", side->digest);
 	gate_print(gate, side);
-	printf(", \"zerocopy\": %s, \"error\": %d}\n",
-	       moat_port_afxdp_is_zerocopy(side->port) ? "true" : "false", done ? error : 0);
+	moat_port_afxdp_info(side->port, &info);
+	print_count("multi_buffer", info.multi_buffer);
+	printf(", \"zerocopy\": %s, \"error\": %d}\n", info.zerocopy ? "true" : "false",
+	       done ? error : 0);
 }
 
 /* Until stdin closes or all workers are done. */

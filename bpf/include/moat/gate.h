@@ -36,8 +36,10 @@ struct moat_gate_ctl {
 /* Receive queues of an interface that a wire or mirror port can serve; the others' packets have no worker. */
 #define MOAT_GATE_QUEUES_MAX 64
 
-/* Longer frames don't fit a socket's buffer of 4,096 bytes behind XDP's headroom: they have no worker. */
+/* Longer frames don't fit a socket's buffer of 4,096 bytes behind XDP's headroom: they have no worker, unless
+ * its socket takes frames of several buffers, up to four. */
 #define MOAT_GATE_SOCKET_FRAME_MAX 3840
+#define MOAT_GATE_CHAIN_FRAME_MAX (4 * MOAT_GATE_SOCKET_FRAME_MAX)
 
 /* What happens to frames of a wire or mirror port that no worker takes. */
 enum moat_gate_fail {
@@ -52,7 +54,8 @@ enum moat_gate_fail {
 
 struct moat_gate_pulse {
 	__u64 jiffies;
-	__u64 reserved[7];
+	__u32 frame_max; /* 0, or what its socket takes of frames of several buffers */
+	__u32 reserved[13];
 };
 
 struct moat_gate_pulses {

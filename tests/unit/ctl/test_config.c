@@ -50,6 +50,7 @@ static void test_everything(void)
 				   "ports:\n"
 				   "  - {name: a, role: wire, peer: b}\n"
 				   "  - {name: b, role: wire, peer: a, mode: generic}\n"
+				   "afxdp: {frames: 1024, busy_poll: 20, budget: 32}\n"
 				   "gate: {cells: 2048, nodes: 5000, sample_pass: 0, sample_drop: 7}\n"
 				   "detect:\n"
 				   "  protected: [10.0.0.0/8, \"2001:db8::/32\"]\n"
@@ -68,6 +69,9 @@ static void test_everything(void)
 	CU_ASSERT_STRING_EQUAL(config->ports[1].peer, "a");
 	CU_ASSERT_TRUE(config->ports[1].generic);
 	CU_ASSERT_EQUAL(config->gate_cells, 2048);
+	CU_ASSERT_EQUAL(config->afxdp.frames, 1024);
+	CU_ASSERT_EQUAL(config->afxdp.busy_poll_us, 20);
+	CU_ASSERT_EQUAL(config->afxdp.busy_poll_budget, 32);
 	CU_ASSERT_EQUAL(config->sample_pass, 0);
 	CU_ASSERT_EQUAL(config->detect.protected_count, 2);
 	CU_ASSERT_EQUAL(config->detect.learn_ns, 20 * MOAT_NS_PER_S);
@@ -103,6 +107,14 @@ static void test_places(void)
 	check_refused(
 		"ports: [{name: a}]\nrespond: {allow: [nobody]}\n",
 		"f:2:19: respond.allow.0: \"nobody\" is no prefix (say 192.0.2.0/24 or 2001:db8::/32)");
+	check_refused("ports: [{name: a}]\nafxdp: {frames: 1000}\n",
+		      "f:2:17: afxdp.frames: 1000 is not a power of two");
+	check_refused("ports: [{name: a}]\nafxdp: {frames: 32}\n",
+		      "f:2:17: afxdp.frames: 32 is not in 64 to 65536");
+	check_refused("ports: [{name: a}]\nafxdp: {busy_poll: 5000}\n",
+		      "f:2:20: afxdp.busy_poll: 5000 is not in 0 to 1000");
+	check_refused("ports: [{name: a}]\nafxdp: {busy_poll: 20, budget: 0}\n",
+		      "f:2:32: afxdp.budget: 0 is not in 1 to 1024");
 	check_refused("ports: [{name: a}]\ngate: {cells: 1000}\n",
 		      "f:2:15: gate.cells: 1000 is not a power of two");
 	check_refused("ports: [{name: a}]\nrespond: {max_rules: 0}\n",
