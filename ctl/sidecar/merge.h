@@ -2,7 +2,8 @@
 /*
  * Puts the records of all rings into one order of time. A record waits until the watermark has passed it:
  * the newest time seen, less a delay that covers the difference between rings. What comes after that is
- * handed on at once and marked late. Of one CPU the sequence numbers tell what was lost on the way.
+ * handed on with the next look and marked late. Of one moment a fork comes before an exec, and an exit last.
+ * Of one CPU the sequence numbers tell what was lost on the way.
  */
 #ifndef MOAT_CTL_SIDECAR_MERGE_H
 #define MOAT_CTL_SIDECAR_MERGE_H
@@ -20,7 +21,8 @@ struct moat_merge;
 struct moat_merge_options {
 	uint32_t cpus;         /* as of moat_probes_cpus */
 	uint64_t watermark_ns; /* 0: MOAT_MERGE_WATERMARK_NS */
-	size_t waiting_max; /* records that may wait, 0: 65,536; then the oldest go early, counted */
+	/* what may wait, records and bytes; 0: 262,144 and 64 MiB. Beyond it the oldest go early, counted. */
+	size_t waiting_max, bytes_max;
 };
 
 struct moat_merge_counters {
@@ -39,7 +41,7 @@ int moat_merge_new(const struct moat_merge_options *options, moat_merge_fn handl
 		   struct moat_merge **ret_merge);
 void moat_merge_free(struct moat_merge *merge);
 
-/* Takes a copy of a sound record. 0 or -ENOMEM: then it was handed on at once, out of order if others
+/* Takes a copy of a sound record of at most 64 KiB. 0 or -ENOMEM: then it was handed on at once, out of order if others
  * wait. */
 int moat_merge_add(struct moat_merge *merge, const struct moat_event *event);
 

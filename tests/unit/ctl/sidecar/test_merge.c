@@ -150,11 +150,91 @@ static void test_random(void)
 	moat_merge_free(NULL);
 }
 
+struct steps {
+	uint16_t types[16];
+	size_t count;
+};
+
+static void take_type(void *userdata, const struct moat_event *event, bool late)
+{
+	struct steps *steps = userdata;
+
+	CU_ASSERT_FALSE(late);
+	steps->types[steps->count++ % MOAT_ARRAY_SIZE(steps->types)] = event->type;
+}
+
+static void add_step(struct moat_merge *merge, uint16_t cpu, uint64_t sequence, uint64_t time_ns,
+		     uint16_t type)
+{
+	struct moat_event event = event_at(cpu, sequence, time_ns);
+
+	event.type = type;
+	CU_ASSERT_EQUAL(moat_merge_add(merge, &event), 0);
+}
+
+/* A process forked on one CPU runs and ends on others, whose rings are read first, all within one tick of
+ * the clock: told in the order in which it can only have been. */
+static void test_life(void)
+{
+	const struct moat_merge_options options = { .cpus = 4 };
+	static const uint16_t life[] = { MOAT_EVENT_FORK, MOAT_EVENT_EXEC, 32, MOAT_EVENT_EXIT };
+	struct moat_merge *merge = NULL;
+	struct steps steps = { .count = 0 };
+
+	CU_ASSERT_EQUAL_FATAL(moat_merge_new(&options, take_type, &steps, &merge), 0);
+	add_step(merge, 0, 1, 7 * MS, MOAT_EVENT_EXIT);
+	add_step(merge, 1, 1, 7 * MS, 32);
+	add_step(merge, 2, 1, 7 * MS, MOAT_EVENT_EXEC);
+	add_step(merge, 3, 1, 7 * MS, MOAT_EVENT_FORK);
+	moat_merge_advance(merge, UINT64_MAX);
+	CU_ASSERT_EQUAL_FATAL(steps.count, 4);
+	CU_ASSERT_EQUAL(memcmp(steps.types, life, sizeof(life)), 0);
+	/* on one CPU the numbers decide, whatever the types: a pid that comes again */
+	add_step(merge, 1, 3, 8 * MS, MOAT_EVENT_FORK);
+	add_step(merge, 1, 2, 8 * MS, MOAT_EVENT_EXIT);
+	add_step(merge, 1, 4, 9 * MS, MOAT_EVENT_EXEC);
+	moat_merge_advance(merge, UINT64_MAX);
+	CU_ASSERT_EQUAL_FATAL(steps.count, 7);
+	CU_ASSERT_EQUAL(steps.types[4], MOAT_EVENT_EXIT);
+	CU_ASSERT_EQUAL(steps.types[5], MOAT_EVENT_FORK);
+	moat_merge_free(merge);
+}
+
+/* A CPU's lanes are read one after the other: what the second one holds is older than the first one's end,
+ * and isn't late for that. Beyond the bound of bytes the oldest go early. */
+static void test_lanes(void)
+{
+	struct moat_merge_options options = { .cpus = 1, .bytes_max = 1 << 20 };
+	struct moat_merge_counters counters;
+	struct moat_merge *merge = NULL;
+	struct seen seen = { .count = 0 };
+
+	CU_ASSERT_EQUAL_FATAL(moat_merge_new(&options, take, &seen, &merge), 0);
+	for (uint64_t round = 0; round < 10; round++) {
+		for (uint64_t i = 0; i < 200; i++)
+			add(merge, 0, round * 400 + 2 * i + 1, (round * 400 + 2 * i) * MS / 100);
+		for (uint64_t i = 0; i < 200; i++)
+			add(merge, 0, round * 400 + 2 * i + 2, (round * 400 + 2 * i + 1) * MS / 100);
+		moat_merge_advance(merge, (round * 400 + 400) * MS / 100);
+	}
+	moat_merge_advance(merge, UINT64_MAX);
+	moat_merge_counters(merge, &counters);
+	CU_ASSERT_EQUAL(counters.handed, 4000);
+	CU_ASSERT_EQUAL(counters.late + counters.early + counters.missing, 0);
+	CU_ASSERT_EQUAL(seen.disorder, 0);
+	for (uint64_t i = 1; i <= (1 << 20) / sizeof(struct moat_event) + 10; i++)
+		add(merge, 0, 4000 + i, (4000 + i) * MS);
+	moat_merge_counters(merge, &counters);
+	CU_ASSERT_EQUAL(counters.early, 10);
+	moat_merge_free(merge);
+}
+
 int main(void)
 {
 	static const struct moat_test tests[] = {
 		{ "order", test_order }, { "missing", test_missing },
 		{ "bound", test_bound }, { "random", test_random },
+		{ "life", test_life },   { "lanes", test_lanes },
 		{ NULL, NULL },
 	};
 
