@@ -58,12 +58,11 @@ static __always_inline void file_fill(struct moat_file *ret, struct file *file)
 
 /* The path and the arguments into the text; returns their length. */
 static __always_inline __u64 exec_text(struct moat_event_exec *event, struct task_struct *task,
-				       struct linux_binprm *bprm,
-				       struct moat_event_counters *counters)
+				       const char *path_given, struct moat_event_counters *counters)
 {
 	struct mm_struct *mm = task->mm;
 	__u64 start = mm->arg_start, total = mm->arg_end - start, wanted = total;
-	long length = bpf_probe_read_kernel_str(event->text, MOAT_EXEC_PATH_LEN, bprm->filename);
+	long length = bpf_probe_read_kernel_str(event->text, MOAT_EXEC_PATH_LEN, path_given);
 	__u64 path = length;
 
 	if (length < 0) {
@@ -87,6 +86,20 @@ static __always_inline __u64 exec_text(struct moat_event_exec *event, struct tas
 	return path + wanted;
 }
 
+/* All of the record but `interpreter`; returns its length. */
+static __always_inline __u64 exec_fill(struct moat_event_exec *event, struct task_struct *task,
+				       struct file *file, const char *path_given,
+				       struct moat_event_counters *counters)
+{
+	moat_task_fill(&event->head.task, task);
+	event->head.task.cgroup_id = bpf_get_current_cgroup_id();
+	file_fill(&event->file, file);
+	/* the kernel has counted the exec before it tells of it */
+	event->previous_execs = event->head.task.self.execs - 1;
+	return __builtin_offsetof(struct moat_event_exec, text) +
+	       exec_text(event, task, path_given, counters);
+}
+
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
@@ -97,15 +110,9 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	if (!moat_emit_begin(&emit))
 		return 0;
 	event = (struct moat_event_exec *)emit.record;
-	moat_task_fill(&event->head.task, task);
-	event->head.task.cgroup_id = bpf_get_current_cgroup_id();
-	file_fill(&event->file, bprm->file);
-	/* the kernel has counted the exec before it tells of it */
-	event->previous_execs = event->head.task.self.execs - 1;
+	length = exec_fill(event, task, bprm->file, bprm->filename, emit.counters);
 	event->interpreter = bprm->interp != bprm->filename;
-	length = exec_text(event, task, bprm, emit.counters);
-	moat_emit_end(&emit, MOAT_EVENT_EXEC, MOAT_LANE_PROCESS,
-		      __builtin_offsetof(struct moat_event_exec, text) + length);
+	moat_emit_end(&emit, MOAT_EVENT_EXEC, MOAT_LANE_PROCESS, length);
 	return 0;
 }
 

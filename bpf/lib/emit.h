@@ -30,8 +30,9 @@ enum moat_lane {
 };
 
 /* Set before loading. */
-const volatile __u32 shard_mask = 0;         /* rings a lane - 1 */
-const volatile __u64 wakeup_bytes = 1 << 16; /* the reader polls; it is woken where so much waits */
+const volatile __u32 shard_mask = 0; /* rings a lane - 1 */
+const volatile __u64 wakeup_bytes = 1
+				    << 16; /* the reader polls; it is woken where so much more waits */
 
 struct moat_emit_memory {
 	__u8 records[MOAT_EMIT_DEPTH][MOAT_EMIT_RECORD];
@@ -129,7 +130,7 @@ static __always_inline void moat_emit_end(struct moat_emit *emit, __u32 type, en
 {
 	struct moat_event *head = (struct moat_event *)emit->record;
 	__u32 shard = lane * MOAT_EMIT_SHARDS_MAX + (emit->cpu & shard_mask);
-	__u64 flags = BPF_RB_NO_WAKEUP;
+	__u64 flags = BPF_RB_NO_WAKEUP, waits;
 	void *ring = bpf_map_lookup_elem(&rings, &shard);
 
 	size = (size + 7) & ~7ULL;
@@ -142,8 +143,13 @@ static __always_inline void moat_emit_end(struct moat_emit *emit, __u32 type, en
 	head->time_ns = bpf_ktime_get_ns();
 	/* last, so that of two records of a CPU the one numbered first is the older one */
 	head->sequence = ++emit->counters->sequence;
-	if (ring && bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) >= wakeup_bytes)
-		flags = BPF_RB_FORCE_WAKEUP;
+	/* once for each such step: woken again with every record, the reader would slow down the writers
+	 * just when it is behind. Two CPUs may both miss a step; not the next one, and the reader polls. */
+	if (ring) {
+		waits = bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) & (wakeup_bytes - 1);
+		if (waits + size >= wakeup_bytes)
+			flags = BPF_RB_FORCE_WAKEUP;
+	}
 	if (!ring || bpf_ringbuf_output(ring, head, size, flags) < 0)
 		emit->counters->lost_ring++;
 	emit->counters->depth--;

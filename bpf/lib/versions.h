@@ -22,7 +22,7 @@ struct inode___since_6_11 {
 	__u32 i_ctime_nsec;
 } __attribute__((preserve_access_index));
 
-/* Nanoseconds since the epoch. */
+/* Nanoseconds since the epoch; `inode` comes from an argument of a BTF-typed program (read directly). */
 static __always_inline __u64 moat_inode_ctime(struct inode *inode)
 {
 	struct inode___since_6_11 *since = (void *)inode;
@@ -31,14 +31,14 @@ static __always_inline __u64 moat_inode_ctime(struct inode *inode)
 	__u64 seconds = 0, ns = 0;
 
 	if (bpf_core_field_exists(since->i_ctime_sec)) {
-		seconds = BPF_CORE_READ(since, i_ctime_sec);
-		ns = BPF_CORE_READ(since, i_ctime_nsec);
+		seconds = since->i_ctime_sec;
+		ns = since->i_ctime_nsec;
 	} else if (bpf_core_field_exists(between->__i_ctime)) {
-		seconds = BPF_CORE_READ(between, __i_ctime.tv_sec);
-		ns = BPF_CORE_READ(between, __i_ctime.tv_nsec);
+		seconds = between->__i_ctime.tv_sec;
+		ns = between->__i_ctime.tv_nsec;
 	} else if (bpf_core_field_exists(before->i_ctime)) {
-		seconds = BPF_CORE_READ(before, i_ctime.tv_sec);
-		ns = BPF_CORE_READ(before, i_ctime.tv_nsec);
+		seconds = before->i_ctime.tv_sec;
+		ns = before->i_ctime.tv_nsec;
 	}
 	return seconds * 1000000000ULL + ns;
 }

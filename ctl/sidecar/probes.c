@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* See probes.h. The rings are made here, since an object can't name how many a machine needs. */
+/* See probes.h. The rings are made after loading (channel.h): an object can't name how many a machine needs. */
 #include "ctl/sidecar/probes.h"
 
 #include <bpf/bpf.h>
@@ -9,21 +9,13 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
+#include "ctl/sidecar/channel.h"
 #include "ctl/sidecar/objects.h"
 #include "ctl/sidecar/prove.h"
 #include "dataplane/base/cleanup.h"
 
-#define RING_BYTES_DEFAULT (1u << 20)
-#define RING_BYTES_MIN (1u << 16)
-#define RING_BYTES_MAX (1u << 26)
-/* bpf/lib/emit.h */
-#define LANES 2
-#define SHARDS_MAX 32
-/* CPUs that share a ring: a ring's lock is taken by all that write to it. */
-#define CPUS_PER_SHARD 4
 #define LIST_BUFFER 4096
 
 /* Programs that are always on. The last one tells of what is there when it is run. */
@@ -35,27 +27,23 @@ struct moat_probes {
 	struct moat_objects objects;
 	struct moat_prover *prover;
 	struct bpf_link *links[4]; /* of starts and ends, as in `always` */
-	struct ring_buffer *reader;
+	struct moat_channel *channel;
 	moat_probes_fn handler;
 	void *userdata;
 	uint32_t cpus;
-	uint32_t shards;
-	const struct moat_event_counters *counters; /* mapped, an element a CPU */
-	size_t counters_length;
 	uint64_t unsound; /* records that contradict themselves: none, or a bug */
 };
 
-static int on_record(void *userdata, void *data, size_t size)
+static void on_record(void *userdata, const void *data, uint32_t size)
 {
 	struct moat_probes *probes = userdata;
 
-	if (!moat_event_is_sound(data, (uint32_t)size)) {
+	if (!moat_event_is_sound(data, size)) {
 		probes->unsound++;
-		return 0;
+		return;
 	}
 	moat_prover_see(probes->prover, data);
-	probes->handler(probes->userdata, data, (uint32_t)size);
-	return 0;
+	probes->handler(probes->userdata, data, size);
 }
 
 /* ---- loading ------------------------------------------------------------------------------------ */
@@ -80,66 +68,11 @@ static bool exit_says_group_dead(void)
 	return says;
 }
 
-/* A power of two of rings a lane, each for a few CPUs. */
-static uint32_t shards_for(uint32_t cpus)
-{
-	uint32_t shards = 1;
-
-	while (shards < SHARDS_MAX && shards * CPUS_PER_SHARD < cpus)
-		shards *= 2;
-	return shards;
-}
-
-/* Makes a ring and puts it into its place. */
-static int add_ring(struct moat_probes *probes, uint32_t index, uint32_t bytes)
-{
-	moat_auto_close int fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "host_events", 0, 0, bytes,
-						NULL);
-	int rings = moat_objects_map(&probes->objects, "rings");
-	int r;
-
-	if (fd < 0)
-		return fd;
-	r = bpf_map_update_elem(rings, &index, &fd, BPF_ANY);
-	if (r < 0)
-		return r;
-	if (!probes->reader) {
-		probes->reader = ring_buffer__new(fd, on_record, probes, NULL);
-		return probes->reader ? 0 : -errno;
-	}
-	return ring_buffer__add(probes->reader, fd, on_record, probes);
-}
-
-static int add_rings(struct moat_probes *probes, uint32_t bytes)
-{
-	int r = 0;
-
-	for (uint32_t lane = 0; lane < LANES; lane++) {
-		for (uint32_t shard = 0; r == 0 && shard < probes->shards; shard++)
-			r = add_ring(probes, lane * SHARDS_MAX + shard, bytes);
-	}
-	return r;
-}
-
-static int map_counters(struct moat_probes *probes)
-{
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	void *memory;
-
-	probes->counters_length = (probes->cpus * sizeof(*probes->counters) + page - 1) &
-				  ~(page - 1);
-	memory = mmap(NULL, probes->counters_length, PROT_READ, MAP_SHARED,
-		      moat_objects_map(&probes->objects, "event_counters"), 0);
-	if (memory == MAP_FAILED)
-		return -errno;
-	probes->counters = memory;
-	return 0;
-}
-
-static int load(struct moat_probes *probes, struct moat_error *error)
+static int load(struct moat_probes *probes, uint32_t ring_bytes, struct moat_error *error)
 {
 	const struct moat_objects_constant constants[] = {
-		{ "shard_mask", probes->shards - 1 },
+		{ "shard_mask", moat_channel_shards(probes->cpus) - 1 },
+		{ "wakeup_bytes", moat_channel_wakeup(ring_bytes) },
 		{ "exit_says_group_dead", exit_says_group_dead() },
 	};
 	const struct moat_objects_options options = {
@@ -149,6 +82,18 @@ static int load(struct moat_probes *probes, struct moat_error *error)
 	};
 
 	return moat_objects_load(&options, &probes->objects, error);
+}
+
+static int open_channel(struct moat_probes *probes, uint32_t ring_bytes)
+{
+	const struct moat_channel_options options = {
+		.rings_fd = moat_objects_map(&probes->objects, "rings"),
+		.counters_fd = moat_objects_map(&probes->objects, "event_counters"),
+		.ring_bytes = ring_bytes,
+		.cpus = probes->cpus,
+	};
+
+	return moat_channel_new(&options, on_record, probes, &probes->channel);
 }
 
 static int attach(struct moat_probes *probes)
@@ -167,14 +112,14 @@ int moat_probes_new(const struct moat_probes_options *options, moat_probes_fn ha
 		    void *userdata, struct moat_probes **ret_probes, struct moat_error *error)
 {
 	moat_cleanup(moat_probes_free_cleanup) struct moat_probes *probes = NULL;
-	uint32_t bytes = options->ring_bytes ? options->ring_bytes : RING_BYTES_DEFAULT;
+	uint32_t bytes = options->ring_bytes ? options->ring_bytes : MOAT_CHANNEL_RING_DEFAULT;
 	struct moat_event_set events;
 	int cpus = libbpf_num_possible_cpus(), r;
 
-	if (bytes < RING_BYTES_MIN || bytes > RING_BYTES_MAX || (bytes & (bytes - 1)))
+	if (bytes < MOAT_CHANNEL_RING_MIN || bytes > MOAT_CHANNEL_RING_MAX || (bytes & (bytes - 1)))
 		return moat_error_set(error, -EINVAL,
 				      "a ring of %u bytes: a power of two from %u to %u is needed",
-				      bytes, RING_BYTES_MIN, RING_BYTES_MAX);
+				      bytes, MOAT_CHANNEL_RING_MIN, MOAT_CHANNEL_RING_MAX);
 	if (cpus < 0)
 		return moat_error_set(error, cpus, "number of CPUs: %s", strerror(-cpus));
 	probes = calloc(1, sizeof(*probes));
@@ -183,13 +128,10 @@ int moat_probes_new(const struct moat_probes_options *options, moat_probes_fn ha
 	probes->handler = handler;
 	probes->userdata = userdata;
 	probes->cpus = (uint32_t)cpus;
-	probes->shards = shards_for(probes->cpus);
-	r = load(probes, error);
+	r = load(probes, bytes, error);
 	if (r < 0)
 		return r;
-	r = add_rings(probes, bytes);
-	if (r == 0)
-		r = map_counters(probes);
+	r = open_channel(probes, bytes);
 	if (r < 0)
 		return moat_error_set(error, r, "the rings of the probes: %s", strerror(-r));
 	if (options->events)
@@ -211,9 +153,7 @@ void moat_probes_free(struct moat_probes *probes)
 		return;
 	moat_probes_detach(probes);
 	moat_prover_free(probes->prover);
-	ring_buffer__free(probes->reader);
-	if (probes->counters)
-		munmap((void *)probes->counters, probes->counters_length);
+	moat_channel_free(probes->channel);
 	moat_objects_unload(&probes->objects);
 	free(probes);
 }
@@ -244,12 +184,12 @@ int moat_probes_list(struct moat_probes *probes, struct moat_error *error)
 
 int moat_probes_fd(const struct moat_probes *probes)
 {
-	return ring_buffer__epoll_fd(probes->reader);
+	return moat_channel_fd(probes->channel);
 }
 
 int moat_probes_poll(struct moat_probes *probes)
 {
-	return ring_buffer__consume(probes->reader);
+	return moat_channel_poll(probes->channel);
 }
 
 void moat_probes_detach(struct moat_probes *probes)
@@ -270,7 +210,12 @@ uint32_t moat_probes_cpus(const struct moat_probes *probes)
 void moat_probes_counters(const struct moat_probes *probes, uint32_t cpu,
 			  struct moat_event_counters *ret_counters)
 {
-	*ret_counters = *(const volatile struct moat_event_counters *)&probes->counters[cpu];
+	moat_channel_counters(probes->channel, cpu, ret_counters);
+}
+
+int moat_probes_map(const struct moat_probes *probes, const char *name)
+{
+	return moat_objects_map(&probes->objects, name);
 }
 
 /* ---- listings ----------------------------------------------------------------------------------- */

@@ -18,7 +18,7 @@ struct moat_probes;
 
 /* What is asked of the kernel. */
 struct moat_probes_options {
-	uint32_t ring_bytes; /* of each ring: a power of two, 64 KiB to 64 MiB; 0: 1 MiB */
+	uint32_t ring_bytes; /* of each ring: a power of two, 64 KiB to 256 MiB; 0: 8 MiB */
 	const struct moat_event_set *events; /* what is asked for; NULL: the default */
 };
 
@@ -59,6 +59,10 @@ void moat_probes_detach(struct moat_probes *probes);
 uint32_t moat_probes_cpus(const struct moat_probes *probes);
 void moat_probes_counters(const struct moat_probes *probes, uint32_t cpu,
 			  struct moat_event_counters *ret_counters);
+
+/* The descriptor of a map that all probes share ("rings"), owned by the probes; negative: no such map. For
+ * programs that send by the same channel. */
+int moat_probes_map(const struct moat_probes *probes, const char *name);
 
 /* One program, for listings. */
 struct moat_probe_info {

@@ -172,17 +172,35 @@ static struct entry *entry_of(struct moat_processes *table, const struct moat_ta
 
 /* ---- records ------------------------------------------------------------------------------------ */
 
+/* Joins arguments by blanks; returns the length, without zeros at the end. */
+static size_t join_args(const char *args, size_t length, char *joined)
+{
+	while (length > 0 && args[length - 1] == '\0')
+		length--;
+	for (size_t i = 0; i < length; i++)
+		joined[i] = args[i] ? args[i] : ' ';
+	return length;
+}
+
 char *moat_process_args_text(const char *args, size_t length)
 {
 	moat_auto_free char *joined = malloc(length + 1);
 
 	if (!joined)
 		return NULL;
-	while (length > 0 && args[length - 1] == '\0')
-		length--;
-	for (size_t i = 0; i < length; i++)
-		joined[i] = args[i] ? args[i] : ' ';
-	return moat_text_clean(joined, length);
+	return moat_text_clean(joined, join_args(args, length, joined));
+}
+
+/* Puts the clean text of these bytes into *text, unless it is that already: shells and builds run the same
+ * programs all day. */
+static void text_update(char **text, const char *bytes, size_t length)
+{
+	/* plain: without zeros, too */
+	if (*text && moat_text_is_plain(bytes, length) && strncmp(*text, bytes, length) == 0 &&
+	    (*text)[length] == '\0')
+		return;
+	free(*text);
+	*text = moat_text_clean(bytes, length);
 }
 
 /* Path and arguments of a process that was there before, as far as it still is. */
@@ -257,6 +275,7 @@ static int on_exec(struct moat_processes *table, const struct moat_event_exec *e
 {
 	struct entry *entry = entry_of(table, &event->head.task);
 	struct moat_process_record *record;
+	char args[MOAT_EXEC_ARGS_LEN];
 
 	if (!entry)
 		return -ENOMEM;
@@ -264,10 +283,14 @@ static int on_exec(struct moat_processes *table, const struct moat_event_exec *e
 	take_task(record, &event->head.task);
 	record->file = event->file;
 	record->existed = false;
-	free(record->path);
-	free(record->args);
-	record->path = event->path_len ? moat_text_clean(event->text, event->path_len - 1U) : NULL;
-	record->args = moat_process_args_text(event->text + event->path_len, event->args_len);
+	if (event->path_len) {
+		text_update(&record->path, event->text, event->path_len - 1U);
+	} else {
+		free(record->path);
+		record->path = NULL;
+	}
+	text_update(&record->args, args,
+		    join_args(event->text + event->path_len, event->args_len, args));
 	record->args_cut = event->args_total > event->args_len;
 	return 0;
 }

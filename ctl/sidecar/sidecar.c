@@ -285,6 +285,11 @@ void moat_sidecar_reopen(struct moat_sidecar *sidecar)
 		moat_sink_reopen(sidecar->sink);
 }
 
+const struct moat_probes *moat_sidecar_probes(const struct moat_sidecar *sidecar)
+{
+	return sidecar->probes;
+}
+
 /* ---- status ------------------------------------------------------------------------------------- */
 
 static json_t *number(uint64_t value)

@@ -27,6 +27,7 @@ struct moat_sidecar_options {
 };
 
 struct moat_sidecar;
+struct moat_probes;
 
 /* Loads the probes, lists what runs, and from then on writes a line for each event while the loop runs. */
 int moat_sidecar_new(sd_event *loop, const struct moat_sidecar_options *options,
@@ -40,6 +41,9 @@ void moat_sidecar_free(struct moat_sidecar *sidecar);
 
 /* Opens the file anew, for logrotate. */
 void moat_sidecar_reopen(struct moat_sidecar *sidecar);
+
+/* Its probes, for programs that send by the same channel. */
+const struct moat_probes *moat_sidecar_probes(const struct moat_sidecar *sidecar);
 
 /* All counters, each event being in one of them at every step: tried = received + lost_ring + lost_scratch
  * once the probes are stopped; received = handed + waiting; made = written + lost + failed + what waits for

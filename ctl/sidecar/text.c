@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Bytes of the UTF-8 sequence that begins here, 0 if none does (RFC 3629, 4). */
 static size_t sequence_length(const uint8_t *at, size_t left)
@@ -51,12 +52,57 @@ static bool is_plain(const uint8_t *at, size_t length, size_t left)
 	return !(at[0] == '\\' && left > 1 && at[1] == 'x');
 }
 
+#define EACH(byte) (0x0101010101010101ULL * (byte))
+
+/* Whether one of eight bytes is 0 (Mycroft, 1987). */
+static bool has_zero(uint64_t word)
+{
+	return (word - EACH(1)) & ~word & EACH(0x80);
+}
+
+bool moat_text_is_plain(const char *bytes, size_t length)
+{
+	size_t at = 0;
+
+	for (; at + 8 <= length; at += 8) {
+		uint64_t word;
+
+		memcpy(&word, bytes + at, 8);
+		/* none from 0x80, none below 0x20 (the first such one sets its highest bit) */
+		if ((word | (word - EACH(0x20))) & EACH(0x80) || has_zero(word ^ EACH(0x7f)) ||
+		    has_zero(word ^ EACH('\\')))
+			return false;
+	}
+	for (; at < length; at++) {
+		uint8_t byte = (uint8_t)bytes[at];
+
+		if (byte < 0x20 || byte >= 0x7f || byte == '\\')
+			return false;
+	}
+	return true;
+}
+
+/* What is the text already, as most are. */
+static char *copy(const char *bytes, size_t length)
+{
+	char *text = malloc(length + 1);
+
+	if (!text)
+		return NULL;
+	memcpy(text, bytes, length);
+	text[length] = '\0';
+	return text;
+}
+
 char *moat_text_clean(const char *bytes, size_t length)
 {
 	static const char digits[] = "0123456789abcdef";
 	const uint8_t *at = (const uint8_t *)bytes, *end = at + length;
-	char *text = malloc(4 * length + 1), *to = text;
+	char *text, *to;
 
+	if (moat_text_is_plain(bytes, length))
+		return copy(bytes, length);
+	text = to = malloc(4 * length + 1);
 	if (!text)
 		return NULL;
 	while (at < end) {

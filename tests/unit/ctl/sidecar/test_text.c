@@ -41,10 +41,33 @@ static void test_clean(void)
 	}
 }
 
+/* Every byte at every place of texts of many lengths: plain or not as byte by byte. */
+static void test_plain(void)
+{
+	char bytes[24];
+
+	for (size_t length = 1; length < sizeof(bytes); length++) {
+		memset(bytes, '~', sizeof(bytes));
+		CU_ASSERT_TRUE(moat_text_is_plain(bytes, length));
+		for (size_t at = 0; at < length; at++) {
+			for (int byte = 0; byte < 256; byte++) {
+				bool plain = byte >= 0x20 && byte < 0x7f && byte != '\\';
+
+				bytes[at] = (char)byte;
+				if (moat_text_is_plain(bytes, length) != plain)
+					CU_FAIL("a byte is taken for another");
+			}
+			bytes[at] = '~';
+		}
+	}
+	CU_ASSERT_TRUE(moat_text_is_plain("", 0));
+}
+
 int main(void)
 {
 	static const struct moat_test tests[] = {
 		{ "clean", test_clean },
+		{ "plain", test_plain },
 		{ NULL, NULL },
 	};
 
