@@ -289,7 +289,7 @@ int events_run_bare(const struct events_run *run, uint32_t record_bytes,
 	int r = sd_event_new(&loop);
 
 	if (r >= 0)
-		r = load(NULL, true, ring_bytes, cpus, &skeleton);
+		r = load(NULL, record_bytes > 0, ring_bytes, cpus, &skeleton);
 	if (r >= 0) {
 		const struct moat_channel_options options = {
 			.rings_fd = bpf_map__fd(skeleton->maps.rings),

@@ -27,6 +27,9 @@ struct events_result {
 
 /* 0 or a negative errno, said on stderr. */
 int events_run_sidecar(const struct events_run *run, struct events_result *ret_result);
+
+/* The same rings, wake-ups and polls, and a reader that looks at nothing. `record_bytes`: of a record that
+ * nothing is filled into, up to EVENTS_BARE_MAX; 0: the records of the sidecar's run. */
 int events_run_bare(const struct events_run *run, uint32_t record_bytes,
 		    struct events_result *ret_result);
 

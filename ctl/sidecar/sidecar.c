@@ -24,6 +24,7 @@
 /* How often rings are looked at: with 50 wake-ups a second an idle host costs next to nothing, and an
  * event waits for the watermark longer than for this. */
 #define POLL_US 20000
+#define POLL_IDLE_US 50000 /* while nothing came and nothing waits */
 #define POLL_ACCURACY_US 2000
 #define QUEUE_DEFAULT 65536
 #define PROCESSES_DEFAULT 65536
@@ -135,12 +136,14 @@ static void on_record(void *userdata, const struct moat_event *event, uint32_t s
 	moat_merge_add(sidecar->merge, event);
 }
 
-static void poll_probes(struct moat_sidecar *sidecar)
+/* True if something came, or waits. */
+static bool poll_probes(struct moat_sidecar *sidecar)
 {
+	int count;
 	/* the time from before the rings were read: what they held then is in the merge now */
 	uint64_t now = moat_clock_monotonic_ns();
 
-	moat_probes_poll(sidecar->probes);
+	count = moat_probes_poll(sidecar->probes);
 	moat_merge_advance(sidecar->merge, now);
 	moat_metadata_advance(sidecar->metadata, now);
 	moat_joiner_advance(sidecar->joiner, now);
@@ -148,12 +151,14 @@ static void poll_probes(struct moat_sidecar *sidecar)
 		moat_hook_advance(sidecar->hook, now);
 	if (sidecar->link)
 		moat_uplink_flush(sidecar->link);
+	return count > 0 || moat_merge_waiting(sidecar->merge) > 0;
 }
 
 static int on_timer(sd_event_source *source, uint64_t now_us, void *userdata)
 {
-	poll_probes(userdata);
-	return sd_event_source_set_time(source, now_us + POLL_US);
+	bool busy = poll_probes(userdata);
+
+	return sd_event_source_set_time(source, now_us + (busy ? POLL_US : POLL_IDLE_US));
 }
 
 static int on_readable(sd_event_source *source, int fd, uint32_t events, void *userdata)

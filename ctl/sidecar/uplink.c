@@ -116,6 +116,8 @@ static struct moat_link_message *open_message(struct moat_uplink *link, bool fre
 	return message;
 }
 
+static void send_full(struct moat_uplink *link);
+
 static void give(struct moat_uplink *link, const struct moat_link_item *item, const void *more,
 		 size_t more_size)
 {
@@ -124,6 +126,9 @@ static void give(struct moat_uplink *link, const struct moat_link_item *item, co
 	link->counters.items++;
 	if (message && moat_link_append(message, item, more, more_size))
 		return;
+	/* a burst is more than may wait: full ones go while it lasts */
+	if (link->fd >= 0)
+		send_full(link);
 	message = open_message(link, true);
 	if (!message || !moat_link_append(message, item, more, more_size))
 		link->counters.lost++;
@@ -190,25 +195,48 @@ static void on_acked(struct moat_uplink *link, uint64_t number)
 	}
 }
 
-static int on_readable(sd_event_source *source, int fd, uint32_t events, void *userdata)
+/* True if there was an answer. */
+static bool take_ack(struct moat_uplink *link)
 {
-	struct moat_uplink *link = userdata;
 	struct moat_link_ack ack;
-	ssize_t length = recv(fd, &ack, sizeof(ack), MSG_DONTWAIT);
+	ssize_t length = recv(link->fd, &ack, sizeof(ack), MSG_DONTWAIT);
 
 	if (length < 0 && errno == EAGAIN)
-		return 0;
+		return false;
 	if (length != sizeof(ack) || ack.magic != MOAT_LINK_MAGIC) {
 		disconnect(link);
-		return 0;
+		return false;
 	}
 	if (ack.version != MOAT_LINK_VERSION || ack.abi != MOAT_ABI_VERSION) {
 		link->counters.refused++;
 		disconnect(link);
-		return 0;
+		return false;
 	}
 	on_acked(link, ack.number);
+	return true;
+}
+
+static int on_readable(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+	take_ack(userdata);
 	return 0;
+}
+
+static void send_waiting(struct moat_uplink *link)
+{
+	while (link->fd >= 0 && link->sent < link->count) {
+		if (!send_message(link, kept_at(link, link->sent), MSG_DONTWAIT))
+			return;
+		link->sent++;
+	}
+}
+
+/* Makes room: answers are taken, and what is full is sent as far as moatd reads. */
+static void send_full(struct moat_uplink *link)
+{
+	while (link->fd >= 0 && take_ack(link))
+		;
+	send_waiting(link);
 }
 
 struct telling {
@@ -272,7 +300,7 @@ static void connect_to(struct moat_uplink *link)
 		if (!link->said)
 			moat_log(MOAT_LOG_INFO,
 				 "moatd isn't there (%s: %s); what happens is kept, up to "
-				 "4 MiB",
+				 "16 MiB",
 				 link->address.sun_path, strerror(errno));
 		link->said = true;
 		link->retry_ns = moat_clock_monotonic_ns() + RETRY_NS;
@@ -297,11 +325,7 @@ void moat_uplink_flush(struct moat_uplink *link)
 {
 	if (link->fd < 0 && moat_clock_monotonic_ns() >= link->retry_ns)
 		connect_to(link);
-	while (link->fd >= 0 && link->sent < link->count) {
-		if (!send_message(link, kept_at(link, link->sent), MSG_DONTWAIT))
-			return;
-		link->sent++;
-	}
+	send_waiting(link);
 }
 
 void moat_uplink_counters(const struct moat_uplink *link, struct moat_uplink_counters *ret_counters)

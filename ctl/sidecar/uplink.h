@@ -15,8 +15,8 @@
 #include "ctl/sidecar/joiner.h"
 #include "ctl/sidecar/process.h"
 
-/* Messages of up to 64 KiB that may wait for moatd: 4 MiB. Beyond it new items are dropped, counted. */
-#define MOAT_UPLINK_KEPT 64
+/* Messages of up to 64 KiB that may wait for moatd: 16 MiB. Beyond it new items are dropped, counted. */
+#define MOAT_UPLINK_KEPT 256
 
 struct moat_uplink;
 
