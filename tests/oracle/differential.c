@@ -11,8 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "dataplane/base/cleanup.h"
-#include "dataplane/gate_internal.h"
 #include "dataplane/rule.h"
 #include "tests/harness/unit.h"
 #include "tests/oracle/differential.h"
@@ -20,10 +18,8 @@
 
 #define PACKETS_DEFAULT 50000
 #define PACKETS_SLOW 3000
-#define SEED_DEFAULT 20240607
-#define CELLS 1024         /* few: hosts compete for them */
 #define FRAMES_WITHOUT 300 /* a policy */
-#define ROW_BUCKETS 1024
+#define ROW_BUCKETS 1024   /* likewise */
 #define SETS_A_LOAD 12
 #define FRAMES_MOST 2000 /* with one rule set */
 #define BURST_MOST 200
@@ -65,25 +61,6 @@ static bool compare_frames(struct world *world, uint64_t frames)
 			replay_clock.ms += moat_generate_below(&world->generator, 2000);
 	}
 	return true;
-}
-
-/* Loads gate and judges with some of the stages, mostly with those that nobody goes without. */
-static void choose_stages(struct world *world)
-{
-	const uint32_t usual = MOAT_STAGE_ALLOW | MOAT_STAGE_DENY | MOAT_STAGE_RULES;
-	uint32_t all = MOAT_STAGE_SAMPLE - 1,
-		 stages = all & moat_generate_below(&world->generator, all);
-	bool fail_closed = moat_generate_below(&world->generator, 2);
-
-	if (moat_generate_below(&world->generator, 6))
-		stages |= usual;
-	if (moat_generate_below(&world->generator, 4) == 0)
-		stages = all;
-	replay_gate_reload(&world->gate, stages | MOAT_STAGE_SAMPLE, fail_closed);
-	for (uint32_t i = 0; i < world->settings.judges; i++)
-		moat_judge_set_stages(moat_policy_judge(world->policy, i), stages, fail_closed);
-	world->settings.stages = stages | MOAT_STAGE_TUNNELS;
-	world->settings.fail_closed = fail_closed;
 }
 
 static bool compare_set(struct world *world, uint64_t frames)
@@ -128,46 +105,6 @@ static void test_agree(void)
 	}
 }
 
-static void open_world(unsigned int shard)
-{
-	static const uint32_t rates[] = { 1000, 250, 100 };
-	uint64_t seed = moat_generator_seed(SEED_DEFAULT);
-	struct moat_gate_ctl *ctl;
-
-	moat_generator_init(&world.generator, seed + shard);
-	printf("shard %u, MOAT_TEST_SEED=%" PRIu64 "\n", shard, seed);
-	replay_clock.ticks_per_s = rates[shard % MOAT_ARRAY_SIZE(rates)];
-	replay_clock.ms = 1000000000;
-	world.settings = (struct moat_oracle_settings){ .stages = MOAT_STAGE_TUNNELS,
-							.vxlan_port = 8472,
-							.geneve_port = MOAT_GENEVE_PORT };
-	world.tunnels = (struct moat_tunnels){ .kinds = MOAT_STAGE_TUNNELS, .vxlan_port = 8472 };
-	replay_gate_open(&world.gate, &(struct moat_gate_options){ .cells = CELLS,
-								   .row_buckets = ROW_BUCKETS,
-								   .nodes = 4096,
-								   .sample_pass = 1,
-								   .sample_drop = 1,
-								   .tunnels = world.tunnels });
-	ctl = moat_gate_ctl(world.gate.fixture.gate);
-	ctl->hash_seed = HASH_SEED;
-	ctl->hash_begun_v4 = moat_addr_hash_begin(0, HASH_SEED);
-	for (uint32_t cpu = 0; cpu < world.gate.cpus; cpu++)
-		oracle_cells_init(&world.gate_cells[cpu], ORACLE_SETS, CELLS, HASH_SEED);
-	oracle_cells_init(&world.worker_cells, ORACLE_HALVES, CELLS, HASH_SEED);
-	if (moat_cells_init(&world.cells, CELLS, HASH_SEED) < 0)
-		abort();
-	/* as many as a gate thinks that it has, though fewer are seen here */
-	world.settings.hash_seed = HASH_SEED;
-	world.for_gate.memory = oracle_memory_new(ROW_BUCKETS);
-	world.for_policy.memory = oracle_memory_new(1U << MOAT_ROW_BITS_DEFAULT);
-	if (!world.for_gate.memory || !world.for_policy.memory)
-		abort();
-	world.settings.judges = moat_gate_cpus(world.gate.fixture.gate);
-	world.set = world.gate.fixture.set;
-	if (moat_policy_new(world.settings.judges, HASH_SEED, &world.policy) < 0)
-		abort();
-}
-
 int main(int argc, char **argv)
 {
 	static const struct moat_test tests[] = {
@@ -176,15 +113,8 @@ int main(int argc, char **argv)
 	};
 	int r;
 
-	open_world(argc > 1 ? (unsigned int)strtoul(argv[1], NULL, 10) : 0);
+	open_world(&world, argc > 1 ? (unsigned int)strtoul(argv[1], NULL, 10) : 0, ROW_BUCKETS);
 	r = moat_test_main("oracle-differential", tests);
-	moat_policy_free(world.policy);
-	moat_cells_deinit(&world.cells);
-	oracle_memory_free(world.for_gate.memory);
-	oracle_memory_free(world.for_policy.memory);
-	oracle_cells_deinit(&world.worker_cells);
-	for (uint32_t cpu = 0; cpu < world.gate.cpus; cpu++)
-		oracle_cells_deinit(&world.gate_cells[cpu]);
-	replay_gate_close(&world.gate);
+	close_world(&world);
 	return r;
 }

@@ -52,6 +52,13 @@ struct world {
 	uint64_t reasons[MOAT_REASON_COUNT];
 };
 
+/* differential_world.c: opens the judges, the gate among them (which skips the program where there is no BPF), with
+ * a seed and a tick rate of the shard's and so many buckets of sources a row; ends them. */
+void open_world(struct world *world, unsigned int shard, uint32_t row_buckets);
+void close_world(struct world *world);
+/* Loads gate and judges with some of the stages, mostly with those that nobody goes without. */
+void choose_stages(struct world *world);
+
 /* The number of the window that a clock's tick is in: the longest windows of 2^n ticks up to 128 ms. */
 uint32_t window_of(uint64_t ticks, uint32_t ticks_per_s);
 
