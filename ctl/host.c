@@ -51,6 +51,7 @@ static void on_process(struct moat_host *host, const struct moat_link_process *p
 		.task = process->task,
 		.file = process->file,
 		.existed = process->existed,
+		.tty = process->tty,
 		.args_cut = process->args_cut,
 		/* only read */
 		.path = process->path[0] ? (char *)process->path : NULL,

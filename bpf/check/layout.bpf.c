@@ -72,6 +72,7 @@ LAYOUT(moat_event_task);
 LAYOUT(moat_file);
 LAYOUT(moat_event_exec);
 LAYOUT(moat_event_exit);
+LAYOUT(moat_event_cgroup);
 LAYOUT(moat_call);
 LAYOUT(moat_event_act);
 LAYOUT(moat_event_settings);

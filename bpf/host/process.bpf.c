@@ -16,6 +16,7 @@
 #include "moat/event.h"
 
 #define TMPFS_MAGIC 0x01021994
+#define OVERLAYFS_MAGIC 0x794c7630
 #define MS_KERNMOUNT (1 << 22)
 
 /* Of the whole thread group, 1 since 6.17 says so by an argument; before, the group's count of living
@@ -34,11 +35,31 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 		return 0;
 	event = (struct moat_event_task *)emit.record;
 	moat_task_fill(&event->head.task, parent);
-	event->head.task.cgroup_id = bpf_get_current_cgroup_id();
 	moat_task_fill(&event->subject, child);
-	event->subject.cgroup_id = event->head.task.cgroup_id;
 	moat_emit_end(&emit, MOAT_EVENT_FORK, MOAT_LANE_PROCESS, sizeof(*event));
 	return 0;
+}
+
+/* overlayfs may be a module without types of its own here. What stands behind the inode in its struct
+ * ovl_inode (fs/overlayfs/ovl_entry.h) is the dentry in the upper layer, since 4.13. */
+static __always_inline __u32 overlay_flags(struct inode *inode)
+{
+	struct dentry *upper = NULL;
+
+	bpf_probe_read_kernel(&upper, sizeof(upper),
+			      (const char *)inode + bpf_core_type_size(struct inode));
+	return upper ? MOAT_FILE_UPPER : 0;
+}
+
+/* The kernel's number of the controlling terminal, 0 without one. */
+static __always_inline __u32 terminal_of(struct task_struct *task)
+{
+	struct tty_struct *tty = task->signal->tty;
+	struct tty_driver *driver = tty->driver;
+
+	if (!tty || !driver)
+		return 0;
+	return (__u32)driver->major << 20 | (driver->minor_start + tty->index);
 }
 
 static __always_inline void file_fill(struct moat_file *ret, struct file *file)
@@ -54,6 +75,8 @@ static __always_inline void file_fill(struct moat_file *ret, struct file *file)
 		ret->flags |= MOAT_FILE_UNLINKED;
 	if (super->s_magic == TMPFS_MAGIC && (super->s_flags & MS_KERNMOUNT))
 		ret->flags |= MOAT_FILE_MEMFD;
+	if (super->s_magic == OVERLAYFS_MAGIC)
+		ret->flags |= MOAT_FILE_OVERLAY | overlay_flags(inode);
 }
 
 /* The path and the arguments into the text; returns their length. */
@@ -92,10 +115,11 @@ static __always_inline __u64 exec_fill(struct moat_event_exec *event, struct tas
 				       struct moat_event_counters *counters)
 {
 	moat_task_fill(&event->head.task, task);
-	event->head.task.cgroup_id = bpf_get_current_cgroup_id();
 	file_fill(&event->file, file);
 	/* the kernel has counted the exec before it tells of it */
 	event->previous_execs = event->head.task.self.execs - 1;
+	event->tty = terminal_of(task);
+	event->reserved = 0;
 	return __builtin_offsetof(struct moat_event_exec, text) +
 	       exec_text(event, task, path_given, counters);
 }
@@ -130,7 +154,6 @@ int process_exit(__u64 *ctx)
 		return 0;
 	event = (struct moat_event_exit *)emit.record;
 	moat_task_fill(&event->head.task, task);
-	event->head.task.cgroup_id = bpf_get_current_cgroup_id();
 	/* exit_group(2) and signals to the group leave their code with the group */
 	code = task->signal->group_exit_code;
 	if (!code)
@@ -139,6 +162,34 @@ int process_exit(__u64 *ctx)
 	event->signal = code & 0x7f;
 	event->reserved = 0;
 	moat_emit_end(&emit, MOAT_EVENT_EXIT, MOAT_LANE_PROCESS, sizeof(*event));
+	return 0;
+}
+
+/* A container's cgroup may be gone before its processes are told of: its path is told as it is made. */
+SEC("tp_btf/cgroup_mkdir")
+int BPF_PROG(process_cgroup, struct cgroup *cgroup, const char *path)
+{
+	__u64 number = moat_cgroup_number(cgroup);
+	struct moat_event_cgroup *event;
+	struct moat_emit emit;
+	long length;
+
+	if (!number || !moat_emit_begin(&emit))
+		return 0;
+	event = (struct moat_event_cgroup *)emit.record;
+	moat_task_fill(&event->head.task, bpf_get_current_task_btf());
+	event->cgroup_id = number;
+	event->reserved = 0;
+	length = bpf_probe_read_kernel_str(event->path, sizeof(event->path), path);
+	if (length <= 0) {
+		emit.counters->unreadable++;
+		length = 0;
+	}
+	if (length == sizeof(event->path))
+		emit.counters->cut++;
+	event->path_len = length;
+	moat_emit_end(&emit, MOAT_EVENT_CGROUP, MOAT_LANE_PROCESS,
+		      __builtin_offsetof(struct moat_event_cgroup, path) + length);
 	return 0;
 }
 
@@ -210,7 +261,6 @@ int BPF_PROG(process_signal, int signal, struct kernel_siginfo *info, struct tas
 		return 0;
 	event = (struct moat_event_act *)emit.record;
 	moat_task_fill(&event->head.task, actor);
-	event->head.task.cgroup_id = bpf_get_current_cgroup_id();
 	__builtin_memset(&event->call, 0, sizeof(event->call));
 	event->call.number = ~0U;
 	event->call.means = MOAT_MEANS_TRACEPOINT;

@@ -139,7 +139,6 @@ static __always_inline int moat_syscall_begin(struct moat_emit *emit, struct pt_
 		return 0;
 	record = (struct moat_syscall_record *)emit->record;
 	moat_task_fill(&record->head.task, task);
-	record->head.task.cgroup_id = bpf_get_current_cgroup_id();
 	moat_syscall_args(emit->arguments, regs, abi);
 	record->call.result = result;
 	for (int i = 0; i < MOAT_CALL_VALUES; i++)

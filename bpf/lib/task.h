@@ -9,6 +9,7 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
+#include "lib/cgroup.h"
 #include "moat/event.h"
 
 static __always_inline void moat_process_fill(struct moat_process *process, struct task_struct *task)
@@ -30,7 +31,7 @@ static __always_inline void moat_task_fill_pid(struct moat_task *ret, struct tas
 	ret->pid_ns = BPF_CORE_READ(upid.ns, ns.inum);
 }
 
-/* Sets all of *ret but cgroup_id, which a helper tells of the current task alone. */
+/* Sets all of *ret. */
 static __always_inline void moat_task_fill(struct moat_task *ret, struct task_struct *task)
 {
 	const struct cred *cred = task->cred;
@@ -52,6 +53,7 @@ static __always_inline void moat_task_fill(struct moat_task *ret, struct task_st
 		ret->loginuid = task->loginuid.val;
 	if (bpf_core_field_exists(task->sessionid))
 		ret->session = task->sessionid;
+	ret->cgroup_id = moat_cgroup_of(task);
 	ret->mnt_ns = task->nsproxy->mnt_ns->ns.inum;
 	ret->net_ns = task->nsproxy->net_ns->ns.inum;
 	bpf_core_read(&ret->comm, sizeof(ret->comm), &task->comm);

@@ -24,7 +24,7 @@
 #define FILEID_KERNFS 0xfe
 
 #define ASK_FOR_NS (2 * MOAT_NS_PER_S)
-#define ASK_EVERY_NS (50 * MOAT_NS_PER_MS)
+#define ASK_EVERY_NS (10 * MOAT_NS_PER_MS)
 
 /* Where a hierarchy is mounted. */
 struct mount {

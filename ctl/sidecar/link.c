@@ -49,6 +49,7 @@ void moat_link_describe(const struct moat_process_record *record,
 		.task = record->task,
 		.file = record->file,
 		.existed = record->existed,
+		.tty = record->tty,
 		.args_cut = record->args_cut,
 	};
 	snprintf(ret_process->path, sizeof(ret_process->path), "%s",

@@ -16,6 +16,7 @@
 #include "ctl/sidecar/text.h"
 #include "dataplane/base/cleanup.h"
 #include "dataplane/base/clock.h"
+#include "moat/cgroup.h"
 
 enum {
 	SEVERITY_INFORMATIONAL = 1,
@@ -115,6 +116,34 @@ static json_t *container_of(const struct moat_container *container)
 	return object;
 }
 
+/* The terminal's name below /dev, as far as its number has one for all (Linux, devices.txt). */
+static json_t *terminal(uint32_t tty)
+{
+	uint32_t major = tty >> 20, minor = tty & 0xfffff;
+
+	if (major >= 136 && major <= 143)
+		return json_sprintf("pts/%u", (major - 136) * 256 + minor);
+	if (major == 4)
+		return minor < 64 ? json_sprintf("tty%u", minor)
+				  : json_sprintf("ttyS%u", minor - 64);
+	return json_sprintf("%u:%u", major, minor);
+}
+
+/* The audit session and the terminal. */
+static json_t *session_of(const struct moat_process_record *record)
+{
+	json_t *session = json_object();
+
+	if (record->task.session != NOT_SET)
+		json_object_set_new(session, "uid_alt", json_sprintf("%u", record->task.session));
+	if (record->tty)
+		json_object_set_new(session, "terminal", terminal(record->tty));
+	if (json_object_size(session) > 0)
+		return session;
+	json_decref(session);
+	return NULL;
+}
+
 json_t *moat_ocsf_process(const struct moat_ocsf_context *context,
 			  const struct moat_process_record *record)
 {
@@ -135,9 +164,7 @@ json_t *moat_ocsf_process(const struct moat_ocsf_context *context,
 		moat_ocsf_add(process, "namespace_pid", json_integer(task->ns_tid));
 	if (task->loginuid != NOT_SET)
 		moat_ocsf_add(process, "auid", json_integer(task->loginuid));
-	if (task->session != NOT_SET)
-		moat_ocsf_add(process, "session",
-			      json_pack("{s:o}", "uid_alt", json_integer(task->session)));
+	moat_ocsf_add(process, "session", session_of(record));
 	return process;
 }
 
@@ -159,12 +186,25 @@ static void add_call(json_t *object, const struct moat_call *call)
 		moat_ocsf_add(object, "result", json_integer(call->result));
 }
 
+static json_t *ancestors(const struct moat_container *container)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < container->ancestor_count; i++)
+		json_array_append_new(
+			list, json_integer((json_int_t)MOAT_CGROUP_NUMBER(container->ancestors[i])));
+	return list;
+}
+
 /* What OCSF has no name for. */
 static json_t *unmapped(const struct moat_ocsf_event *told)
 {
+	static const char *const hierarchies[MOAT_HIERARCHY_COUNT] = { NULL, "pids", "memory" };
+	uint64_t hierarchy = MOAT_CGROUP_HIERARCHY(told->event->task.cgroup_id);
 	const struct moat_task *task = &told->event->task;
 	const struct moat_call *call = moat_event_call(told->event);
-	json_t *object = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "cpu",
+	json_t *object = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "cgroup_id",
+				   (json_int_t)MOAT_CGROUP_NUMBER(task->cgroup_id), "cpu",
 				   (json_int_t)told->event->cpu, "sequence",
 				   (json_int_t)told->event->sequence, "pid_ns",
 				   (json_int_t)task->pid_ns, "mnt_ns", (json_int_t)task->mnt_ns,
@@ -177,6 +217,13 @@ static json_t *unmapped(const struct moat_ocsf_event *told)
 		moat_ocsf_add(object, "late", json_true());
 	if (told->process && told->process->args_cut)
 		moat_ocsf_add(object, "cmd_line_cut", json_true());
+	if (hierarchy > 0 && hierarchy < MOAT_ARRAY_SIZE(hierarchies))
+		moat_ocsf_add(object, "cgroup_hierarchy", json_string(hierarchies[hierarchy]));
+	if (told->container && told->container->ancestor_count > 0)
+		moat_ocsf_add(object, "cgroups_above", ancestors(told->container));
+	if (told->process && told->process->file.flags & MOAT_FILE_OVERLAY)
+		moat_ocsf_add(object, "upper_layer",
+			      json_boolean(told->process->file.flags & MOAT_FILE_UPPER));
 	if (told->process && told->process->file.flags & MOAT_FILE_MEMFD)
 		moat_ocsf_add(object, "memfd", json_true());
 	if (call)
@@ -233,7 +280,8 @@ void moat_ocsf_find(const struct moat_processes *processes, struct moat_ocsf_eve
 	told->parent = moat_processes_find(processes, told->process ? &told->process->task.parent
 								    : &event->task.parent);
 	told->target = NULL;
-	if (event->type > MOAT_EVENT_EXIT && event->type <= MOAT_EVENT_PROCESS_LAST)
+	if (event->type > MOAT_EVENT_EXIT && event->type <= MOAT_EVENT_PROCESS_LAST &&
+	    event->type != MOAT_EVENT_CGROUP)
 		told->target = moat_processes_find(processes,
 						   &((const struct moat_event_act *)event)->target);
 }

@@ -118,6 +118,7 @@ json_t *moat_ocsf_process_event(const struct moat_ocsf_context *context,
 	switch (told->event->type) {
 	case MOAT_EVENT_EXISTING:
 	case MOAT_EVENT_FORK:
+	case MOAT_EVENT_CGROUP:
 		return NULL;
 	case MOAT_EVENT_EXEC:
 	case MOAT_EVENT_EXIT:

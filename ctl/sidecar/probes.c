@@ -20,13 +20,13 @@
 
 /* Programs that are always on. The last one tells of what is there when it is run. */
 static const char *const always[] = { "process_fork", "process_exec", "process_exit",
-				      "process_existing" };
-#define EXISTING 3
+				      "process_cgroup", "process_existing" };
+#define EXISTING 4
 
 struct moat_probes {
 	struct moat_objects objects;
 	struct moat_prover *prover;
-	struct bpf_link *links[4]; /* of starts and ends, as in `always` */
+	struct bpf_link *links[5]; /* of starts and ends, as in `always` */
 	struct moat_channel *channel;
 	moat_probes_fn handler;
 	void *userdata;

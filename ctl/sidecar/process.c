@@ -253,6 +253,7 @@ static int on_fork(struct moat_processes *table, const struct moat_event_task *e
 	if (!parent)
 		return 0;
 	child->record.file = parent->record.file;
+	child->record.tty = parent->record.tty;
 	child->record.args_cut = parent->record.args_cut;
 	if (parent->record.path)
 		child->record.path = strdup(parent->record.path);
@@ -282,6 +283,7 @@ static int on_exec(struct moat_processes *table, const struct moat_event_exec *e
 	record = &entry->record;
 	take_task(record, &event->head.task);
 	record->file = event->file;
+	record->tty = event->tty;
 	record->existed = false;
 	if (event->path_len) {
 		text_update(&record->path, event->text, event->path_len - 1U);
@@ -352,6 +354,7 @@ int moat_processes_put(struct moat_processes *table, const struct moat_process_r
 	free(entry->record.args);
 	entry->record.task = record->task;
 	entry->record.file = record->file;
+	entry->record.tty = record->tty;
 	entry->record.args_cut = record->args_cut;
 	entry->record.existed = record->existed;
 	entry->record.path = record->path ? strdup(record->path) : NULL;

@@ -19,6 +19,7 @@ struct moat_process_record {
 	uint64_t ended_ns;     /* CLOCK_MONOTONIC; 0: it lives */
 	char *path;            /* as given to execve(2), or the link's target; NULL: unknown */
 	char *args;            /* joined by blanks, for people; NULL: unknown */
+	uint32_t tty; /* controlling terminal at the exec, a dev_t of the kernel's; 0: none, or unknown */
 	bool args_cut;
 	bool existed; /* before the probes: path and arguments come from /proc */
 };

@@ -20,6 +20,7 @@ static const char *const names[MOAT_EVENT_TYPES] = {
 	[MOAT_EVENT_PTRACE] = "process.ptrace",
 	[MOAT_EVENT_MEMORY] = "process.memory",
 	[MOAT_EVENT_SIGNAL] = "process.signal",
+	[MOAT_EVENT_CGROUP] = "process.cgroup",
 	[MOAT_EVENT_FILE_OPEN] = "file.open",
 	[MOAT_EVENT_FILE_CREATE] = "file.create",
 	[MOAT_EVENT_FILE_RENAME] = "file.rename",
@@ -129,6 +130,15 @@ static bool kernel_is_sound(const struct moat_event *event, uint32_t size)
 	       ends_with_text(event, size, text, kernel->text_len, MOAT_KERNEL_TEXT_LEN);
 }
 
+static bool cgroup_is_sound(const struct moat_event *event, uint32_t size)
+{
+	const struct moat_event_cgroup *cgroup = (const struct moat_event_cgroup *)event;
+	size_t path = offsetof(struct moat_event_cgroup, path);
+
+	return size >= path &&
+	       ends_with_text(event, size, path, cgroup->path_len, sizeof(cgroup->path));
+}
+
 static bool process_is_sound(const struct moat_event *event, uint32_t size)
 {
 	switch (event->type) {
@@ -139,6 +149,8 @@ static bool process_is_sound(const struct moat_event *event, uint32_t size)
 		return exec_is_sound(event, size);
 	case MOAT_EVENT_EXIT:
 		return size == sizeof(struct moat_event_exit);
+	case MOAT_EVENT_CGROUP:
+		return cgroup_is_sound(event, size);
 	default:
 		return size == sizeof(struct moat_event_act);
 	}
@@ -160,7 +172,8 @@ bool moat_event_is_sound(const struct moat_event *event, uint32_t size)
 const struct moat_call *moat_event_call(const struct moat_event *event)
 {
 	/* all records of acts begin alike */
-	if (event->type <= MOAT_EVENT_EXIT || event->type > MOAT_EVENT_KERNEL_LAST)
+	if (event->type <= MOAT_EVENT_EXIT || event->type == MOAT_EVENT_CGROUP ||
+	    event->type > MOAT_EVENT_KERNEL_LAST)
 		return NULL;
 	return &((const struct moat_event_act *)event)->call;
 }

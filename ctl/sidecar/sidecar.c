@@ -83,7 +83,7 @@ static void on_event(void *userdata, const struct moat_event *event, bool late)
 		sidecar->canaries++;
 		return;
 	}
-	if (event->type == MOAT_EVENT_EXISTING ||
+	if (event->type == MOAT_EVENT_EXISTING || event->type == MOAT_EVENT_CGROUP ||
 	    moat_processes_update(sidecar->processes, event) != 0)
 		return; /* taken in already; said twice; or no memory for it */
 	told.container = see_container(sidecar, event->task.cgroup_id);
@@ -132,6 +132,12 @@ static void on_record(void *userdata, const struct moat_event *event, uint32_t s
 	/* at once, since /proc has its arguments only while it lives */
 	if (event->type == MOAT_EVENT_EXISTING)
 		moat_processes_update(sidecar->processes, event);
+	if (event->type == MOAT_EVENT_CGROUP) {
+		const struct moat_event_cgroup *made = (const struct moat_event_cgroup *)event;
+
+		if (made->path_len > 0 && made->path_len < sizeof(made->path))
+			moat_containers_place(sidecar->containers, made->cgroup_id, made->path);
+	}
 	see_container(sidecar, event->task.cgroup_id);
 	moat_merge_add(sidecar->merge, event);
 }

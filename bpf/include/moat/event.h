@@ -26,6 +26,7 @@ enum moat_event_type {
 	MOAT_EVENT_PTRACE = 7, /* values: request, address */
 	MOAT_EVENT_MEMORY = 8, /* process_vm_readv(2): 0, process_vm_writev(2): 1; of another process */
 	MOAT_EVENT_SIGNAL = 9, /* to another process; values: number */
+	MOAT_EVENT_CGROUP = 10, /* struct moat_event_cgroup: a cgroup was made; for the sidecar alone */
 	MOAT_EVENT_TYPES = 152,
 };
 
@@ -57,7 +58,7 @@ MOAT_STATIC_ASSERT(sizeof(struct moat_process) == 16, "stands in every record");
 struct moat_task {
 	struct moat_process self;
 	struct moat_process parent; /* real_parent; all zero: none */
-	__u64 cgroup_id;            /* of the cgroup2 hierarchy; 0 for EXISTING tasks of others */
+	__u64 cgroup_id;            /* moat/cgroup.h */
 	__u32 tid;
 	__u32 ns_tid; /* in the innermost pid namespace */
 	__u32 uid, gid, euid, egid;
@@ -87,6 +88,8 @@ struct moat_event_task {
 enum moat_file_flag {
 	MOAT_FILE_UNLINKED = 1, /* no name leads to it any more: deleted, or a memfd */
 	MOAT_FILE_MEMFD = 2,    /* of the kernel's own tmpfs mount, made by memfd_create(2) */
+	MOAT_FILE_OVERLAY = 4,  /* on overlayfs, as containers' images are */
+	MOAT_FILE_UPPER = 8,    /* there in the upper layer: written since, not in the image */
 };
 
 /* The file behind an executable. */
@@ -110,7 +113,18 @@ struct moat_event_exec {
 	__u16 path_len;       /* with its 0; MOAT_EXEC_PATH_LEN: may be cut */
 	__u16 args_len;
 	__u32 interpreter; /* 1: a script; the path is the script's, the file the interpreter's */
+	__u32 tty;         /* controlling terminal as a dev_t of the kernel's; 0: none */
+	__u32 reserved;
 	char text[MOAT_EXEC_PATH_LEN + MOAT_EXEC_ARGS_LEN];
+};
+
+/* A new cgroup of cgroup2, or of version 1's pids or memory hierarchy; the task made it. */
+struct moat_event_cgroup {
+	struct moat_event head;
+	__u64 cgroup_id; /* moat/cgroup.h */
+	__u32 path_len;  /* with its 0; of the whole size: cut */
+	__u32 reserved;
+	char path[512]; /* from the hierarchy's root */
 };
 
 struct moat_event_exit {
