@@ -165,6 +165,24 @@ int process_exit(__u64 *ctx)
 	return 0;
 }
 
+static __always_inline void fill_above(struct moat_event_cgroup *event, struct cgroup *cgroup,
+				       __u64 hierarchy)
+{
+	__u32 count = 0;
+
+	for (int i = 0; i < MOAT_CGROUP_ABOVE; i++) {
+		cgroup = BPF_CORE_READ(cgroup, self.parent, cgroup);
+		event->above[i] = 0;
+		if (!cgroup || BPF_CORE_READ(cgroup, level) <= 0) {
+			cgroup = NULL;
+			continue;
+		}
+		event->above[i] = BPF_CORE_READ(cgroup, kn, id) | hierarchy;
+		count = i + 1;
+	}
+	event->above_count = count;
+}
+
 /* A container's cgroup may be gone before its processes are told of: its path is told as it is made. */
 SEC("tp_btf/cgroup_mkdir")
 int BPF_PROG(process_cgroup, struct cgroup *cgroup, const char *path)
@@ -179,7 +197,7 @@ int BPF_PROG(process_cgroup, struct cgroup *cgroup, const char *path)
 	event = (struct moat_event_cgroup *)emit.record;
 	moat_task_fill(&event->head.task, bpf_get_current_task_btf());
 	event->cgroup_id = number;
-	event->reserved = 0;
+	fill_above(event, cgroup, number & ~MOAT_CGROUP_NUMBER(~0ULL));
 	length = bpf_probe_read_kernel_str(event->path, sizeof(event->path), path);
 	if (length <= 0) {
 		emit.counters->unreadable++;

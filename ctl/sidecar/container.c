@@ -267,27 +267,39 @@ static struct entry *entry_of(struct moat_containers *containers, uint64_t cgrou
 	return entry;
 }
 
-static void settle(struct moat_containers *containers, struct entry *entry)
+/* Whose it is, by its path. */
+static void settle(struct entry *entry)
 {
-	uint64_t hierarchy = MOAT_CGROUP_HIERARCHY(entry->container.cgroup_id);
-
-	read_ancestors(&containers->mounts[hierarchy], hierarchy, &entry->container);
 	if (!moat_container_parse(entry->container.path, &entry->container) &&
 	    entry->container.path[1])
 		entry->ask_until_ns = moat_clock_monotonic_ns() + ASK_FOR_NS;
 }
 
-void moat_containers_place(struct moat_containers *containers, uint64_t cgroup_id, const char *path)
+static struct entry *place(struct moat_containers *containers, uint64_t cgroup_id, const char *path)
 {
 	struct entry *entry;
 
 	if (MOAT_CGROUP_HIERARCHY(cgroup_id) >= MOAT_HIERARCHY_COUNT || path[0] != '/' ||
 	    strlen(path) >= sizeof(entry->container.path))
-		return;
+		return NULL;
 	entry = entry_of(containers, cgroup_id);
 	*entry = (struct entry){ .container = { .cgroup_id = cgroup_id } };
 	snprintf(entry->container.path, sizeof(entry->container.path), "%s", path);
-	settle(containers, entry);
+	return entry;
+}
+
+void moat_containers_made(struct moat_containers *containers, const struct moat_event_cgroup *made)
+{
+	struct entry *entry = place(containers, made->cgroup_id, made->path);
+
+	if (!entry)
+		return;
+	while (entry->container.ancestor_count < made->above_count) {
+		uint32_t i = entry->container.ancestor_count++;
+
+		entry->container.ancestors[i] = made->above[made->above_count - 1 - i];
+	}
+	settle(entry);
 }
 
 /* "9:pids:/path" or "0::/path"; -1: none of ours. */
@@ -320,9 +332,12 @@ static void learn(struct moat_containers *containers, int hierarchy, const char 
 	    fstatat(containers->mounts[hierarchy].fd, path + 1, &status, AT_SYMLINK_NOFOLLOW) < 0)
 		return;
 	cgroup_id = status.st_ino | (uint64_t)hierarchy << MOAT_HIERARCHY_SHIFT;
-	moat_containers_place(containers, cgroup_id, path);
-	entry = entry_of(containers, cgroup_id);
-	if (entry->container.path[0] && !entry->container.id[0])
+	entry = place(containers, cgroup_id, path);
+	if (!entry)
+		return;
+	read_ancestors(&containers->mounts[hierarchy], (uint64_t)hierarchy, &entry->container);
+	settle(entry);
+	if (!entry->container.id[0])
 		snprintf(entry->container.id, sizeof(entry->container.id), "%s", id);
 }
 
@@ -352,8 +367,10 @@ const struct moat_container *moat_containers_find(struct moat_containers *contai
 	    containers->mounts[hierarchy].fd >= 0) {
 		read_path(&containers->mounts[hierarchy], MOAT_CGROUP_NUMBER(cgroup_id),
 			  entry->container.path);
-		if (entry->container.path[0])
-			settle(containers, entry);
+		if (entry->container.path[0]) {
+			read_ancestors(&containers->mounts[hierarchy], hierarchy, &entry->container);
+			settle(entry);
+		}
 	}
 	if (entry->container.path[0])
 		ask(containers, entry);

@@ -10,9 +10,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "moat/event.h"
+
 #define MOAT_CONTAINER_ID_LEN 129
 #define MOAT_CONTAINER_PATH_LEN 512
-#define MOAT_CONTAINER_DEPTH 8
+#define MOAT_CONTAINER_DEPTH MOAT_CGROUP_ABOVE
 
 struct moat_container {
 	uint64_t cgroup_id;
@@ -45,8 +47,8 @@ typedef bool (*moat_containers_fn)(void *userdata, const char *path,
 void moat_containers_ask(struct moat_containers *containers, moat_containers_fn identify,
 			 void *userdata);
 
-/* The cgroup was made, or is, at this path, so that it is known even once it is gone. */
-void moat_containers_place(struct moat_containers *containers, uint64_t cgroup_id, const char *path);
+/* A cgroup was made; it is known from now on, even once it is gone. */
+void moat_containers_made(struct moat_containers *containers, const struct moat_event_cgroup *made);
 
 /* The cgroups of process `pid` (a container's, told by its runtime) are container `id`'s. */
 void moat_containers_learn(struct moat_containers *containers, uint32_t pid, const char *id);

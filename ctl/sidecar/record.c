@@ -135,7 +135,7 @@ static bool cgroup_is_sound(const struct moat_event *event, uint32_t size)
 	const struct moat_event_cgroup *cgroup = (const struct moat_event_cgroup *)event;
 	size_t path = offsetof(struct moat_event_cgroup, path);
 
-	return size >= path &&
+	return size >= path && cgroup->above_count <= MOAT_CGROUP_ABOVE &&
 	       ends_with_text(event, size, path, cgroup->path_len, sizeof(cgroup->path));
 }
 

@@ -136,7 +136,7 @@ static void on_record(void *userdata, const struct moat_event *event, uint32_t s
 		const struct moat_event_cgroup *made = (const struct moat_event_cgroup *)event;
 
 		if (made->path_len > 0 && made->path_len < sizeof(made->path))
-			moat_containers_place(sidecar->containers, made->cgroup_id, made->path);
+			moat_containers_made(sidecar->containers, made);
 	}
 	see_container(sidecar, event->task.cgroup_id);
 	moat_merge_add(sidecar->merge, event);

@@ -130,7 +130,7 @@ def run_runc(directory, name, hook=None):
 def check_runc(events, name, source):
     event = launched(events, f"{MARK}-{name}")
     if "found" in event:  # the shell has the mark in its line as well
-        found = [e for e in base.launches(events, f"echo {MARK}-{name}") if "-c" not in e["process"]["cmd_line"]]
+        found = [e for e in base.launches(events, f"echo {MARK}-{name}") if " -c " not in e["process"]["cmd_line"]]
         event = found[0] if len(found) == 1 else event
     told = event["process"].get("container", {})
     more = event["unmapped"].get("container", {})
@@ -176,7 +176,7 @@ def main():
         else:
             print("no overlayfs here: layers are not looked at")
         for name in runs:
-            check_runc(events, name, "runc")
+            check_runc(events, name, "hook" if name == "hooked" else "runc")
         if "hooked" in runs:
             expect("hook: taken", status["containers"]["hooks"] == 1, status["containers"])
         wrong = [(problem, event) for event in events for problem in ocsf.problems(event)]

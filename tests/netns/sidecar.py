@@ -41,10 +41,11 @@ def expect(what, holds, detail=""):
 
 
 class Sidecar:
-    def __init__(self, directory):
+    def __init__(self, directory, *options):
         self.path = os.path.join(directory, "host.json")
         self.log = open(os.path.join(directory, "log"), "w+", encoding="utf-8")
-        self.process = subprocess.Popen([PROGRAM, "--link", "none", "--hook", "none", "--output", self.path], stderr=self.log)
+        self.process = subprocess.Popen([PROGRAM, "--link", "none", "--hook", "none", "--output", self.path, *options],
+                                        stderr=self.log)
         deadline = time.monotonic() + 30
         while "is ready" not in self.text():
             if time.monotonic() > deadline or self.process.poll() is not None:

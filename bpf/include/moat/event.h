@@ -118,12 +118,16 @@ struct moat_event_exec {
 	char text[MOAT_EXEC_PATH_LEN + MOAT_EXEC_ARGS_LEN];
 };
 
+#define MOAT_CGROUP_ABOVE 8
+
 /* A new cgroup of cgroup2, or of version 1's pids or memory hierarchy; the task made it. */
 struct moat_event_cgroup {
 	struct moat_event head;
 	__u64 cgroup_id; /* moat/cgroup.h */
-	__u32 path_len;  /* with its 0; of the whole size: cut */
-	__u32 reserved;
+	/* of those above it, the nearest first, without the root; what is farther is left out */
+	__u64 above[MOAT_CGROUP_ABOVE];
+	__u32 above_count;
+	__u32 path_len; /* with its 0; of the whole size: cut */
 	char path[512]; /* from the hierarchy's root */
 };
 
