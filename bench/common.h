@@ -40,7 +40,8 @@ struct moat_bench_result {
  * NAME", and prints the line of facts. Returns the runs to make, or -EINVAL after usage on stderr. */
 int moat_bench_begin(const char *bench, int argc, char **argv, int runs);
 
-/* Whether a case is to be run: all are, unless one was named. Benches that don't ask run all. */
+/* Whether a case is to be run: all are, unless NAME was given, with which its name has to begin. Benches that
+ * don't ask run all. */
 bool moat_bench_wants(const char *case_name);
 
 /* Says on stderr that run `run` (from 1) of `runs` of a case is done: on a terminal by rewriting one line,

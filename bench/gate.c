@@ -256,7 +256,8 @@ static int measure(struct bench *bench, struct bench_case *list, size_t count, i
 	}
 	for (int run = 0; run < runs; run++) {
 		for (size_t i = 0; i < count; i++) {
-			if (list[i].subject == SUBJECT_FILTER && bench->filter.prog_fd < 0)
+			if (!moat_bench_wants(list[i].name) ||
+			    (list[i].subject == SUBJECT_FILTER && bench->filter.prog_fd < 0))
 				continue;
 			int r = measure_case(bench, &list[i]);
 
@@ -284,7 +285,8 @@ static int report_case(const struct bench_case *c)
 	missed = moat_bench_report(&result, &c->total);
 	result.metric = "above_ref_bare";
 	result.baseline = NULL;
-	if (c->goal > 0) {
+	/* a goal in reads needs their reference, which --case may have left out */
+	if (c->goal > 0 && (c->goal_reads == 0 || cases[c->goal_reads - 1].above.count)) {
 		result.goal_kind = MOAT_BENCH_AT_MOST;
 		result.goal = c->goal;
 		if (c->goal_reads > 0)
@@ -350,7 +352,7 @@ static int report(struct bench *bench)
 		const struct pool *pool = &bench->pools[i];
 		char name[48];
 
-		if (pool->traffic != LISTED || pool->driver == PLAIN)
+		if (pool->traffic != LISTED || pool->driver == PLAIN || pool->bare.count == 0)
 			continue;
 		snprintf(name, sizeof(name), "ref_bare_%s_%s", pool->driver == V6 ? "v6" : "v4",
 			 names[pool->mix]);
