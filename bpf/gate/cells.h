@@ -19,9 +19,11 @@ enum gate_table {
  * wants to see it. */
 MOAT_INLINE __u64 *gate_cell_set(struct gate_cells *cpu_cells, __u32 table, __u64 hash)
 {
-	__u64 words = 2ULL * cells * sizeof(struct moat_cell) +
-		      table * (set_mask + 1ULL) * sizeof(__u64);
+	__u64 words = 2ULL * cells * sizeof(struct moat_cell);
 
+	/* a product of two registers may be anything to verifiers before 6.10 */
+	if (table == GATE_TABLE_FROM)
+		words += (set_mask + 1ULL) * sizeof(__u64);
 	asm volatile("" : "+r"(hash));
 	return (void *)cpu_cells->cells + words + (hash & set_mask) * sizeof(__u64);
 }
@@ -31,8 +33,10 @@ MOAT_INLINE struct moat_cell *gate_cell_at(struct gate_cells *cpu_cells, __u32 t
 {
 	__u64 first = (hash & set_mask) * MOAT_CELL_WAYS;
 
+	if (table == GATE_TABLE_FROM)
+		first += cells;
 	asm volatile("" : "+r"(first), "+r"(way));
-	return &cpu_cells->cells[table * cells + first + (way & (MOAT_CELL_WAYS - 1))];
+	return &cpu_cells->cells[first + (way & (MOAT_CELL_WAYS - 1))];
 }
 
 #define GATE_CELL_NONE MOAT_CELL_WAYS

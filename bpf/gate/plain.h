@@ -94,7 +94,7 @@ MOAT_INLINE int gate_plain_is_asked(const struct gate_plain_packet *p, __u32 wor
 		return 1;
 	if ((port_stages & MOAT_STAGE_AMPLIFICATION) && (work & MOAT_STAGE_AMPLIFICATION) &&
 	    h->proto == 17) {
-		__u16 longest = gate_stage_table(p->half)->reflect_len[h->sport];
+		__u16 longest = gate_stage_table(p->half)->reflect_len[moat_port_bound(h->sport)];
 
 		return longest && h->l3_len > longest;
 	}

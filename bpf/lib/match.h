@@ -45,6 +45,13 @@ MOAT_INLINE __u64 moat_class_bound(__u64 class, __u64 bound)
 	return class < bound ? class : 0;
 }
 
+/* A port as an index. To verifiers before 6.12 a number that was turned to host order may be any. */
+MOAT_INLINE __u64 moat_port_bound(__u64 port)
+{
+	asm volatile("" : "+r"(port));
+	return port & 0xffff;
+}
+
 /* 0 if no rule may match both addresses. */
 MOAT_INLINE int moat_addresses_match(const struct moat_rule_tables *rules, __u32 src, __u32 dst)
 {
@@ -60,9 +67,9 @@ MOAT_INLINE int moat_summaries_match(const struct moat_rule_tables *rules, __u32
 		     rules->dst_summary[moat_class_bound(dst, MOAT_PREFIX_CLASSES)] &
 		     rules->proto_summary[proto];
 
-	return left &&
-	       (left &
-		rules->dport_summary[moat_class_bound(rules->dport_class[dport], MOAT_RANGE_CLASSES)]);
+	__u64 class = rules->dport_class[moat_port_bound(dport)];
+
+	return left && (left & rules->dport_summary[moat_class_bound(class, MOAT_RANGE_CLASSES)]);
 }
 
 /* The rules that all vectors' summaries leave. */
