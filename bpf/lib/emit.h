@@ -83,15 +83,24 @@ struct moat_emit {
 	__u32 cpu;
 };
 
-/* Whether such a record is asked for; what moat-sidecar itself does is only counted. */
+/* Whether such a record is asked for, whoever acts. */
+static __always_inline int moat_emit_wants_of(__u32 type)
+{
+	__u32 zero = 0;
+	struct moat_event_settings *settings = bpf_map_lookup_elem(&event_settings, &zero);
+
+	return settings && type < MOAT_EVENT_TYPES &&
+	       settings->wanted[type >> 6] & 1ULL << (type & 63);
+}
+
+/* Whether the current task's are; what moat-sidecar itself does is only counted. */
 static __always_inline int moat_emit_wants(__u32 type)
 {
 	__u32 zero = 0, cpu = bpf_get_smp_processor_id();
 	struct moat_event_settings *settings = bpf_map_lookup_elem(&event_settings, &zero);
 	struct moat_event_counters *counters;
 
-	if (!settings || type >= MOAT_EVENT_TYPES ||
-	    !(settings->wanted[type >> 6] & 1ULL << (type & 63)))
+	if (!settings || !moat_emit_wants_of(type))
 		return 0;
 	if (settings->own_tgid != bpf_get_current_pid_tgid() >> 32)
 		return 1;
@@ -152,6 +161,12 @@ static __always_inline void moat_emit_end(struct moat_emit *emit, __u32 type, en
 	}
 	if (!ring || bpf_ringbuf_output(ring, head, size, flags) < 0)
 		emit->counters->lost_ring++;
+	emit->counters->depth--;
+}
+
+/* Ends a record that turned out not to be wanted. */
+static __always_inline void moat_emit_leave(struct moat_emit *emit)
+{
 	emit->counters->depth--;
 }
 

@@ -20,9 +20,16 @@
 
 void moat_canary_begin(struct moat_canary *ret_canary)
 {
-	*ret_canary = (struct moat_canary){ .directory = "/tmp/moat-canary-XXXXXX" };
-	if (!mkdtemp(ret_canary->directory))
-		ret_canary->directory[0] = '\0';
+	/* where systemd's ProtectSystem lets it */
+	static const char *const places[] = { "/run/moat", "/dev/shm", "/tmp" };
+
+	*ret_canary = (struct moat_canary){ .child = 0 };
+	for (size_t i = 0; i < MOAT_ARRAY_SIZE(places) && !ret_canary->directory[0]; i++) {
+		snprintf(ret_canary->directory, sizeof(ret_canary->directory),
+			 "%s/moat-canary-XXXXXX", places[i]);
+		if (!mkdtemp(ret_canary->directory))
+			ret_canary->directory[0] = '\0';
+	}
 	ret_canary->child = fork();
 	if (ret_canary->child == 0) {
 		for (;;)

@@ -27,6 +27,30 @@ void moat_canary_ptrace(const struct moat_canary *canary);
 void moat_canary_memory(const struct moat_canary *canary);
 void moat_canary_signal(const struct moat_canary *canary);
 
+/* canary_file.c */
+void moat_canary_open(const struct moat_canary *canary);
+void moat_canary_create(const struct moat_canary *canary);
+void moat_canary_rename(const struct moat_canary *canary);
+void moat_canary_link(const struct moat_canary *canary);
+void moat_canary_symlink(const struct moat_canary *canary);
+void moat_canary_unlink(const struct moat_canary *canary);
+void moat_canary_chmod(const struct moat_canary *canary);
+void moat_canary_chown(const struct moat_canary *canary);
+void moat_canary_xattr(const struct moat_canary *canary);
+void moat_canary_truncate(const struct moat_canary *canary);
+void moat_canary_mount(const struct moat_canary *canary);
+void moat_canary_umount(const struct moat_canary *canary);
+void moat_canary_map(const struct moat_canary *canary);
+void moat_canary_memfd(const struct moat_canary *canary);
+
+/* canary_net.c; connect accepts, too */
+void moat_canary_socket(const struct moat_canary *canary);
+void moat_canary_bind(const struct moat_canary *canary);
+void moat_canary_listen(const struct moat_canary *canary);
+void moat_canary_connect(const struct moat_canary *canary);
+void moat_canary_state(const struct moat_canary *canary);
+void moat_canary_dns(const struct moat_canary *canary);
+
 void moat_canary_bpf(const struct moat_canary *canary);
 void moat_canary_module(const struct moat_canary *canary);
 void moat_canary_unload(const struct moat_canary *canary);

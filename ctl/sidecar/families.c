@@ -21,6 +21,26 @@
 		}                                               \
 	}
 
+#define RING "what io_uring does; " RACE
+#define MULTIPLEX "what io_uring does, and ia32's socketcall(2)"
+#define EARLY "results, and what fails before the check"
+/* The kernel's own check by three means, and the system call; `later` is lost by all of the three. */
+#define CHECK(program, later, call, lost)                                    \
+	{                                                                    \
+		{ MOAT_MEANS_LSM, program "_lsm", NULL, EARLY later },       \
+		{ MOAT_MEANS_FENTRY, program "_fentry", NULL, EARLY later }, \
+		{ MOAT_MEANS_KPROBE, program "_kprobe", NULL, EARLY later }, \
+		{ MOAT_MEANS_SYSCALL, call, NULL, lost },                    \
+	}
+/* Likewise, of two checks. */
+#define CHECKS(program, second, call, lost)                                        \
+	{                                                                          \
+		{ MOAT_MEANS_LSM, program "_lsm", second "_lsm", EARLY },          \
+		{ MOAT_MEANS_FENTRY, program "_fentry", second "_fentry", EARLY }, \
+		{ MOAT_MEANS_KPROBE, program "_kprobe", second "_kprobe", EARLY }, \
+		{ MOAT_MEANS_SYSCALL, call, NULL, lost },                          \
+	}
+
 const struct moat_observation moat_observations[] = {
 	{ MOAT_EVENT_SETID, true, SYSCALL("process_call", ""), moat_canary_setid },
 	{ MOAT_EVENT_CAPSET, true, SYSCALL("process_call", RACE), moat_canary_capset },
@@ -32,6 +52,47 @@ const struct moat_observation moat_observations[] = {
 	  { { MOAT_MEANS_TRACEPOINT, "process_signal", NULL, "attempts that are refused" },
 	    { MOAT_MEANS_SYSCALL, "process_call", NULL, "signals by timers and queues" } },
 	  moat_canary_signal },
+	{ MOAT_EVENT_FILE_OPEN, true, CHECK("file_open", "", "file_open_call", RING),
+	  moat_canary_open },
+	{ MOAT_EVENT_FILE_CREATE, true, CHECKS("file_mkdir", "file_mknod", "file_path_call", RING),
+	  moat_canary_create },
+	{ MOAT_EVENT_FILE_RENAME, true, CHECK("file_rename", "", "file_path_call", RING),
+	  moat_canary_rename },
+	{ MOAT_EVENT_FILE_LINK, true, CHECK("file_link", "", "file_path_call", RING),
+	  moat_canary_link },
+	{ MOAT_EVENT_FILE_SYMLINK, true, CHECK("file_symlink", "", "file_path_call", RING),
+	  moat_canary_symlink },
+	{ MOAT_EVENT_FILE_UNLINK, true, CHECKS("file_unlink", "file_rmdir", "file_path_call", RING),
+	  moat_canary_unlink },
+	{ MOAT_EVENT_FILE_CHMOD, true, CHECK("file_chmod", "", "file_path_call", RACE),
+	  moat_canary_chmod },
+	{ MOAT_EVENT_FILE_CHOWN, true, SYSCALL("file_path_call", RACE), moat_canary_chown },
+	{ MOAT_EVENT_FILE_XATTR, true, SYSCALL("file_path_call", RING), moat_canary_xattr },
+	{ MOAT_EVENT_FILE_TRUNCATE, true, SYSCALL("file_path_call", RING), moat_canary_truncate },
+	{ MOAT_EVENT_FILE_MOUNT, true, SYSCALL("file_path_call", RACE), moat_canary_mount },
+	{ MOAT_EVENT_FILE_UMOUNT, true, SYSCALL("file_path_call", RACE), moat_canary_umount },
+	{ MOAT_EVENT_FILE_MAP, true,
+	  CHECK("file_map", "; protections changed later", "file_map_call",
+		"the file, where a mapping's protection changes"),
+	  moat_canary_map },
+	{ MOAT_EVENT_FILE_MEMFD, true, SYSCALL("file_path_call", RACE), moat_canary_memfd },
+	{ MOAT_EVENT_NET_SOCKET, true, SYSCALL("net_socket_call", MULTIPLEX), moat_canary_socket },
+	{ MOAT_EVENT_NET_BIND, true, SYSCALL("net_socket_call", MULTIPLEX), moat_canary_bind },
+	{ MOAT_EVENT_NET_LISTEN, true, SYSCALL("net_socket_call", MULTIPLEX), moat_canary_listen },
+	/* of the kernel's own means the one that has the result */
+	{ MOAT_EVENT_NET_CONNECT,
+	  true,
+	  { { MOAT_MEANS_FENTRY, "net_connect_fexit", NULL, "" },
+	    { MOAT_MEANS_SYSCALL, "net_socket_call", NULL, MULTIPLEX "; " RACE } },
+	  moat_canary_connect },
+	{ MOAT_EVENT_NET_ACCEPT, true, SYSCALL("net_socket_call", MULTIPLEX), moat_canary_connect },
+	{ MOAT_EVENT_NET_STATE,
+	  true,
+	  { { MOAT_MEANS_TRACEPOINT, "net_state", NULL, "bytes of other protocols than TCP" } },
+	  moat_canary_state },
+	{ MOAT_EVENT_NET_DNS, true,
+	  SYSCALL("net_dns_call", "over TCP or encrypted, by write(2) or io_uring, of 32-bit tasks"),
+	  moat_canary_dns },
 	{ MOAT_EVENT_KERNEL_BPF, true, SYSCALL("kernel_call", ""), moat_canary_bpf },
 	{ MOAT_EVENT_KERNEL_MODULE, true,
 	  SYSCALL("kernel_call", "modules that the kernel asks for"), moat_canary_module },

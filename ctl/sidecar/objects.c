@@ -10,7 +10,9 @@
 #include <unistd.h>
 
 #include "dataplane/base/cleanup.h"
+#include "host_file.skel.h"
 #include "host_kernel.skel.h"
+#include "host_network.skel.h"
 #include "host_process.skel.h"
 #include "host_syscall.skel.h"
 
@@ -23,8 +25,8 @@ static const struct {
 	const char *name;
 	const void *(*bytes)(size_t *ret_size);
 } sources[] = {
-	{ "process", host_process__elf_bytes },
-	{ "syscall", host_syscall__elf_bytes },
+	{ "process", host_process__elf_bytes }, { "syscall", host_syscall__elf_bytes },
+	{ "file", host_file__elf_bytes },       { "network", host_network__elf_bytes },
 	{ "kernel", host_kernel__elf_bytes },
 };
 _Static_assert(MOAT_ARRAY_SIZE(sources) <= MOAT_OBJECTS_MAX, "room for all");
@@ -32,7 +34,12 @@ _Static_assert(MOAT_ARRAY_SIZE(sources) <= MOAT_OBJECTS_MAX, "room for all");
 struct refused {
 	char names[REFUSED_MAX][NAME_LEN];
 	uint32_t count;
+	char kinds[4][16]; /* sections' first words, "lsm/": none of them is taken */
+	uint32_t kind_count;
 };
+
+/* include/linux/errno.h: what is not there on this architecture */
+#define ENOTSUPP 524
 
 /* What libbpf says of a load that fails is the only place where it names the program. */
 static struct refused *listening;
@@ -49,8 +56,12 @@ static int listen_to(enum libbpf_print_level level, const char *format, va_list 
 	return 0;
 }
 
-static bool is_refused(const struct refused *refused, const char *name)
+static bool is_refused(const struct refused *refused, const char *name, const char *section)
 {
+	for (uint32_t i = 0; i < refused->kind_count; i++) {
+		if (strncmp(refused->kinds[i], section, strlen(refused->kinds[i])) == 0)
+			return true;
+	}
 	for (uint32_t i = 0; i < refused->count; i++) {
 		if (strcmp(refused->names[i], name) == 0)
 			return true;
@@ -153,13 +164,31 @@ static struct bpf_object *open_object(size_t index, const struct moat_objects_op
 	bpf_object__for_each_program(program, object) {
 		bpf_program__set_autoload(program,
 					  has_hook(btf, bpf_program__section_name(program)) &&
-						  !is_refused(refused, bpf_program__name(program)));
+						  !is_refused(refused, bpf_program__name(program),
+							      bpf_program__section_name(program)));
 	}
 	if (share_maps(object, others) < 0) {
 		bpf_object__close(object);
 		return NULL;
 	}
 	return object;
+}
+
+/* A kernel that permits no program of a kind (trampolines, say) is asked for none again. */
+static void refuse_kind(struct refused *refused, const struct bpf_object *object, int error)
+{
+	const struct bpf_program *program;
+	const char *section;
+
+	if ((error != -EPERM && error != -ENOTSUPP) || refused->count == 0 ||
+	    refused->kind_count == MOAT_ARRAY_SIZE(refused->kinds))
+		return;
+	program = bpf_object__find_program_by_name(object, refused->names[refused->count - 1]);
+	section = program ? bpf_program__section_name(program) : "";
+	if (!strchr(section, '/'))
+		return;
+	snprintf(refused->kinds[refused->kind_count++], sizeof(refused->kinds[0]), "%.*s",
+		 (int)(strchr(section, '/') - section + 1), section);
 }
 
 /* Loads what the kernel takes of an object. */
@@ -182,10 +211,11 @@ static int load_object(size_t index, const struct moat_objects_options *options,
 			objects->objects[index] = object;
 			return 0;
 		}
+		if (refused.count > before)
+			refuse_kind(&refused, object, r);
 		bpf_object__close(object);
 		/* the first one's are all needed */
-		if (index == 0 || r == -EPERM || refused.count == before ||
-		    refused.count == REFUSED_MAX)
+		if (index == 0 || refused.count == before || refused.count == REFUSED_MAX)
 			return r;
 	}
 }

@@ -292,6 +292,10 @@ json_t *moat_ocsf_event(const struct moat_ocsf_context *context, const struct mo
 
 	if (type <= MOAT_EVENT_PROCESS_LAST)
 		return moat_ocsf_process_event(context, told);
+	if (type <= MOAT_EVENT_FILE_LAST)
+		return moat_ocsf_file_event(context, told);
+	if (type <= MOAT_EVENT_NET_LAST)
+		return moat_ocsf_net_event(context, told);
 	if (type >= MOAT_EVENT_KERNEL_FIRST && type <= MOAT_EVENT_KERNEL_LAST)
 		return moat_ocsf_kernel_event(context, told);
 	return NULL;

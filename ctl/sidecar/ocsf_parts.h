@@ -31,6 +31,10 @@ json_t *moat_ocsf_base(const struct moat_ocsf_context *context, const struct moa
 /* One a family. NULL: nothing to tell, or no memory. */
 json_t *moat_ocsf_process_event(const struct moat_ocsf_context *context,
 				const struct moat_ocsf_event *told);
+json_t *moat_ocsf_file_event(const struct moat_ocsf_context *context,
+			     const struct moat_ocsf_event *told);
+json_t *moat_ocsf_net_event(const struct moat_ocsf_context *context,
+			    const struct moat_ocsf_event *told);
 json_t *moat_ocsf_kernel_event(const struct moat_ocsf_context *context,
 			       const struct moat_ocsf_event *told);
 

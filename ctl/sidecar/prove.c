@@ -101,6 +101,9 @@ static void attach_next(struct moat_prover *prover, uint32_t index)
 
 bool moat_prover_is_own(const struct moat_prover *prover, const struct moat_event *event)
 {
+	/* records of connections don't have all of an identity */
+	if (prover->own_tgid && event->task.self.tgid == prover->own_tgid)
+		return true;
 	return event->task.pid_ns == prover->own_pid_ns && event->task.ns_tid == prover->own_pid;
 }
 

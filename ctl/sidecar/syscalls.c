@@ -16,6 +16,11 @@
 /* enum moat_syscall_handler, for short */
 #define PROCESS MOAT_HANDLER_PROCESS
 #define KERNEL MOAT_HANDLER_KERNEL
+#define PATH MOAT_HANDLER_PATH
+#define OPEN MOAT_HANDLER_OPEN
+#define MAP MOAT_HANDLER_MAP
+#define SOCKET MOAT_HANDLER_SOCKET
+#define DNS MOAT_HANDLER_DNS
 
 struct row {
 	const char *name;
@@ -55,6 +60,73 @@ static const struct row rows[] = {
 	{ "kill", MOAT_EVENT_SIGNAL, PROCESS, "t0", 0 },
 	{ "tkill", MOAT_EVENT_SIGNAL, PROCESS, "t0", 0 },
 	{ "tgkill", MOAT_EVENT_SIGNAL, PROCESS, "t-0", 0 },
+	{ "open", MOAT_EVENT_FILE_OPEN, OPEN, "p01", 0 },
+	{ "openat", MOAT_EVENT_FILE_OPEN, OPEN, "dp01", 0 },
+	{ "openat2", MOAT_EVENT_FILE_OPEN, OPEN, "dp", 0 },
+	{ "creat", MOAT_EVENT_FILE_OPEN, OPEN, "p1", 0 },
+	{ "open_by_handle_at", MOAT_EVENT_FILE_OPEN, OPEN, "--0", 0 },
+	{ "mknod", MOAT_EVENT_FILE_CREATE, PATH, "p0", 0 },
+	{ "mknodat", MOAT_EVENT_FILE_CREATE, PATH, "dp0", 0 },
+	{ "mkdir", MOAT_EVENT_FILE_CREATE, PATH, "p0", 0 },
+	{ "mkdirat", MOAT_EVENT_FILE_CREATE, PATH, "dp0", 0 },
+	{ "rename", MOAT_EVENT_FILE_RENAME, PATH, "pq", 0 },
+	{ "renameat", MOAT_EVENT_FILE_RENAME, PATH, "dpeq", 0 },
+	{ "renameat2", MOAT_EVENT_FILE_RENAME, PATH, "dpeq0", 0 },
+	{ "link", MOAT_EVENT_FILE_LINK, PATH, "pq", 0 },
+	{ "linkat", MOAT_EVENT_FILE_LINK, PATH, "dpeq0", 0 },
+	{ "symlink", MOAT_EVENT_FILE_SYMLINK, PATH, "nq", 0 },
+	{ "symlinkat", MOAT_EVENT_FILE_SYMLINK, PATH, "neq", 0 },
+	{ "unlink", MOAT_EVENT_FILE_UNLINK, PATH, "p", 0 },
+	{ "unlinkat", MOAT_EVENT_FILE_UNLINK, PATH, "dp0", 0 },
+	{ "rmdir", MOAT_EVENT_FILE_UNLINK, PATH, "p", 0 },
+	{ "chmod", MOAT_EVENT_FILE_CHMOD, PATH, "p0", 0 },
+	{ "fchmod", MOAT_EVENT_FILE_CHMOD, PATH, "d0", 0 },
+	{ "fchmodat", MOAT_EVENT_FILE_CHMOD, PATH, "dp0", 0 },
+	{ "fchmodat2", MOAT_EVENT_FILE_CHMOD, PATH, "dp0", 0 },
+	{ "chown", MOAT_EVENT_FILE_CHOWN, PATH, "p01", 0 },
+	{ "lchown", MOAT_EVENT_FILE_CHOWN, PATH, "p01", 0 },
+	{ "fchown", MOAT_EVENT_FILE_CHOWN, PATH, "d01", 0 },
+	{ "fchownat", MOAT_EVENT_FILE_CHOWN, PATH, "dp01", 0 },
+	{ "chown32", MOAT_EVENT_FILE_CHOWN, PATH, "p01", 0 },
+	{ "lchown32", MOAT_EVENT_FILE_CHOWN, PATH, "p01", 0 },
+	{ "fchown32", MOAT_EVENT_FILE_CHOWN, PATH, "d01", 0 },
+	{ "setxattr", MOAT_EVENT_FILE_XATTR, PATH, "pm-1", 0 },
+	{ "lsetxattr", MOAT_EVENT_FILE_XATTR, PATH, "pm-1", 0 },
+	{ "fsetxattr", MOAT_EVENT_FILE_XATTR, PATH, "dm-1", 0 },
+	{ "setxattrat", MOAT_EVENT_FILE_XATTR, PATH, "dp-m", 0 },
+	{ "removexattr", MOAT_EVENT_FILE_XATTR, PATH, "pm", 1 },
+	{ "lremovexattr", MOAT_EVENT_FILE_XATTR, PATH, "pm", 1 },
+	{ "fremovexattr", MOAT_EVENT_FILE_XATTR, PATH, "dm", 1 },
+	{ "removexattrat", MOAT_EVENT_FILE_XATTR, PATH, "dp-m", 1 },
+	{ "truncate", MOAT_EVENT_FILE_TRUNCATE, PATH, "p0", 0 },
+	{ "ftruncate", MOAT_EVENT_FILE_TRUNCATE, PATH, "d0", 0 },
+	{ "truncate64", MOAT_EVENT_FILE_TRUNCATE, PATH, "p0", 0 },
+	{ "ftruncate64", MOAT_EVENT_FILE_TRUNCATE, PATH, "d0", 0 },
+	{ "mount", MOAT_EVENT_FILE_MOUNT, PATH, "mp-0", 0 },
+	{ "move_mount", MOAT_EVENT_FILE_MOUNT, PATH, "eqdp0", 0 },
+	{ "open_tree", MOAT_EVENT_FILE_MOUNT, PATH, "dp0", 0 },
+	{ "open_tree_attr", MOAT_EVENT_FILE_MOUNT, PATH, "dp0", 0 },
+	{ "mount_setattr", MOAT_EVENT_FILE_MOUNT, PATH, "dp0", 0 },
+	{ "fspick", MOAT_EVENT_FILE_MOUNT, PATH, "dp0", 0 },
+	{ "fsopen", MOAT_EVENT_FILE_MOUNT, PATH, "n0", 0 },
+	{ "fsmount", MOAT_EVENT_FILE_MOUNT, PATH, "d01", 0 },
+	{ "umount", MOAT_EVENT_FILE_UMOUNT, PATH, "p", 0 },
+	{ "umount2", MOAT_EVENT_FILE_UMOUNT, PATH, "p0", 0 },
+	{ "mmap", MOAT_EVENT_FILE_MAP, MAP, "-201t", 0 },
+	{ "mmap2", MOAT_EVENT_FILE_MAP, MAP, "-201t", 0 },
+	{ "mprotect", MOAT_EVENT_FILE_MAP, MAP, "-20", 0 },
+	{ "pkey_mprotect", MOAT_EVENT_FILE_MAP, MAP, "-20", 0 },
+	{ "memfd_create", MOAT_EVENT_FILE_MEMFD, PATH, "n0", 0 },
+	{ "socket", MOAT_EVENT_NET_SOCKET, SOCKET, "012", 0 },
+	{ "bind", MOAT_EVENT_NET_BIND, SOCKET, "tn0", 0 },
+	{ "listen", MOAT_EVENT_NET_LISTEN, SOCKET, "t0", 0 },
+	{ "connect", MOAT_EVENT_NET_CONNECT, SOCKET, "tn0", 0 },
+	{ "accept", MOAT_EVENT_NET_ACCEPT, SOCKET, "", 0 },
+	{ "accept4", MOAT_EVENT_NET_ACCEPT, SOCKET, "", 0 },
+	/* the constant: how its messages are laid out */
+	{ "sendto", MOAT_EVENT_NET_DNS, DNS, "", 0 },
+	{ "sendmsg", MOAT_EVENT_NET_DNS, DNS, "", 1 },
+	{ "sendmmsg", MOAT_EVENT_NET_DNS, DNS, "", 2 },
 	{ "bpf", MOAT_EVENT_KERNEL_BPF, KERNEL, "0-1", 0 },
 	{ "init_module", MOAT_EVENT_KERNEL_MODULE, KERNEL, "--n", 0 },
 	{ "finit_module", MOAT_EVENT_KERNEL_MODULE, KERNEL, "-n0", 0 },
@@ -176,8 +248,10 @@ char *moat_syscalls_name(uint32_t number, uint8_t abi)
 const char *moat_syscalls_program(uint32_t handler)
 {
 	static const char *const programs[MOAT_HANDLER_COUNT] = {
-		[MOAT_HANDLER_PROCESS] = "process_call",
-		[MOAT_HANDLER_KERNEL] = "kernel_call",
+		[MOAT_HANDLER_PROCESS] = "process_call", [MOAT_HANDLER_KERNEL] = "kernel_call",
+		[MOAT_HANDLER_PATH] = "file_path_call",  [MOAT_HANDLER_OPEN] = "file_open_call",
+		[MOAT_HANDLER_MAP] = "file_map_call",    [MOAT_HANDLER_SOCKET] = "net_socket_call",
+		[MOAT_HANDLER_DNS] = "net_dns_call",
 	};
 
 	return handler < MOAT_HANDLER_COUNT ? programs[handler] : NULL;

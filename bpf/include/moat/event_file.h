@@ -18,7 +18,7 @@ enum moat_event_file_type {
 	MOAT_EVENT_FILE_UNLINK = 37,  /* AT_… flags: AT_REMOVEDIR for a directory */
 	MOAT_EVENT_FILE_CHMOD = 38,   /* mode */
 	MOAT_EVENT_FILE_CHOWN = 39,   /* uid, gid; ~0 (32 bits): stays */
-	MOAT_EVENT_FILE_XATTR = 40, /* size of the value; 1 if it is removed; the second path is the name */
+	MOAT_EVENT_FILE_XATTR = 40, /* 1 if it is removed, size of the value; the second path is the name */
 	MOAT_EVENT_FILE_TRUNCATE = 41, /* length */
 	MOAT_EVENT_FILE_MOUNT = 42,    /* flags; what the paths are goes by call.number */
 	MOAT_EVENT_FILE_UMOUNT = 43,   /* MNT_… flags */

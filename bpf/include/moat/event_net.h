@@ -17,11 +17,11 @@ enum moat_event_net_type {
 	MOAT_EVENT_NET_END,
 };
 
-#define MOAT_NET_TEXT_LEN 256
+#define MOAT_NET_TEXT_LEN 264 /* a question (RFC 1035, 4.1.2) and a Unix socket's path fit */
 
 enum moat_net_flag {
 	MOAT_NET_REMOTE_GIVEN = 1, /* `remote` is what the call was given, not what the socket has */
-	MOAT_NET_ACTOR_UNKNOWN = 2, /* the kernel acted on its own, in whatever task it interrupted */
+	MOAT_NET_ACTOR_UNKNOWN = 2, /* the kernel acted on its own, for a socket nobody has taken yet */
 	MOAT_NET_ENDED = 4,         /* the counts are those of the connection's whole life */
 	MOAT_NET_ABSTRACT = 8,      /* a Unix socket's name that is no file */
 };
@@ -31,7 +31,7 @@ struct moat_event_net {
 	struct moat_call call;
 	__u64 cookie;         /* of the socket (SO_COOKIE); 0: it has none yet */
 	__u64 inode;          /* as of /proc/net; 0: none */
-	__u64 sent, received; /* TCP: bytes of payload, acknowledged ones for `sent` */
+	__u64 sent, received; /* TCP: bytes of payload */
 	struct moat_addr local, remote;
 	__u16 local_port, remote_port; /* host's byte order */
 	__u16 family;                  /* AF_… */
