@@ -73,6 +73,9 @@ static void print_ports(const json_t *status)
 		if (moat_json_text(port, "fallback")[0])
 			printf("  %s runs in generic mode: %s\n", moat_json_text(port, "name"),
 			       moat_json_text(port, "fallback"));
+		if (strcmp(moat_json_text(port, "attach"), "dispatcher") == 0)
+			printf("  %s shares its interface with other XDP programs\n",
+			       moat_json_text(port, "name"));
 	}
 }
 

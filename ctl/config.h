@@ -34,6 +34,7 @@ struct moat_config_port {
 	uint64_t egress_packets,
 		egress_bytes; /* container: each may send so much a second; 0: no limit */
 	bool replace;         /* another XDP program is replaced, not left alone */
+	bool dispatcher;      /* or shares the interface, in libxdp's dispatcher */
 	enum moat_forward_mode forward;
 	enum moat_gate_fail fail; /* wire: frames that no worker takes */
 	uint32_t stages;          /* enum moat_stage; MOAT_STAGE_NONE: none */

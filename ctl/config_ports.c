@@ -104,6 +104,11 @@ static int take_port(const struct reader *reader, unsigned int index,
 	port->role = (enum moat_port_role)raw->role;
 	port->generic = raw->mode == 1;
 	port->replace = raw->replace && *raw->replace;
+	port->dispatcher = raw->attach == 1;
+	snprintf(where, sizeof(where), "ports.%u.attach", index);
+	if (port->dispatcher && (port->replace || raw->dpdk || port->role == MOAT_ROLE_CONTAINER))
+		return bad(reader, where,
+			   "only an interface's gate that replaces nothing goes into a dispatcher");
 	port->fail = (enum moat_gate_fail)raw->fail;
 	if (port->role == MOAT_ROLE_WIRE && !raw->fail)
 		port->fail = MOAT_FAIL_OPEN;

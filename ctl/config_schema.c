@@ -36,6 +36,7 @@ static const cyaml_strval_t port_forwards[] = {
 	{ "fib", MOAT_FORWARD_FIB },
 	{ "wire", MOAT_FORWARD_WIRE },
 };
+static const cyaml_strval_t port_attaches[] = { { "alone", 0 }, { "dispatcher", 1 } };
 static const cyaml_strval_t port_modes[] = { { "auto", 0 }, { "generic", 1 } };
 static const cyaml_strval_t port_fails[] = {
 	{ "open", MOAT_FAIL_OPEN },
@@ -122,6 +123,8 @@ static const cyaml_schema_field_t port_fields[] = {
 	CYAML_FIELD_ENUM("forward", ENUM, struct moat_raw_port, forward, port_forwards,
 			 CYAML_ARRAY_LEN(port_forwards)),
 	CYAML_FIELD_BOOL_PTR("replace", OPT_PTR, struct moat_raw_port, replace),
+	CYAML_FIELD_ENUM("attach", ENUM, struct moat_raw_port, attach, port_attaches,
+			 CYAML_ARRAY_LEN(port_attaches)),
 	CYAML_FIELD_MAPPING_PTR("egress", OPT_PTR, struct moat_raw_port, egress, egress_fields),
 	CYAML_FIELD_ENUM("fail", ENUM, struct moat_raw_port, fail, port_fails,
 			 CYAML_ARRAY_LEN(port_fails)),

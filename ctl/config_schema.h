@@ -46,6 +46,7 @@ struct moat_raw_port {
 	char *peer;
 	int mode; /* 0 auto, 1 generic */
 	bool *replace;
+	int attach;  /* 0 alone, 1 in libxdp's dispatcher */
 	int forward; /* enum moat_forward_mode */
 	struct moat_raw_egress *egress;
 	int fail; /* enum moat_gate_fail; 0: not said */

@@ -94,20 +94,22 @@ static int set_up(const char *path, sd_event *loop, struct moat_appliance **ret_
 		  struct moat_error *error)
 {
 	moat_cleanup(moat_config_free_cleanup) struct moat_config *config = NULL;
-	bool needs_sockets = false;
+	bool needs_sockets = false, dispatches = false;
 	int r = moat_config_load(path, MOAT_CONFIG_CHECK_PORTS, &config, error);
 
 	if (r < 0)
 		return r;
 	moat_log_set_level(config->log_level);
-	for (size_t i = 0; i < config->port_count; i++)
+	for (size_t i = 0; i < config->port_count; i++) {
 		needs_sockets |= moat_config_port_has_workers(&config->ports[i]);
+		dispatches |= config->ports[i].dispatcher;
+	}
 	r = moat_privilege_check(needs_sockets, error);
 	if (r < 0)
 		return r;
 	moat_privilege_raise_limits();
 	moat_gate_look_around();
-	r = moat_privilege_drop(error);
+	r = moat_privilege_drop(dispatches, error);
 	if (r == 0)
 		r = moat_appliance_new(loop, config, ret_appliance, error);
 	if (r == 0)

@@ -24,6 +24,7 @@ struct moat_gate_port_options moat_ports_options(const struct moat_config_port *
 		.role = port->role,
 		.generic = port->generic,
 		.replace = port->replace,
+		.dispatcher = port->dispatcher,
 		.fail = port->fail,
 		.fail_closed = port->fail == MOAT_FAIL_CLOSED,
 		.stages = port->stages,
@@ -163,6 +164,13 @@ static int attach_one(struct moat_appliance *appliance, const struct moat_config
 	moat_probe_warnings(info.name, warnings, sizeof(warnings));
 	if (warnings[0])
 		moat_log(MOAT_LOG_INFO, "port %s: %s", info.name, warnings);
+	if (info.dispatched)
+		moat_log(MOAT_LOG_INFO, "port %s: in libxdp's dispatcher, beside other programs",
+			 info.name);
+	if (info.dispatched != port->dispatcher)
+		moat_log(MOAT_LOG_WARNING,
+			 "port %s: attached before, it stays %s; \"moat gate detach\" first changes that",
+			 info.name, info.dispatched ? "in the dispatcher" : "alone");
 	if (info.replaced[0])
 		moat_log(MOAT_LOG_WARNING, "port %s: replaced %s", info.name, info.replaced);
 	return 0;

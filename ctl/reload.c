@@ -27,6 +27,7 @@ static bool same_wires(const struct moat_config *before, const struct moat_confi
 					      *old = port_named(before, new->name);
 
 		if (old ? old->role != new->role || old->generic != new->generic ||
+				    old->dispatcher != new->dispatcher ||
 				    strcmp(old->peer, new->peer) != 0 ||
 				    strcmp(old->dpdk, new->dpdk) != 0 || old->queues != new->queues
 			: moat_config_port_has_workers(new))

@@ -122,6 +122,9 @@ static json_t *port_of(const struct moat_appliance *appliance,
 				 info->replaced);
 
 	if (port)
+		json_object_set_new(port, "attach",
+				    json_string(info->dispatched ? "dispatcher" : "alone"));
+	if (port)
 		json_object_set_new(port, "stages", moat_stages_json(info->stages));
 	if (!port || read_port(appliance, info->index, &counters) < 0)
 		return port;

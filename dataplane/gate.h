@@ -96,9 +96,10 @@ struct moat_gate_way {
 struct moat_gate_port_options {
 	const char *name; /* interface */
 	enum moat_port_role role;
-	bool generic; /* ask for generic mode at once */
-	bool replace; /* another XDP program is replaced in one step instead of refused */
-	bool found;   /* the gate's own: the port is still to be attached as its owner wants it */
+	bool generic;    /* ask for generic mode at once */
+	bool replace;    /* another XDP program is replaced in one step instead of refused */
+	bool dispatcher; /* into libxdp's dispatcher, beside programs of others; else alone */
+	bool found; /* the gate's own: the port is still to be attached as its owner wants it */
 	enum moat_gate_fail fail; /* wire and mirror: what becomes of frames that no worker takes */
 	const char *peer; /* wire: the interface they leave by if it fails open; NULL: see set_peer */
 	uint32_t stages;  /* enum moat_stage; 0: MOAT_STAGES_DEFAULT; MOAT_STAGE_NONE: none */
@@ -117,7 +118,8 @@ struct moat_gate_port_info {
 	bool native; /* false: generic mode, after native was refused (reason in `fallback`) */
 	char fallback[128]; /* kernel's words on why not native; empty if native */
 	struct moat_gate_way way;
-	bool adopted; /* a pinned link was taken over by link update */
+	bool dispatched; /* it stands in libxdp's dispatcher, as options asked or as it was found */
+	bool adopted;    /* a pinned link was taken over by link update */
 	bool current; /* attached by this process; false: found, and still with the program of then */
 	char replaced[48]; /* name and id of the program that was replaced; empty: none */
 };

@@ -106,7 +106,9 @@ static int prepare_load(struct bpf_program *program, struct bpf_prog_load_opts *
 		}
 		i++; /* of two parts */
 	}
-	opts->prog_flags |= BPF_F_XDP_HAS_FRAGS;
+	/* a dispatcher calls only what is like itself, and has no frames in several buffers */
+	if (bpf_program__expected_attach_type(program) == BPF_XDP)
+		opts->prog_flags |= BPF_F_XDP_HAS_FRAGS;
 	r = fold_constants(turned, count);
 	if (r < 0)
 		return r;

@@ -48,6 +48,7 @@ static int reload_ports(struct moat_gate *gate, struct moat_error *error)
 			.found = !ports[i].current,
 			.fail_closed = ports[i].fail_closed,
 			.way = ports[i].way,
+			.dispatcher = ports[i].dispatched,
 		};
 		struct moat_gate_port_info info;
 		int r = moat_gate_attach(gate, &options, &info, error);

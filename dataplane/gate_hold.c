@@ -3,7 +3,8 @@
  * What holds a port's program to its interface. Mostly a link of ours, pinned. A program of somebody else
  * is replaced in one step where it is asked for: in his link, which we then pin, or, where he attached it
  * without one, on the interface itself, which no link can take over without a moment between. The latter is
- * a "bare" hold: found again by its pinned program.
+ * a "bare" hold: found again by its pinned program. Where it is asked for, neither: a place in a dispatcher
+ * (gate_entry.c).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -247,6 +248,11 @@ int moat_gate_hold_create(struct gate_port *port, const struct moat_gate_port_op
 {
 	struct attached foreign = attached_to(port->info.ifindex);
 
+	if (options->dispatcher) {
+		int r = moat_gate_entry_create(port, options->generic, error);
+
+		return r == -EEXIST ? refuse_foreign(&port->info, foreign.id, error) : r;
+	}
 	if (!foreign.id)
 		return link_create(port, options->generic, error);
 	if (!options->replace)
@@ -298,7 +304,10 @@ int moat_gate_hold_find(const struct moat_gate *gate, struct gate_port *port)
 
 	if (r == -ENOENT)
 		r = find_bare(gate, port, &attached);
+	if (r == -ENOENT && attached.id)
+		r = moat_gate_entry_find(gate, port, attached.id);
 	if (r == 0) {
+		port->info.dispatched = port->entry_fd >= 0;
 		port->info.native = attached.mode != XDP_FLAGS_SKB_MODE;
 		port->info.adopted = true;
 		if (!port->info.native)
@@ -313,6 +322,8 @@ int moat_gate_hold_update(const struct moat_gate *gate, struct gate_port *port)
 	struct attached attached = attached_to(port->info.ifindex);
 	moat_auto_close int old_fd = -1;
 
+	if (port->info.dispatched)
+		return moat_gate_entry_update(port);
 	if (!port->is_bare)
 		return bpf_link_update(port->link_fd, port->prog_fd, NULL);
 	old_fd = moat_gate_port_pinned(gate, port->info.name, "before");
@@ -350,7 +361,7 @@ void moat_gate_hold_drop(const char *directory, const char *name)
 		fd = bpf_obj_get(path);
 	if (fd >= 0)
 		bpf_link_detach(fd);
-	else
+	else if (!moat_gate_entry_drop(directory, (int)if_nametoindex(name)))
 		detach_bare(directory, name);
 	moat_gate_remove_dir(directory);
 }

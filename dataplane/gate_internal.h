@@ -139,6 +139,8 @@ struct gate_port {
 	bool is_bare; /* held without a link (gate_hold.c) */
 	int link_fd;
 	int prog_fd;
+	int entry_fd;    /* its place in a dispatcher, which calls ... */
+	int programs_fd; /* ... what is in this map (gate_entry.c); -1: none */
 	int counters_fd;
 	int xsks_fd;
 	int forward_fd;    /* counters of its way out */
@@ -206,6 +208,16 @@ int moat_gate_hold_find(const struct moat_gate *gate, struct gate_port *port);
 int moat_gate_hold_update(const struct moat_gate *gate, struct gate_port *port);
 /* Takes the program off and removes the port's directory. */
 void moat_gate_hold_drop(const char *directory, const char *name);
+
+/* gate_entry.c: a place in libxdp's dispatcher. What the owner of the port has to close is in *port. */
+/* Puts the loaded program into the dispatcher of an interface. Errors of moat_dispatch_attach. */
+int moat_gate_entry_create(struct gate_port *port, bool generic, struct moat_error *error);
+/* Finds the place of the process before us in the dispatcher `attached`. 0 or -ENOENT. */
+int moat_gate_entry_find(const struct moat_gate *gate, struct gate_port *port, uint32_t attached);
+/* Lets the place call the loaded program, from the next packet on. */
+int moat_gate_entry_update(const struct gate_port *port);
+/* Gives up the place that a port's directory tells of. False if it tells of none. */
+bool moat_gate_entry_drop(const char *directory, int ifindex);
 
 /* The record of a port that is there under this name; its index, or MOAT_TARGET_NONE. */
 uint32_t moat_gate_port_named(const struct moat_gate *gate, const char *name);

@@ -75,13 +75,14 @@ static void port_init(struct gate_port *port)
 {
 	memset(port, 0, sizeof(*port));
 	port->link_fd = port->prog_fd = port->counters_fd = port->xsks_fd = port->forward_fd = -1;
+	port->entry_fd = port->programs_fd = -1;
 	moat_gate_wire_init(&port->wire);
 }
 
 static void port_deinit(struct gate_port *port, uint32_t cpus)
 {
-	int *fds[] = { &port->link_fd, &port->prog_fd, &port->counters_fd, &port->xsks_fd,
-		       &port->forward_fd };
+	int *fds[] = { &port->link_fd, &port->prog_fd,     &port->entry_fd,  &port->programs_fd,
+		       &port->xsks_fd, &port->counters_fd, &port->forward_fd };
 
 	if (port->forwards)
 		munmap(port->forwards,
@@ -236,6 +237,9 @@ static int port_load(struct moat_gate *gate, struct gate_port *port, struct moat
 	program = steers ? skeleton->progs.steer : skeleton->progs.gate;
 	bpf_program__set_autoload(skeleton->progs.gate, !steers);
 	bpf_program__set_autoload(skeleton->progs.steer, steers);
+	/* of the kind that the dispatcher's entry may call (gate_direct.c) */
+	if (port->info.dispatched)
+		bpf_program__set_expected_attach_type(program, 0);
 	bpf_program__set_log_buf(program, log, LOG_BYTES);
 	r = reuse_maps(gate, port, skeleton);
 	if (r == 0)
@@ -275,6 +279,10 @@ static int port_pin(struct moat_gate *gate, struct gate_port *port, struct moat_
 		r = pin(gate, name, "prog", port->prog_fd);
 	if (r == 0 && port->link_fd >= 0)
 		r = pin(gate, name, "link", port->link_fd);
+	if (r == 0 && port->entry_fd >= 0)
+		r = pin(gate, name, "programs", port->programs_fd);
+	if (r == 0 && port->entry_fd >= 0)
+		r = pin(gate, name, "entry", port->entry_fd);
 	if (r < 0)
 		return moat_error_set(error, r, "pinning %s/ports/%s: %s", gate->pin_path, name,
 				      strerror(-r));
@@ -438,6 +446,7 @@ int moat_gate_attach(struct moat_gate *gate, const struct moat_gate_port_options
 	port.info.fail_closed = options->fail_closed;
 	port.info.fail = options->fail;
 	port.info.way = options->way;
+	port.info.dispatched = options->dispatcher;
 	moat_netdev_address(options->name, port.info.way.mac);
 	port.info.current = !options->found;
 	port.wire.fail = options->fail;
