@@ -130,6 +130,8 @@ int moat_appliance_upstream(struct moat_appliance *appliance, struct moat_contro
 /* The method protect (protect.c). */
 int moat_appliance_protect(struct moat_appliance *appliance, struct moat_control_call *call,
 			   json_t **ret_result, struct moat_error *error);
+/* A row of "to" and "from" of the method top (methods.c). */
+json_t *moat_top_host_json(const struct moat_top_host *host);
 /* The names of stages, as in the configuration. */
 json_t *moat_stages_json(uint32_t stages);
 

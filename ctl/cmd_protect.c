@@ -2,10 +2,12 @@
 /* moat protect: what destinations are protected by, and how sources are limited. */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "ctl/cmd.h"
 #include "dataplane/base/cleanup.h"
 
+#define LOOK_MS 500 /* between two looks at the hosts */
 #define RATE_LEN (2 * MOAT_TERM_TEXT_LEN + 16)
 
 /* "2.0k/s burst 500", or "-". */
@@ -88,6 +90,34 @@ static void print_sources(const json_t *rows)
 	moat_table_print(&table, stdout, "");
 }
 
+/* Which protected hosts get most. */
+static void print_destinations(const json_t *rows)
+{
+	static const char *const headers[] = { "DESTINATION", "PROTECTED AS",
+					       ">PACKETS/S",  ">DROPPED/S",
+					       ">SYN/S",      ">UDP/S",
+					       ">ICMP/S",     NULL };
+	moat_auto_table table = { 0 };
+	const json_t *row;
+	size_t i;
+
+	moat_table_init(&table, headers);
+	json_array_foreach(rows, i, row) {
+		static const char *const rates[] = { "pps", "dropped_pps", "syn_pps", "udp_pps",
+						     "icmp_pps" };
+		char text[MOAT_ARRAY_SIZE(rates)][MOAT_TERM_TEXT_LEN];
+
+		for (size_t k = 0; k < MOAT_ARRAY_SIZE(rates); k++)
+			moat_term_scaled(moat_json_number(row, rates[k]), text[k]);
+		moat_table_add(&table,
+			       moat_json_number(row, "dropped_pps") > 0 ? MOAT_STYLE_WARN
+									: MOAT_STYLE_PLAIN,
+			       moat_json_text(row, "addr"), moat_json_text(row, "prefix"), text[0],
+			       text[1], text[2], text[3], text[4]);
+	}
+	moat_table_print(&table, stdout, "");
+}
+
 /* One line of what isn't empty. */
 static void print_list(const char *label, const json_t *list)
 {
@@ -120,6 +150,10 @@ static void print_all(const json_t *result)
 		print_protections(protections);
 	else
 		printf("no prefix is protected: \"protect\" in moat.yaml names them\n");
+	if (json_array_size(moat_json_at(result, "destinations"))) {
+		putchar('\n');
+		print_destinations(moat_json_at(result, "destinations"));
+	}
 	if (json_array_size(sources)) {
 		putchar('\n');
 		print_sources(sources);
@@ -135,8 +169,17 @@ static void print_all(const json_t *result)
 int moat_cmd_protect(const struct moat_cmd *cmd, struct moat_error *error)
 {
 	json_t *result = NULL;
+	const struct timespec pause = { .tv_nsec = LOOK_MS * 1000000L };
 	int r = moat_cmd_call(cmd, "protect", NULL, -1, &result, error);
 
+	/* rates take two looks, the first of which may have been somebody's before */
+	if (r == MOAT_EXIT_OK && moat_json_at(result, "interval_s") &&
+	    moat_json_number(result, "interval_s") <= 0) {
+		nanosleep(&pause, NULL);
+		json_decref(result);
+		result = NULL;
+		r = moat_cmd_call(cmd, "protect", NULL, -1, &result, error);
+	}
 	if (r != MOAT_EXIT_OK)
 		return r;
 	if (cmd->json)

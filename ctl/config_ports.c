@@ -39,6 +39,20 @@ static int take_egress(const struct reader *reader, unsigned int index,
 		   MOAT_EGRESS_RATE_MAX);
 }
 
+/* Alone on its interface, or beside others. */
+static int take_attach(const struct reader *reader, unsigned int index,
+		       const struct moat_raw_port *raw, struct moat_config_port *port)
+{
+	char where[WHERE_LEN];
+
+	port->dispatcher = raw->attach == 1;
+	if (!port->dispatcher || (!port->replace && !raw->dpdk && port->role != MOAT_ROLE_CONTAINER))
+		return 0;
+	snprintf(where, sizeof(where), "ports.%u.attach", index);
+	return bad(reader, where,
+		   "only an interface's gate that replaces nothing goes into a dispatcher");
+}
+
 /* How a gateway port sends on what passes. */
 static int take_forward(const struct reader *reader, unsigned int index,
 			const struct moat_raw_port *raw, struct moat_config_port *port)
@@ -104,15 +118,12 @@ static int take_port(const struct reader *reader, unsigned int index,
 	port->role = (enum moat_port_role)raw->role;
 	port->generic = raw->mode == 1;
 	port->replace = raw->replace && *raw->replace;
-	port->dispatcher = raw->attach == 1;
-	snprintf(where, sizeof(where), "ports.%u.attach", index);
-	if (port->dispatcher && (port->replace || raw->dpdk || port->role == MOAT_ROLE_CONTAINER))
-		return bad(reader, where,
-			   "only an interface's gate that replaces nothing goes into a dispatcher");
 	port->fail = (enum moat_gate_fail)raw->fail;
 	if (port->role == MOAT_ROLE_WIRE && !raw->fail)
 		port->fail = MOAT_FAIL_OPEN;
-	r = take_forward(reader, index, raw, port);
+	r = take_attach(reader, index, raw, port);
+	if (r == 0)
+		r = take_forward(reader, index, raw, port);
 	if (r < 0)
 		return r;
 	if (raw->peer)

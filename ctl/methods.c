@@ -29,22 +29,24 @@ static int do_status(struct moat_appliance *appliance, struct moat_control_call 
 	return *ret_result ? 0 : -ENOMEM;
 }
 
+json_t *moat_top_host_json(const struct moat_top_host *host)
+{
+	char addr[MOAT_ADDR_TEXT_LEN];
+
+	return json_pack("{s:s,s:f,s:f,s:f,s:f,s:f,s:f}", "addr",
+			 moat_addr_format(&host->addr, addr), "pps", host->pps, "mbps", host->mbps,
+			 "dropped_pps", host->dropped, "syn_pps", host->syn, "udp_pps", host->udp,
+			 "icmp_pps", host->icmp);
+}
+
 static json_t *hosts_of(const struct moat_top *top, bool to, size_t max)
 {
 	json_t *hosts = json_array();
 	size_t count;
 	const struct moat_top_host *rows = moat_top_hosts(top, to, &count);
 
-	for (size_t i = 0; i < count && i < max; i++) {
-		char addr[MOAT_ADDR_TEXT_LEN];
-
-		json_array_append_new(hosts,
-				      json_pack("{s:s,s:f,s:f,s:f,s:f,s:f,s:f}", "addr",
-						moat_addr_format(&rows[i].addr, addr), "pps",
-						rows[i].pps, "mbps", rows[i].mbps, "dropped_pps",
-						rows[i].dropped, "syn_pps", rows[i].syn, "udp_pps",
-						rows[i].udp, "icmp_pps", rows[i].icmp));
-	}
+	for (size_t i = 0; i < count && i < max; i++)
+		json_array_append_new(hosts, moat_top_host_json(&rows[i]));
 	return hosts;
 }
 

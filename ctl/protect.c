@@ -5,6 +5,9 @@
 #include "ctl/appliance_priv.h"
 #include "dataplane/base/addr.h"
 #include "dataplane/base/cleanup.h"
+#include "dataplane/base/clock.h"
+
+#define DESTINATIONS 10 /* shown */
 
 static const struct {
 	uint32_t stage;
@@ -114,6 +117,41 @@ static json_t *bounds_json(const struct moat_stage_set *set)
 	return list;
 }
 
+/* The longest protected prefix that holds an address, NULL if none does. */
+static const struct moat_prefix *protector(const struct moat_stage_set *set,
+					   const struct moat_addr *addr)
+{
+	const struct moat_prefix *longest = NULL;
+
+	for (size_t i = 0; i < set->protection_count; i++) {
+		const struct moat_prefix *prefix = &set->protections[i].prefix;
+
+		if (moat_prefix_contains(prefix, addr) && (!longest || prefix->len > longest->len))
+			longest = prefix;
+	}
+	return longest;
+}
+
+/* Of the hosts that get most right now, those that a prefix protects. */
+static json_t *destinations_json(const struct moat_appliance *appliance,
+				 const struct moat_stage_set *set)
+{
+	json_t *list = json_array();
+	size_t count;
+	const struct moat_top_host *hosts = moat_top_hosts(appliance->top, true, &count);
+
+	for (size_t i = 0; i < count && json_array_size(list) < DESTINATIONS; i++) {
+		const struct moat_prefix *prefix = protector(set, &hosts[i].addr);
+		json_t *host = prefix ? moat_top_host_json(&hosts[i]) : NULL;
+
+		if (!host)
+			continue;
+		json_object_set_new(host, "prefix", prefix_json(prefix));
+		json_array_append_new(list, host);
+	}
+	return list;
+}
+
 int moat_appliance_protect(struct moat_appliance *appliance, struct moat_control_call *call,
 			   json_t **ret_result, struct moat_error *error)
 {
@@ -130,6 +168,11 @@ int moat_appliance_protect(struct moat_appliance *appliance, struct moat_control
 		return -ENOMEM;
 	if (!set)
 		return 0;
+	moat_top_update(appliance->top, moat_clock_monotonic_ns());
+	json_object_set_new(
+		*ret_result, "interval_s",
+		json_real((double)moat_top_interval_ns(appliance->top) / (double)MOAT_NS_PER_S));
+	json_object_set_new(*ret_result, "destinations", destinations_json(appliance, set));
 	json_object_set_new(*ret_result, "amplification", bounds_json(set));
 	json_object_set_new(*ret_result, "fragments",
 			    json_string(set->drop_fragments ? "drop" : "pass"));

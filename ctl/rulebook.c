@@ -567,6 +567,9 @@ int moat_rulebook_roll_back(struct moat_rulebook *rulebook, const char *path,
 
 	if (r == 0)
 		r = moat_ruleset_restore(before, path, error);
+	/* an attack that began or ended meanwhile is nobody's change to confirm */
+	if (r == 0 && moat_ruleset_take_owned(before, own, MOAT_RESPOND_OWNER) != 0)
+		r = moat_error_set(error, -ENOSPC, "the responder's rules since then don't fit");
 	if (r == 0) {
 		rulebook->now.own = before;
 		r = moat_rulebook_configure(rulebook, config, error);

@@ -97,7 +97,8 @@ const struct moat_rule_change *moat_rulebook_changes(const struct moat_rulebook 
 /* Saves what operator and responder have asked for, also without a change. */
 int moat_rulebook_save_before(const struct moat_rulebook *rulebook, const char *path,
 			      struct moat_error *error);
-/* Drafts what was saved so, with the configuration as it is now. On failure nothing has changed. */
+/* Drafts what was saved so, with the configuration and the responder's rules as they are now. On failure nothing has
+ * changed. */
 int moat_rulebook_roll_back(struct moat_rulebook *rulebook, const char *path,
 			    const struct moat_config *config, struct moat_error *error);
 /* Drafts a connection that nothing may cut, or that there is none. 0 or -ENOMEM. */

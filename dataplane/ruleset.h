@@ -104,6 +104,11 @@ int moat_ruleset_log(const char *path, bool added, enum moat_list list,
  * no such file. */
 int moat_ruleset_restore(struct moat_ruleset *set, const char *path, struct moat_error *error);
 
+/* Replaces the rules of an owner by those that another set has of him, under their ids where those are free. 0,
+ * FULL or -ENOMEM, after which some may be missing. */
+int moat_ruleset_take_owned(struct moat_ruleset *set, const struct moat_ruleset *from,
+			    const char *owner);
+
 /* Rules by position (priority, then id). Valid until the next change. */
 const struct moat_rule *moat_ruleset_rules(const struct moat_ruleset *set, size_t *ret_count);
 const struct moat_rule *moat_ruleset_find(const struct moat_ruleset *set, uint32_t id);

@@ -267,3 +267,22 @@ int moat_ruleset_restore(struct moat_ruleset *set, const char *path, struct moat
 	moat_ruleset_replace(set, fresh);
 	return 0;
 }
+
+int moat_ruleset_take_owned(struct moat_ruleset *set, const struct moat_ruleset *from,
+			    const char *owner)
+{
+	size_t count;
+	const struct moat_rule *rules = moat_ruleset_rules(set, &count);
+	int r = 0;
+
+	for (size_t i = count; i-- > 0; rules = moat_ruleset_rules(set, &count)) {
+		if (strcmp(rules[i].owner, owner) == 0)
+			moat_ruleset_del(set, rules[i].id);
+	}
+	rules = moat_ruleset_rules(from, &count);
+	for (size_t i = 0; r >= 0 && r != MOAT_RULESET_FULL && i < count; i++) {
+		if (strcmp(rules[i].owner, owner) == 0)
+			r = moat_ruleset_add(set, &rules[i], NULL);
+	}
+	return r == MOAT_RULESET_EXISTS ? 0 : r;
+}

@@ -79,7 +79,7 @@ def works(directory):
     try:
         with moat:
             moat.stop()
-        run(MOAT, "gate", "detach", "--pin-dir", PINS)
+        inside(GATEWAY, MOAT, "gate", "detach", "--pin-dir", PINS)
         return True
     except AssertionError:
         text = moat.log()
@@ -122,10 +122,11 @@ def test_neighbours(directory):
         expect(there.passing() == [7200, 7202], "the gate without its neighbour")
         with Neighbour():
             expect(there.passing() == BOTH, "and with one that comes later")
-            run("nsenter", f"--net=/run/netns/{GATEWAY}", MOAT, "gate", "detach", "--pin-dir", PINS)
+            inside(GATEWAY, MOAT, "gate", "detach", "--pin-dir", PINS)
             expect(there.passing() == [7201, 7202], "the neighbour without the gate")
         expect(there.passing() == NEITHER and not os.path.exists(PINS), "nobody")
-        expect("xdp" not in inside(GATEWAY, "ip", "link", "show", "g0").stdout, "nothing is left attached")
+        link = inside(GATEWAY, "ip", "link", "show", "g0").stdout
+        expect("xdp" not in link, "nothing is left attached", link, run("bpftool", "prog", "show").stdout[-400:])
 
 
 def test_refused(directory):

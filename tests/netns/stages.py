@@ -6,6 +6,7 @@ switches stages without the port being let go, and management prefixes stay in, 
 import os
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 
@@ -39,6 +40,16 @@ def test_protect(moat, directory):
     expect("protect" in port["stages"] and "flags" not in port["stages"], "its stages", port["stages"])
     text = lab.run(lab.MOAT, "--socket", moat.socket, "protect").stdout
     expect(SERVER_IP in text and all(len(line) <= 100 for line in text.splitlines()), "as text", text)
+    pinging = subprocess.Popen(("nsenter", f"--net=/run/netns/{lab.CLIENT}", "ping", "-q", "-c", "1000", "-i", "0.02",
+                                SERVER_IP), stdout=subprocess.DEVNULL)
+    try:
+        host = wait_for(lambda: [host for host in moat.ask("protect")["destinations"] if host["dropped_pps"] > 10],
+                        "the destination's rates")[0]
+    finally:
+        pinging.kill()
+        pinging.wait()
+    expect((host["addr"], host["prefix"]) == (SERVER_IP, SERVER_IP) and host["icmp_pps"] >= host["dropped_pps"],
+           "the destination", host)
 
 
 def test_switch(moat, directory):

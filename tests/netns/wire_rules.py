@@ -100,6 +100,26 @@ def test_fail(directory):
         expect(counted(moat, "drop_no_xsk")[1] > 0, "drops are counted")
 
 
+def test_grow(directory):
+    """The gate gets larger tables while an interface of it is gone."""
+    with Appliance(directory, config=config(directory)) as moat:
+        wait_for(lambda: ping(1, TARGET), "pings through the wire")
+        inside(moatd.GATEWAY, "ip", "link", "del", "w0")
+        wait_for(lambda: "lost" in moat.log(), "the loss is said")
+        path = os.path.join(directory, "list")
+        with open(path, "w", encoding="ascii") as out:
+            out.writelines(f"{101 + i // 65536}.{i // 256 % 256}.{i % 256}.1\n" for i in range(40000))
+            out.write(f"{HERE}\n")
+        moat.ask("rules", "load", path)
+        moatd.link(CLIENT, "c1", HERE, moatd.GATEWAY, "w0", None)
+        ready()
+        wait_for(lambda: "back" in moat.log(), "the return is said", 15)
+        expect(not ping(1, TARGET), "the list is in force")
+        moat.ask("rules", "deny", "del", HERE)
+        wait_for(lambda: ping(1, TARGET), "pings through the new interface")
+        balanced(moat.ask("status"))
+
+
 def test_challenge(directory):
     """A worker's answer goes out of the packet socket, and the client connects at its first try."""
     server = in_namespace(SERVER, lambda: socket.create_server((TARGET, 80)))

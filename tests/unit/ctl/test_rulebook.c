@@ -41,15 +41,20 @@ static int configure(struct moat_rulebook *book, const char *text, struct moat_e
 	return r;
 }
 
-static uint32_t add(struct moat_rulebook *book, const char *text)
+static uint32_t add_as(struct moat_rulebook *book, const char *owner, const char *text)
 {
 	struct moat_rule rule;
 	uint32_t id = 0;
 
 	CU_ASSERT_EQUAL_FATAL(moat_rule_parse(text, moat_clock_monotonic_ns(), &rule, NULL), 0);
-	snprintf(rule.owner, sizeof(rule.owner), MOAT_OWNER_OPERATOR);
+	snprintf(rule.owner, sizeof(rule.owner), "%s", owner);
 	CU_ASSERT_EQUAL(moat_rulebook_add(book, &rule, &id), 0);
 	return id;
+}
+
+static uint32_t add(struct moat_rulebook *book, const char *text)
+{
+	return add_as(book, MOAT_OWNER_OPERATOR, text);
 }
 
 static size_t live_count(const struct moat_rulebook *book)
@@ -84,6 +89,36 @@ static struct moat_prefix prefix_of(const char *text)
 
 	CU_ASSERT_EQUAL_FATAL(moat_prefix_parse(text, &prefix), 0);
 	return prefix;
+}
+
+/* What an operator did not confirm goes; what the responder did meanwhile stays. */
+static void test_roll_back(void)
+{
+	static const char text[] = "ports: [{name: a}]\nrespond: {mode: enforce}\n";
+	moat_cleanup(moat_config_free_cleanup) struct moat_config *config = NULL;
+	struct moat_rulebook *book = open_book();
+	uint32_t kept = add(book, "drop src 192.0.2.1"), loaded, ended, begun;
+	char before[160];
+
+	snprintf(before, sizeof(before), "%s.before", state);
+	CU_ASSERT_EQUAL_FATAL(moat_config_parse("f", text, strlen(text), 0, &config, NULL), 0);
+	ended = add_as(book, MOAT_RESPOND_OWNER, "drop src 192.0.2.2 for 1m");
+	CU_ASSERT_EQUAL(apply(book), 0);
+	CU_ASSERT_EQUAL(moat_rulebook_save_before(book, before, NULL), 0);
+	loaded = add(book, "drop src 192.0.2.3");
+	CU_ASSERT_EQUAL(apply(book), 0);
+	begun = add_as(book, MOAT_RESPOND_OWNER, "drop src 192.0.2.4 for 1m");
+	CU_ASSERT_EQUAL(moat_rulebook_del(book, ended, "it ended"), 0);
+	CU_ASSERT_EQUAL(apply(book), 0);
+	CU_ASSERT_EQUAL(moat_rulebook_roll_back(book, before, config, NULL), 0);
+	CU_ASSERT_EQUAL(apply(book), 0);
+	CU_ASSERT_PTR_NOT_NULL(moat_ruleset_find(moat_rulebook_live(book), kept));
+	CU_ASSERT_PTR_NULL(moat_ruleset_find(moat_rulebook_live(book), loaded));
+	CU_ASSERT_PTR_NULL(moat_ruleset_find(moat_rulebook_live(book), ended));
+	CU_ASSERT_PTR_NOT_NULL(moat_ruleset_find(moat_rulebook_live(book), begun));
+	moat_rulebook_free(book);
+	unlink(before);
+	unlink(state);
 }
 
 static void test_draft(void)
@@ -355,15 +390,11 @@ static void test_list_now(void)
 int main(void)
 {
 	static const struct moat_test tests[] = {
-		{ "draft", test_draft },
-		{ "failed commit", test_failed_commit },
-		{ "state", test_state },
-		{ "config owns", test_config_owns },
-		{ "load", test_load },
-		{ "expiry", test_expiry },
-		{ "responder", test_responder },
-		{ "one prefix", test_list_now },
-		{ NULL, NULL },
+		{ "draft", test_draft },         { "failed commit", test_failed_commit },
+		{ "state", test_state },         { "config owns", test_config_owns },
+		{ "load", test_load },           { "expiry", test_expiry },
+		{ "responder", test_responder }, { "one prefix", test_list_now },
+		{ "roll back", test_roll_back }, { NULL, NULL },
 	};
 	int r;
 
