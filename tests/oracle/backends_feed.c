@@ -7,12 +7,14 @@
 #include <linux/if_link.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
+#include <spawn.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -55,15 +57,27 @@ struct backend backend_dummy = { .name = "dummy", .open = dummy_open, .close = d
 
 /* ---- a veth ----------------------------------------------------------------------------------- */
 
-/* In the test's own namespace, which goes with the process. No neighbour discovery, no offloads. */
+static bool ip_command(const char *const *words)
+{
+	int status;
+	pid_t pid;
+
+	if (posix_spawnp(&pid, "ip", NULL, NULL, (char *const *)words, environ) != 0)
+		return false;
+	return waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+/* In the test's own namespace, which goes with the process. No neighbour discovery: only the test's frames. */
 bool backends_veth_up(void)
 {
-	return system("sysctl -qw net.ipv6.conf.all.disable_ipv6=1 "
-		      "net.ipv6.conf.default.disable_ipv6=1 && "
-		      "ip link add " WORKER_SIDE " numrxqueues 1 numtxqueues 1 type veth "
-		      "peer name " FAR_SIDE " numrxqueues 1 numtxqueues 1 && "
-		      "ip link set " WORKER_SIDE " arp off up && "
-		      "ip link set " FAR_SIDE " arp off up") == 0;
+	static const char *const add[] = { "ip",   "link", "add",  WORKER_SIDE, "type",
+					   "veth", "peer", "name", FAR_SIDE,    NULL };
+	static const char *const quiet[][9] = {
+		{ "ip", "link", "set", WORKER_SIDE, "addrgenmode", "none", "up", NULL },
+		{ "ip", "link", "set", FAR_SIDE, "addrgenmode", "none", "up", NULL },
+	};
+
+	return ip_command(add) && ip_command(quiet[0]) && ip_command(quiet[1]);
 }
 
 /* A socket on the far side: it sends what the port is to receive, and sees what the port sends. */
