@@ -94,7 +94,7 @@ static int set_up(const char *path, sd_event *loop, struct moat_appliance **ret_
 		  struct moat_error *error)
 {
 	moat_cleanup(moat_config_free_cleanup) struct moat_config *config = NULL;
-	bool needs_sockets = false, dispatches = false;
+	bool needs_sockets = false, asks_for_programs = false;
 	int r = moat_config_load(path, MOAT_CONFIG_CHECK_PORTS, &config, error);
 
 	if (r < 0)
@@ -102,14 +102,14 @@ static int set_up(const char *path, sd_event *loop, struct moat_appliance **ret_
 	moat_log_set_level(config->log_level);
 	for (size_t i = 0; i < config->port_count; i++) {
 		needs_sockets |= moat_config_port_has_workers(&config->ports[i]);
-		dispatches |= config->ports[i].dispatcher;
+		asks_for_programs |= config->ports[i].dispatcher || config->ports[i].dpdk[0];
 	}
 	r = moat_privilege_check(needs_sockets, error);
 	if (r < 0)
 		return r;
 	moat_privilege_raise_limits();
 	moat_gate_look_around();
-	r = moat_privilege_drop(dispatches, error);
+	r = moat_privilege_drop(asks_for_programs, error);
 	if (r == 0)
 		r = moat_appliance_new(loop, config, ret_appliance, error);
 	if (r == 0)

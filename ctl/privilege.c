@@ -13,7 +13,7 @@
 /* BPF: maps and programs; PERFMON: pointers in them; NET_ADMIN: attaching to interfaces. */
 static const unsigned int needed[] = { CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON };
 /* Beside those: AF_XDP sockets and their memory; the group of the control socket; and files in
- * directories that aren't root's. The last only for a port in a dispatcher. */
+ * directories that aren't root's. The last only for a port in a dispatcher, or of DPDK. */
 static const unsigned int kept[] = { CAP_BPF,      CAP_NET_ADMIN, CAP_PERFMON,      CAP_NET_RAW,
 				     CAP_IPC_LOCK, CAP_CHOWN,     CAP_DAC_OVERRIDE, CAP_SYS_ADMIN };
 
@@ -73,10 +73,10 @@ static int keep(const unsigned int *capabilities, size_t count, struct moat_erro
 	return r < 0 ? moat_error_set(error, -EPERM, "capabilities can't be dropped") : 0;
 }
 
-int moat_privilege_drop(bool dispatches, struct moat_error *error)
+int moat_privilege_drop(bool asks_for_programs, struct moat_error *error)
 {
 	capng_get_caps_process();
-	if (dispatches && capng_have_capability(CAPNG_EFFECTIVE, CAP_SYS_ADMIN))
+	if (asks_for_programs && capng_have_capability(CAPNG_EFFECTIVE, CAP_SYS_ADMIN))
 		return keep(kept, MOAT_ARRAY_SIZE(kept), error);
 	return keep(kept, MOAT_ARRAY_SIZE(kept) - 1, error);
 }

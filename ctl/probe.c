@@ -276,7 +276,7 @@ size_t moat_probe_libraries(struct moat_probe *ret_probes, size_t max)
 		const char *with, *without;
 	} libraries[] = {
 		{ "libxdp", MOAT_WITH_AFXDP, "AF_XDP ports", "gateway ports only" },
-		{ "libdpdk", MOAT_WITH_DPDK, "built with, no port uses it yet", "AF_XDP ports" },
+		{ "libdpdk", MOAT_WITH_DPDK, "DPDK ports", "AF_XDP ports" },
 		{ "libhs", MOAT_WITH_HYPERSCAN, "built with, no detector uses it yet",
 		  "detectors on headers only" },
 		{ "libnuma", MOAT_WITH_NUMA, "built with, not used yet",
