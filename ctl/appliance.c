@@ -40,7 +40,8 @@ uint32_t moat_appliance_modes(const struct moat_config *config)
 	for (size_t i = 0; i < config->port_count; i++)
 		seen |= modes[config->ports[i].role];
 	/* containers alone: a gate that waits for a port */
-	return seen ? seen : MOAT_MODE_GATEWAY;
+	seen = seen ? seen : MOAT_MODE_GATEWAY;
+	return config->flows.listener_count ? seen | MOAT_MODE_FLOWS : seen;
 }
 
 struct moat_event_context moat_appliance_context(const struct moat_appliance *appliance)
@@ -381,6 +382,8 @@ static int open_detection(struct moat_appliance *appliance, struct moat_error *e
 		.policy = appliance->wire.policy,
 		.workers = appliance->wire.workers,
 		.worker_count = appliance->wire.worker_count,
+		.intake = appliance->intake,
+		.exporter = appliance->exporter,
 	};
 	int r;
 
@@ -457,6 +460,8 @@ static int open_all(struct moat_appliance *appliance, struct moat_error *error)
 	if (r == 0)
 		r = moat_wire_start(&appliance->wire, error);
 	if (r == 0)
+		r = moat_exporters_open(appliance, error);
+	if (r == 0)
 		r = open_detection(appliance, error);
 	if (r == 0)
 		r = add_sources(appliance, error);
@@ -490,6 +495,7 @@ int moat_appliance_new(sd_event *loop, struct moat_config *config,
 		r = open_host(appliance, error);
 	if (r < 0) {
 		moat_detection_free(appliance->detection);
+	moat_exporters_close(appliance);
 		appliance->detection = NULL;
 		undo_gate(appliance);
 		appliance->config = NULL; /* stays the caller's */

@@ -44,6 +44,8 @@ struct moat_appliance {
 	struct moat_top *top;
 	struct moat_notify *notify; /* NULL: nobody is told */
 	struct moat_upstream *upstream;
+	struct moat_flow_intake *intake; /* NULL: no exporter is listened to */
+	struct moat_export *exporter;    /* NULL: nobody is told of flows */
 	sd_event_source *finding_source;
 	sd_event_source *timer_source;
 	uint64_t keys_changed_ns;         /* of the SYN challenge */
@@ -120,6 +122,11 @@ void moat_outlets_adopt(struct moat_appliance *appliance, const struct moat_conf
 void moat_outlets_finding(struct moat_appliance *appliance, const struct moat_event_context *context,
 			  const struct moat_finding *finding);
 void moat_outlets_tick(struct moat_appliance *appliance, uint64_t now_ns);
+/* Flows of others, and ours to others (exporters.c). */
+int moat_exporters_open(struct moat_appliance *appliance, struct moat_error *error);
+void moat_exporters_close(struct moat_appliance *appliance);
+bool moat_exporters_differ(const struct moat_config *before, const struct moat_config *after);
+json_t *moat_exporters_status(const struct moat_appliance *appliance);
 /* For `moat status`; NULL if nobody is told, or without memory. */
 json_t *moat_outlets_notify_status(const struct moat_appliance *appliance);
 json_t *moat_outlets_upstream_status(const struct moat_appliance *appliance);

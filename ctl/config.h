@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "ctl/config_afxdp.h"
+#include "ctl/flows/intake.h"
 #include "ctl/notify.h"
 #include "ctl/respond.h"
 #include "ctl/upstream.h"
@@ -79,6 +80,11 @@ struct moat_config {
 	struct moat_notify_options notify;     /* neither script nor webhook: nobody is told */
 	struct moat_upstream_options upstream; /* its prefixes are upstream_prefixes */
 	struct moat_config_prefixes upstream_prefixes;
+	struct moat_flow_intake_options flows; /* their exporters are flow_exporters */
+	struct moat_config_prefixes flow_exporters;
+	char export_address[64]; /* of an IPFIX collector; empty: none */
+	uint16_t export_port;
+	uint32_t export_domain;
 };
 
 enum moat_config_flags {

@@ -147,6 +147,8 @@ int moat_config_take_outlets(const struct reader *reader, const struct moat_raw_
 
 	if (r == 0 && raw->upstream)
 		r = take_upstream(reader, raw->upstream, config);
+	if (r == 0 && raw->flows)
+		r = moat_config_take_flows(reader, raw->flows, config);
 	return r;
 }
 
@@ -165,4 +167,5 @@ void moat_config_free_outlets(struct moat_config *config)
 	free(config->notify.webhook);
 	free(config->notify.token_file);
 	free(config->upstream_prefixes.prefixes);
+	free(config->flow_exporters.prefixes);
 }

@@ -41,6 +41,9 @@ int moat_config_take_prefixes(const struct reader *reader, const char *where, ch
 /* Whom findings go to (config_outlets.c). */
 int moat_config_take_outlets(const struct reader *reader, const struct moat_raw_config *raw,
 			     struct moat_config *config);
+/* Flows of others, and ours to others (config_flows.c). */
+int moat_config_take_flows(const struct reader *reader, const struct moat_raw_flows *raw,
+			   struct moat_config *config);
 void moat_config_default_outlets(struct moat_config *config);
 void moat_config_free_outlets(struct moat_config *config);
 

@@ -251,6 +251,32 @@ static const cyaml_schema_field_t upstream_fields[] = {
 	CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t listener_fields[] = {
+	CYAML_FIELD_STRING_PTR("address", OPT_PTR, struct moat_raw_listener, address, 1, 63),
+	CYAML_FIELD_UINT_PTR("port", OPT_PTR, struct moat_raw_listener, port),
+	CYAML_FIELD_UINT_PTR("sampling", OPT_PTR, struct moat_raw_listener, sampling),
+	CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t listener_entry = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct moat_raw_listener, listener_fields),
+};
+
+static const cyaml_schema_field_t export_fields[] = {
+	CYAML_FIELD_STRING_PTR("address", CYAML_FLAG_POINTER, struct moat_raw_export, address, 1, 63),
+	CYAML_FIELD_UINT_PTR("port", OPT_PTR, struct moat_raw_export, port),
+	CYAML_FIELD_UINT_PTR("domain", OPT_PTR, struct moat_raw_export, domain),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t flows_fields[] = {
+	CYAML_FIELD_SEQUENCE("listen", OPT_PTR, struct moat_raw_flows, listen, &listener_entry, 0,
+			     CYAML_UNLIMITED),
+	CYAML_FIELD_SEQUENCE("exporters", OPT_PTR, struct moat_raw_flows, exporters, &string_entry,
+			     0, CYAML_UNLIMITED),
+	CYAML_FIELD_MAPPING_PTR("export", OPT_PTR, struct moat_raw_flows, export, export_fields),
+	CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t config_fields[] = {
 	CYAML_FIELD_STRING_PTR("run_dir", OPT_PTR, struct moat_raw_config, run_dir, 1, 4095),
 	CYAML_FIELD_STRING_PTR("state_dir", OPT_PTR, struct moat_raw_config, state_dir, 1, 4095),
@@ -285,6 +311,7 @@ static const cyaml_schema_field_t config_fields[] = {
 	CYAML_FIELD_MAPPING_PTR("respond", OPT_PTR, struct moat_raw_config, respond, respond_fields),
 	CYAML_FIELD_MAPPING_PTR("lists", OPT_PTR, struct moat_raw_config, lists, lists_fields),
 	CYAML_FIELD_MAPPING_PTR("events", OPT_PTR, struct moat_raw_config, events, events_fields),
+	CYAML_FIELD_MAPPING_PTR("flows", OPT_PTR, struct moat_raw_config, flows, flows_fields),
 	CYAML_FIELD_MAPPING_PTR("notify", OPT_PTR, struct moat_raw_config, notify, notify_fields),
 	CYAML_FIELD_MAPPING_PTR("upstream", OPT_PTR, struct moat_raw_config, upstream,
 				upstream_fields),

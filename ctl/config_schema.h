@@ -140,6 +140,24 @@ struct moat_raw_upstream {
 	unsigned int prefixes_count;
 };
 
+struct moat_raw_listener {
+	char *address;
+	uint32_t *port, *sampling;
+};
+
+struct moat_raw_export {
+	char *address;
+	uint32_t *port, *domain;
+};
+
+struct moat_raw_flows {
+	struct moat_raw_listener *listen;
+	unsigned int listen_count;
+	char **exporters;
+	unsigned int exporters_count;
+	struct moat_raw_export *export;
+};
+
 struct moat_raw_config {
 	char *run_dir, *state_dir, *pin_dir;
 	int log_level; /* 0 is "not said", else enum moat_log_level */
@@ -171,6 +189,7 @@ struct moat_raw_config {
 	struct moat_raw_events *events;
 	struct moat_raw_notify *notify;
 	struct moat_raw_upstream *upstream;
+	struct moat_raw_flows *flows;
 };
 
 /* 0 with *ret_raw NULL for an empty document; -EINVAL with the place; -ENOMEM. */

@@ -69,6 +69,13 @@ static void on_sample(void *userdata, const struct moat_sample *sample)
 	moat_detect_sample(detection->detect, sample);
 }
 
+static void take_flow(struct moat_detection *detection, const struct moat_flow_record *record)
+{
+	moat_detect_flow(detection->detect, record);
+	if (detection->options.exporter)
+		moat_export_flow(detection->options.exporter, record);
+}
+
 /* What a worker has to tell of its flows. Contents first: they say what a record is about. */
 static void take_flows(struct moat_detection *detection, struct moat_worker *worker)
 {
@@ -80,11 +87,29 @@ static void take_flows(struct moat_detection *detection, struct moat_worker *wor
 	for (int n = 0; contents && n < FLOWS_AT_ONCE && moat_ring_pop(contents, &content); n++)
 		moat_detect_content(detection->detect, &content);
 	for (int n = 0; flows && n < FLOWS_AT_ONCE && moat_ring_pop(flows, &record); n++)
-		moat_detect_flow(detection->detect, &record);
+		take_flow(detection, &record);
+}
+
+/* The window that the judges are in, and its length. */
+static uint32_t window_now(const struct moat_detection *detection, uint64_t *ret_length_ns)
+{
+	if (detection->options.detect.mode & MOAT_MODE_GATEWAY)
+		return moat_gate_window(detection->options.gate, ret_length_ns);
+	*ret_length_ns = MOAT_NS_PER_MS << MOAT_WINDOW_SHIFT_MS;
+	return (uint32_t)(moat_clock_monotonic_ns() / MOAT_NS_PER_MS >> MOAT_WINDOW_SHIFT_MS);
+}
+
+static void on_flow(void *userdata, const struct moat_flow_record *record)
+{
+	struct moat_detection *detection = userdata;
+
+	moat_detect_flow(detection->detect, record);
 }
 
 static void take_samples(struct moat_detection *detection)
 {
+	uint64_t length_ns;
+
 	pthread_mutex_lock(&detection->mutex);
 	if (detection->options.detect.mode & MOAT_MODE_GATEWAY)
 		moat_gate_poll(detection->options.gate, SAMPLES_AT_ONCE, on_sample, detection);
@@ -96,16 +121,10 @@ static void take_samples(struct moat_detection *detection)
 			moat_detect_sample(detection->detect, &sample);
 		take_flows(detection, detection->options.workers[i]);
 	}
+	if (detection->options.intake)
+		moat_flow_intake_take(detection->options.intake, window_now(detection, &length_ns),
+				      on_flow, detection);
 	pthread_mutex_unlock(&detection->mutex);
-}
-
-/* The window that the judges are in, and its length. */
-static uint32_t window_now(const struct moat_detection *detection, uint64_t *ret_length_ns)
-{
-	if (detection->options.detect.mode & MOAT_MODE_GATEWAY)
-		return moat_gate_window(detection->options.gate, ret_length_ns);
-	*ret_length_ns = MOAT_NS_PER_MS << MOAT_WINDOW_SHIFT_MS;
-	return (uint32_t)(moat_clock_monotonic_ns() / MOAT_NS_PER_MS >> MOAT_WINDOW_SHIFT_MS);
 }
 
 /* An attack must not become known by its own persistence. */
@@ -189,7 +208,7 @@ static int list_sources(struct moat_detection *detection)
 	bool has_gate = options->detect.mode & MOAT_MODE_GATEWAY;
 	uint32_t cpus = has_gate ? moat_gate_cpus(options->gate) : 0;
 
-	detection->sources = calloc(cpus + options->worker_count + 1, sizeof(*detection->sources));
+	detection->sources = calloc(cpus + options->worker_count + 2, sizeof(*detection->sources));
 	if (!detection->sources)
 		return -ENOMEM;
 	for (uint32_t cpu = 0; cpu < cpus; cpu++) {
@@ -202,6 +221,16 @@ static int list_sources(struct moat_detection *detection)
 	}
 	for (size_t i = 0; i < options->worker_count; i++) {
 		const struct moat_cells *cells = moat_worker_cells(options->workers[i]);
+
+		detection->sources[detection->source_count++] = (struct moat_cell_source){
+			.to = cells->to,
+			.from = cells->from,
+			.count = cells->mask + 1,
+			.fresh = true,
+		};
+	}
+	if (options->intake) {
+		const struct moat_cells *cells = moat_flow_intake_cells(options->intake);
 
 		detection->sources[detection->source_count++] = (struct moat_cell_source){
 			.to = cells->to,

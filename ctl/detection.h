@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ctl/flows/export.h"
+#include "ctl/flows/intake.h"
 #include "dataplane/gate.h"
 #include "dataplane/policy.h"
 #include "dataplane/worker.h"
@@ -21,6 +23,8 @@ struct moat_detection_options {
 	struct moat_policy *policy;         /* of the workers; NULL without */
 	struct moat_worker *const *workers; /* outlive the thread */
 	size_t worker_count;
+	struct moat_export *exporter; /* of the workers' flows; NULL without; outlives the thread */
+	struct moat_flow_intake *intake; /* of exporters; NULL without; outlives the thread */
 };
 
 struct moat_detection_counters {

@@ -52,6 +52,8 @@ static const char *fixed_difference(const struct moat_config *before,
 		return "state_dir";
 	if (strcmp(before->pin_dir, after->pin_dir) != 0)
 		return "pin_dir";
+	if (moat_exporters_differ(before, after))
+		return "flows";
 	if (before->gate_cells != after->gate_cells || before->gate_nodes != after->gate_nodes ||
 	    before->gate_buckets != after->gate_buckets)
 		return "gate.cells, gate.nodes or gate.buckets";

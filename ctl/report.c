@@ -241,6 +241,8 @@ static json_t *mode_names(uint32_t modes)
 		json_array_append_new(names, json_string("wire"));
 	if (modes & MOAT_MODE_MIRROR)
 		json_array_append_new(names, json_string("mirror"));
+	if (modes & MOAT_MODE_FLOWS)
+		json_array_append_new(names, json_string("flows"));
 	return names;
 }
 
@@ -391,6 +393,8 @@ json_t *moat_appliance_status(struct moat_appliance *appliance)
 	json_object_set_new(status, "findings", findings_of(appliance));
 	json_object_set_new(status, "events", events_of(appliance));
 	json_object_set_new(status, "control", control_of(appliance));
+	if (appliance->intake || appliance->exporter)
+		json_object_set_new(status, "flows", moat_exporters_status(appliance));
 	json_object_set_new(status, "upstream", moat_outlets_upstream_status(appliance));
 	if (appliance->notify)
 		json_object_set_new(status, "notify", moat_outlets_notify_status(appliance));

@@ -86,19 +86,44 @@ static inline uint64_t pair_hash(uint64_t addr_hash, uint16_t port)
 	return h ^ (h >> 32);
 }
 
-void moat_cells_count_hashed(struct moat_cells *cells, const struct moat_headers *headers,
-			     const struct moat_cells_hash *hash, uint32_t window, bool dropped)
+static inline void count_both(struct moat_cells *cells, const struct moat_headers *headers,
+			      const struct moat_cells_hash *hash, const struct moat_cell_gain *gain)
 {
 	struct moat_cell_head *head = cells->head;
-	struct moat_cell_gain gain;
 	struct moat_cell *to, *from;
 
 	head->packets++;
+	to = table_find(cells, &head->to, cells->to, &headers->dst, hash->dst, gain->window);
+	table_count(&head->to, to, gain, hash->src);
+	from = table_find(cells, &head->from, cells->from, &headers->src, hash->src, gain->window);
+	table_count(&head->from, from, gain, pair_hash(hash->dst, headers->dport));
+}
+
+void moat_cells_count_hashed(struct moat_cells *cells, const struct moat_headers *headers,
+			     const struct moat_cells_hash *hash, uint32_t window, bool dropped)
+{
+	struct moat_cell_gain gain;
+
 	moat_cell_gain_of(&gain, headers, window, dropped);
-	to = table_find(cells, &head->to, cells->to, &headers->dst, hash->dst, window);
-	table_count(&head->to, to, &gain, hash->src);
-	from = table_find(cells, &head->from, cells->from, &headers->src, hash->src, window);
-	table_count(&head->from, from, &gain, pair_hash(hash->dst, headers->dport));
+	count_both(cells, headers, hash, &gain);
+}
+
+void moat_cells_add(struct moat_cells *cells, const struct moat_headers *headers, uint64_t packets,
+		    uint64_t bytes, uint32_t window)
+{
+	struct moat_cell_gain gain;
+	struct moat_cells_hash hash;
+
+	if (packets >> 27)
+		packets = 1u << 27;
+	if (bytes >> 35)
+		bytes = 1ULL << 35;
+	moat_cells_hash(cells, headers, &hash);
+	moat_cell_gain_of(&gain, headers, window, false);
+	gain.amount = packets << MOAT_CELL_BYTES_BITS | bytes;
+	gain.marks *= packets;
+	gain.fragments *= (uint32_t)packets;
+	count_both(cells, headers, &hash, &gain);
 }
 
 void moat_cells_count(struct moat_cells *cells, const struct moat_headers *headers, uint32_t window,

@@ -85,4 +85,9 @@ MOAT_INLINE void moat_cells_prefetch_rest(const struct moat_cells *cells,
 void moat_cells_count_hashed(struct moat_cells *cells, const struct moat_headers *headers,
 			     const struct moat_cells_hash *hash, uint32_t window, bool dropped);
 
+/* Counts many packets of one kind at once: those of a flow that an exporter told of. l3_len is their mean length;
+ * at most 2^27 packets and 2^35 bytes, more are cut. */
+void moat_cells_add(struct moat_cells *cells, const struct moat_headers *headers, uint64_t packets,
+		    uint64_t bytes, uint32_t window);
+
 #endif

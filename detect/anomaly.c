@@ -86,6 +86,6 @@ static void anomaly_window(void *state, const struct moat_detect_config *config,
 const struct moat_detector_ops moat_detector_anomaly = {
 	.name = "anomaly",
 	.title = "odd packets and one-way streams far outside of the baseline",
-	.modes = MOAT_MODE_GATEWAY | MOAT_MODE_WIRE | MOAT_MODE_MIRROR,
+	.modes = MOAT_MODE_GATEWAY | MOAT_MODE_WIRE | MOAT_MODE_MIRROR | MOAT_MODE_FLOWS,
 	.window = anomaly_window,
 };

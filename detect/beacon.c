@@ -460,7 +460,7 @@ static void beacon_content(void *state, const struct moat_detect_config *config,
 const struct moat_detector_ops moat_detector_beacon = {
 	.name = "beacon",
 	.title = "reports to a controller in regular intervals; anonymizers",
-	.modes = MOAT_MODE_WIRE | MOAT_MODE_MIRROR,
+	.modes = MOAT_MODE_WIRE | MOAT_MODE_MIRROR | MOAT_MODE_FLOWS,
 	.init = beacon_init,
 	.deinit = beacon_deinit,
 	.flow = beacon_flow,

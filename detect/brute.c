@@ -288,7 +288,7 @@ static void brute_content(void *state, const struct moat_detect_config *config,
 const struct moat_detector_ops moat_detector_brute = {
 	.name = "brute",
 	.title = "password guessing at SSH, FTP, RDP, mail, HTTP, telnet and databases",
-	.modes = MOAT_MODE_WIRE | MOAT_MODE_MIRROR,
+	.modes = MOAT_MODE_WIRE | MOAT_MODE_MIRROR | MOAT_MODE_FLOWS,
 	.init = brute_init,
 	.deinit = brute_deinit,
 	.flow = brute_flow,

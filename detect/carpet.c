@@ -185,7 +185,7 @@ static void carpet_second(void *state, const struct moat_detect_config *config, 
 const struct moat_detector_ops moat_detector_carpet = {
 	.name = "carpet",
 	.title = "floods spread thinly over a /24 or /64",
-	.modes = MOAT_MODE_GATEWAY | MOAT_MODE_WIRE | MOAT_MODE_MIRROR,
+	.modes = MOAT_MODE_GATEWAY | MOAT_MODE_WIRE | MOAT_MODE_MIRROR | MOAT_MODE_FLOWS,
 	.init = carpet_init,
 	.deinit = carpet_deinit,
 	.window = carpet_window,

@@ -19,6 +19,7 @@ enum moat_detect_mode {
 	MOAT_MODE_GATEWAY = 1, /* counters and samples of the gate */
 	MOAT_MODE_WIRE = 2,    /* every packet, both ways */
 	MOAT_MODE_MIRROR = 4,
+	MOAT_MODE_FLOWS = 8, /* what exporters tell of flows: counters and outcomes, no contents */
 };
 
 struct moat_detect_config;

@@ -210,7 +210,7 @@ static void fanout_flow(void *state, const struct moat_detect_config *config,
 const struct moat_detector_ops moat_detector_fanout = {
 	.name = "fanout",
 	.title = "slow and small scans: attempts at many ports or hosts that fail",
-	.modes = MOAT_MODE_WIRE | MOAT_MODE_MIRROR,
+	.modes = MOAT_MODE_WIRE | MOAT_MODE_MIRROR | MOAT_MODE_FLOWS,
 	.init = fanout_init,
 	.deinit = fanout_deinit,
 	.flow = fanout_flow,

@@ -269,7 +269,7 @@ static void lateral_content(void *state, const struct moat_detect_config *config
 const struct moat_detector_ops moat_detector_lateral = {
 	.name = "lateral",
 	.title = "movement between hosts: new administrative edges, remote execution over SMB",
-	.modes = MOAT_MODE_WIRE | MOAT_MODE_MIRROR,
+	.modes = MOAT_MODE_WIRE | MOAT_MODE_MIRROR | MOAT_MODE_FLOWS,
 	.init = lateral_init,
 	.deinit = lateral_deinit,
 	.flow = lateral_flow,

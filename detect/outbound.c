@@ -77,6 +77,6 @@ static void outbound_window(void *state, const struct moat_detect_config *config
 const struct moat_detector_ops moat_detector_outbound = {
 	.name = "outbound",
 	.title = "floods from hosts in detect.protected",
-	.modes = MOAT_MODE_GATEWAY | MOAT_MODE_WIRE | MOAT_MODE_MIRROR,
+	.modes = MOAT_MODE_GATEWAY | MOAT_MODE_WIRE | MOAT_MODE_MIRROR | MOAT_MODE_FLOWS,
 	.window = outbound_window,
 };

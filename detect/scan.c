@@ -90,6 +90,6 @@ static void scan_window(void *state, const struct moat_detect_config *config,
 const struct moat_detector_ops moat_detector_scan = {
 	.name = "scan",
 	.title = "fast scans: one source, many destinations or ports, no conversations",
-	.modes = MOAT_MODE_GATEWAY | MOAT_MODE_WIRE | MOAT_MODE_MIRROR,
+	.modes = MOAT_MODE_GATEWAY | MOAT_MODE_WIRE | MOAT_MODE_MIRROR | MOAT_MODE_FLOWS,
 	.window = scan_window,
 };

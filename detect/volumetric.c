@@ -290,6 +290,6 @@ static void volumetric_window(void *state, const struct moat_detect_config *conf
 const struct moat_detector_ops moat_detector_volumetric = {
 	.name = "volumetric",
 	.title = "SYN, ACK, UDP, ICMP and amplification floods against one host",
-	.modes = MOAT_MODE_GATEWAY | MOAT_MODE_WIRE | MOAT_MODE_MIRROR,
+	.modes = MOAT_MODE_GATEWAY | MOAT_MODE_WIRE | MOAT_MODE_MIRROR | MOAT_MODE_FLOWS,
 	.window = volumetric_window,
 };

@@ -277,6 +277,12 @@ static void test_outlets(void)
 		      "f:2:20: upstream.uplink: \"10\" is no bandwidth (say 10Gbit/s or 500Mbit/s)");
 	check_refused("ports: [{name: a}]\nupstream: {community: '65536:1'}\n",
 		      "f:2:23: upstream.community: \"65536:1\" is no community (say 65535:666)");
+	check_refused("ports: [{name: a}]\nflows: {listen: [{}]}\n",
+		      "f:2:8: flows: \"exporters\" is missing: whose datagrams are believed");
+	check_refused("ports: [{name: a}]\nflows: {exporters: [192.0.2.1], listen: [{port: 0}]}\n",
+		      "f:2:49: flows.listen.0.port: 0 is not in 1 to 65535");
+	check_refused("ports: [{name: a}]\nflows: {export: {address: nowhere}}\n",
+		      "f:2:27: flows.export.address: \"nowhere\" is no address");
 	check_refused("ports: [{name: a}]\nupstream: {next_hop: '::1'}\n",
 		      "f:2:22: upstream.next_hop: \"::1\" is no IPv4 address");
 }
