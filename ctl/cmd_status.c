@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ctl/cmd.h"
+#include "ctl/cmd_workers.h"
 #include "dataplane/base/cleanup.h"
 
 /* Of the names that the lines below the tables begin with. */
@@ -285,6 +286,7 @@ int moat_cmd_status(const struct moat_cmd *cmd, struct moat_error *error)
 		print_head(status);
 		print_ports(status);
 		print_stages(status);
+		moat_cmd_print_workers(status);
 		print_reasons(status);
 		print_detection(status);
 		print_response(status);

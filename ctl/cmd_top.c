@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "ctl/cmd.h"
+#include "ctl/cmd_workers.h"
 #include "dataplane/base/cleanup.h"
 
 #define CLEAR "\033[H\033[2J"
@@ -120,6 +121,7 @@ static void print_look(const json_t *look, const json_t *before, bool clear)
 	       moat_json_number(look, "detect.findings_open"),
 	       moat_json_number(look, "respond.standing"));
 	print_ports(look, before);
+	moat_cmd_print_rates(look);
 	print_hosts(look, "to", "TO");
 	print_hosts(look, "from", "FROM");
 	putchar('\n');
@@ -179,6 +181,8 @@ int moat_cmd_top(const struct moat_cmd *cmd, struct moat_error *error)
 			break;
 		r = moat_client_call(client, "top", json_pack("{s:i}", "hosts", HOSTS), -1, &now,
 				     error);
+		if (r == 0 && look > 0)
+			moat_cmd_add_rates(now, before);
 		if (r == 0 && look > 0 && cmd->json)
 			moat_cmd_print_json(now);
 		else if (r == 0 && look > 0)

@@ -41,6 +41,7 @@ struct moat_config_port {
 	uint32_t stages;          /* enum moat_stage; MOAT_STAGE_NONE: none */
 	char dpdk[256]; /* wire, mirror: devargs of a DPDK device, which has no gate; empty: none */
 	uint32_t queues; /* of that device */
+	int cpu; /* wire, mirror: of queue 0's worker, the next one's of queue 1's; -1: not said */
 };
 
 struct moat_config_prefixes {

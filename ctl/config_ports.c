@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fnmatch.h>
 #include <net/if.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -75,6 +76,23 @@ static int take_forward(const struct reader *reader, unsigned int index,
 	return 0;
 }
 
+/* Where workers run. */
+static int take_cpu(const struct reader *reader, unsigned int index,
+		    const struct moat_raw_port *raw, struct moat_config_port *port)
+{
+	uint32_t cpu = 0;
+	char where[WHERE_LEN];
+
+	port->cpu = -1;
+	snprintf(where, sizeof(where), "ports.%u.cpu", index);
+	if (!raw->cpu)
+		return 0;
+	if (!moat_config_port_has_workers(port))
+		return bad(reader, where, "only a port with role wire or mirror has workers");
+	port->cpu = (int)*raw->cpu;
+	return moat_config_take_uint(reader, where, raw->cpu, 0, CPU_SETSIZE - 1, &cpu);
+}
+
 /* A DPDK device in place of an interface. */
 static int take_dpdk(const struct reader *reader, unsigned int index,
 		     const struct moat_raw_port *raw, struct moat_config_port *port)
@@ -136,6 +154,8 @@ static int take_port(const struct reader *reader, unsigned int index,
 	r = take_egress(reader, index, raw, port);
 	if (r == 0)
 		r = take_dpdk(reader, index, raw, port);
+	if (r == 0)
+		r = take_cpu(reader, index, raw, port);
 	if (r < 0 || port->is_pattern || port->dpdk[0])
 		return r;
 	return check_port_exists(reader, where, raw->name);

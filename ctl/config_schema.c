@@ -131,6 +131,7 @@ static const cyaml_schema_field_t port_fields[] = {
 	CYAML_FIELD_MAPPING_PTR("stages", OPT_PTR, struct moat_raw_port, stages, stages_fields),
 	CYAML_FIELD_STRING_PTR("dpdk", OPT_PTR, struct moat_raw_port, dpdk, 1, 255),
 	CYAML_FIELD_UINT_PTR("queues", OPT_PTR, struct moat_raw_port, queues),
+	CYAML_FIELD_UINT_PTR("cpu", OPT_PTR, struct moat_raw_port, cpu),
 	CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t port_entry = {

@@ -53,6 +53,7 @@ struct moat_raw_port {
 	struct moat_raw_stages *stages;
 	char *dpdk;
 	uint32_t *queues;
+	uint32_t *cpu;
 };
 
 struct moat_raw_dpdk {

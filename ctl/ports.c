@@ -14,6 +14,7 @@
 #include "dataplane/base/log.h"
 
 /* Seconds between two tries of what refused. */
+#define LOOK_US 100000
 #define RETRY_TICKS 10
 
 struct moat_gate_port_options moat_ports_options(const struct moat_config_port *port,
@@ -401,9 +402,21 @@ static int on_news(sd_event_source *source, int fd, uint32_t events, void *userd
 
 	if (r < 0)
 		moat_log(MOAT_LOG_WARNING, "watching the interfaces: %s", strerror(-r));
-	if (r != 0)
+	if (r != 0) {
 		sync_ports(appliance);
+		/* an end of a wire may have gone or come back */
+		moat_wire_tick(&appliance->wire);
+	}
 	return 0;
+}
+
+static int on_look(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct moat_appliance *appliance = userdata;
+
+	moat_wire_look(&appliance->wire);
+	sd_event_source_set_time(source, usec + LOOK_US);
+	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
 void moat_ports_tick(struct moat_appliance *appliance)
@@ -427,6 +440,9 @@ int moat_ports_open(struct moat_appliance *appliance, struct moat_error *error)
 	r = sd_event_add_io(appliance->loop, &appliance->ports.source,
 			    moat_links_fd(appliance->ports.links), EPOLLIN, on_news, appliance);
 	if (r >= 0)
+		r = sd_event_add_time_relative(appliance->loop, &appliance->ports.look,
+					       CLOCK_MONOTONIC, LOOK_US, 0, on_look, appliance);
+	if (r >= 0)
 		r = sd_event_add_defer(appliance->loop, &appliance->ports.more, on_more, appliance);
 	if (r >= 0)
 		r = sd_event_source_set_priority(appliance->ports.more, SD_EVENT_PRIORITY_IDLE);
@@ -437,7 +453,9 @@ int moat_ports_open(struct moat_appliance *appliance, struct moat_error *error)
 
 void moat_ports_close(struct moat_appliance *appliance)
 {
+	sd_event_source_disable_unref(appliance->ports.look);
 	sd_event_source_disable_unref(appliance->ports.more);
+	appliance->ports.look = NULL;
 	sd_event_source_disable_unref(appliance->ports.source);
 	appliance->ports.more = NULL;
 	moat_links_free(appliance->ports.links);

@@ -27,6 +27,7 @@ struct moat_ports_waiting {
 struct moat_ports {
 	struct moat_links *links;
 	sd_event_source *source;
+	sd_event_source *look; /* at the queues of wires and mirrors */
 	sd_event_source *more; /* goes on with what there is to attach, when nothing else is to do */
 	size_t next;           /* interface of the table */
 	struct moat_ports_waiting waiting[MOAT_PORTS_WAITING_MAX];

@@ -279,7 +279,7 @@ size_t moat_probe_libraries(struct moat_probe *ret_probes, size_t max)
 		{ "libdpdk", MOAT_WITH_DPDK, "DPDK ports", "AF_XDP ports" },
 		{ "libhs", MOAT_WITH_HYPERSCAN, "built with, no detector uses it yet",
 		  "detectors on headers only" },
-		{ "libnuma", MOAT_WITH_NUMA, "built with, not used yet",
+		{ "libnuma", MOAT_WITH_NUMA, "workers and their memory near the device",
 		  "memory where the kernel puts it" },
 	};
 	size_t count = 0;

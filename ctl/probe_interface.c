@@ -7,6 +7,7 @@
 #include <net/if.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 
@@ -57,11 +58,15 @@ __attribute__((format(printf, 3, 4))) static void add(char *text, size_t size, c
 /* Sockets take frames of several buffers since 6.6. */
 static unsigned int socket_frame_max(void)
 {
-	unsigned int major = 0, minor = 0;
+	unsigned long major, minor = 0;
 	struct utsname facts;
+	char *end;
 
-	if (uname(&facts) < 0 || sscanf(facts.release, "%u.%u", &major, &minor) != 2)
+	if (uname(&facts) < 0)
 		return MOAT_GATE_SOCKET_FRAME_MAX;
+	major = strtoul(facts.release, &end, 10);
+	if (*end == '.')
+		minor = strtoul(end + 1, NULL, 10);
 	return major > 6 || (major == 6 && minor >= 6) ? MOAT_GATE_CHAIN_FRAME_MAX
 						       : MOAT_GATE_SOCKET_FRAME_MAX;
 }
@@ -71,11 +76,14 @@ static unsigned int socket_frame_max(void)
 static bool read_attribute(const char *interface, const char *name, unsigned long *ret_value)
 {
 	moat_auto_fclose FILE *file = NULL;
-	char path[96];
+	char path[96], line[32], *end;
 
 	snprintf(path, sizeof(path), "/sys/class/net/%s/%s", interface, name);
 	file = fopen(path, "re");
-	return file && fscanf(file, "%lu", ret_value) == 1;
+	if (!file || !fgets(line, sizeof(line), file))
+		return false;
+	*ret_value = strtoul(line, &end, 10);
+	return end != line;
 }
 
 bool moat_probe_busy_poll(const char *interface, char *ret_text, size_t size)

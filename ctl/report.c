@@ -152,13 +152,14 @@ static json_t *worker_of(const struct moat_appliance *appliance, size_t index)
 {
 	struct moat_worker_counters counters;
 	const struct moat_port_afxdp_info *afxdp = &appliance->wire.places[index].afxdp;
-	json_t *worker = json_pack("{s:i,s:i,s:b,s:b,s:b,s:b,s:I,s:I}", "port",
-				   (int)appliance->wire.places[index].port, "queue",
-				   (int)appliance->wire.places[index].queue, "zerocopy",
-				   afxdp->zerocopy, "multi_buffer", afxdp->multi_buffer,
-				   "need_wakeup", afxdp->need_wakeup, "busy_poll", afxdp->busy_poll,
-				   "frames", (json_int_t)afxdp->frames, "frame_max",
-				   (json_int_t)afxdp->frame_max);
+	json_t *worker = json_pack(
+		"{s:i,s:s,s:i,s:i,s:i,s:b,s:b,s:b,s:b,s:I,s:I}", "port",
+		(int)appliance->wire.places[index].port, "name", appliance->wire.places[index].name,
+		"cpu", appliance->wire.places[index].cpu, "node", appliance->wire.places[index].node,
+		"queue", (int)appliance->wire.places[index].queue, "zerocopy", afxdp->zerocopy,
+		"multi_buffer", afxdp->multi_buffer, "need_wakeup", afxdp->need_wakeup, "busy_poll",
+		afxdp->busy_poll, "frames", (json_int_t)afxdp->frames, "frame_max",
+		(json_int_t)afxdp->frame_max);
 
 	if (!worker)
 		return NULL;
@@ -180,6 +181,9 @@ static json_t *worker_of(const struct moat_appliance *appliance, size_t index)
 	json_object_set_new(worker, "flows_refused", number(counters.flow.refused));
 	json_object_set_new(worker, "samples", number(counters.samples));
 	json_object_set_new(worker, "samples_lost", number(counters.samples_lost));
+	json_object_set_new(worker, "wakeups", number(counters.port.wakeups));
+	json_object_set_new(worker, "busy_ns", number(counters.busy_ns));
+	json_object_set_new(worker, "idle_ns", number(counters.idle_ns));
 	json_object_set_new(worker, "busy_ratio",
 			    json_real(counters.busy_ns
 					      ? (double)counters.busy_ns /

@@ -16,6 +16,7 @@
 #include "ctl/probe.h"
 #include "dataplane/base/cleanup.h"
 #include "dataplane/base/log.h"
+#include "dataplane/base/numa.h"
 #include "dataplane/netdev.h"
 
 /* Records and beginnings that wait for the detection thread, which looks every 8 ms: a worker at a million
@@ -79,6 +80,7 @@ static int open_port(const struct moat_wire *wire, const struct moat_wire_lane *
 		.busy_poll_budget = wire->afxdp.busy_poll_budget,
 	};
 	const struct moat_gate_port_info *info = port_named(wire->gate, port->name);
+	int r;
 
 	if (port->dpdk[0])
 		return moat_port_dpdk_open(&dpdk, ret_port, error);
@@ -88,7 +90,11 @@ static int open_port(const struct moat_wire *wire, const struct moat_wire_lane *
 	options.xsks_fd = moat_gate_xsks_fd(wire->gate, info->index);
 	if (options.xsks_fd < 0)
 		return moat_error_set(error, options.xsks_fd, "port %s: no socket map", port->name);
-	return moat_port_afxdp_open(&options, ret_port, error);
+	/* packets lie near the device that writes them; of a wire near the first port's */
+	moat_numa_prefer(moat_numa_of_interface(lane->ports[0]->name));
+	r = moat_port_afxdp_open(&options, ret_port, error);
+	moat_numa_prefer(-1);
+	return r;
 }
 
 /* The index that samples and reports know a port by: the gate's, or above those. */
@@ -148,6 +154,22 @@ static void place_set(struct moat_wire *wire, size_t index, const struct moat_po
 					 : 0;
 }
 
+/* Where the configuration doesn't say, a CPU of the device's node. */
+static int cpu_of(const struct moat_config_port *port, uint32_t queue, unsigned int worker)
+{
+	if (port->cpu >= 0)
+		return port->cpu + (int)queue;
+	return moat_numa_cpu(port->dpdk[0] ? -1 : moat_numa_of_interface(port->name), worker);
+}
+
+/* The device's, or of one that has none the worker's. */
+static int node_of(const struct moat_config_port *port, int cpu)
+{
+	int node = port->dpdk[0] ? -1 : moat_numa_of_interface(port->name);
+
+	return node >= 0 ? node : moat_numa_of_cpu(cpu);
+}
+
 /* Takes `port` over, also on failure. */
 static int add_worker(struct moat_wire *wire, const struct moat_config *config,
 		      const struct moat_wire_lane *lane, unsigned int side, struct moat_port *port,
@@ -159,7 +181,7 @@ static int add_worker(struct moat_wire *wire, const struct moat_config *config,
 		.peer = peer,
 		.judge = moat_policy_judge(wire->policy, (uint32_t)n),
 		.port_index = index_of(wire, lane->ports[side]),
-		.cpu = (int)(n % (size_t)sysconf(_SC_NPROCESSORS_ONLN)),
+		.cpu = cpu_of(lane->ports[side], lane->queue, (unsigned int)n),
 		.cells = config->gate_cells,
 		.hash_seed = moat_gate_hash_seed(wire->gate),
 		.flow_ring = FLOW_RING,
@@ -178,14 +200,20 @@ static int add_worker(struct moat_wire *wire, const struct moat_config *config,
 	if (r < 0)
 		moat_error_set(error, r, "port %s: its queue %u in the gate: %s", port->name,
 			       lane->queue, strerror(-r));
-	else
+	else {
+		moat_numa_prefer(node_of(lane->ports[side], options.cpu));
 		r = moat_worker_new(&options, &wire->workers[n], error);
+		moat_numa_prefer(-1);
+	}
 	if (r < 0) {
 		moat_port_close(port);
 		return r;
 	}
 	wire->places[n].port = options.port_index;
 	wire->places[n].queue = lane->queue;
+	wire->places[n].name = lane->ports[side]->name;
+	wire->places[n].cpu = options.cpu;
+	wire->places[n].node = node_of(lane->ports[side], options.cpu);
 	wire->places[n].dpdk = lane->ports[side]->dpdk[0];
 	place_set(wire, n, port, &options.pulse);
 	wire->worker_count++;
@@ -308,12 +336,12 @@ static int add_port(struct moat_wire *wire, const struct moat_config *config,
 	return r;
 }
 
-static size_t count_workers(const struct moat_wire *wire)
+static size_t count_workers(struct moat_wire *wire)
 {
 	size_t count = 0;
 
 	for (size_t i = 0; i < wire->port_count; i++)
-		count += queues_of(&wire->ports[i]);
+		count += wire->queues[i] = queues_of(&wire->ports[i]);
 	return count;
 }
 
@@ -429,6 +457,14 @@ static void lane_lose(struct moat_wire *wire, struct moat_wire_lane *lane, const
 	lane_close(wire, lane);
 }
 
+/* Whether the interface that a port's gate is on has gone, perhaps for another of its name. */
+static bool is_another(const struct moat_wire *wire, const struct moat_config_port *port)
+{
+	const struct moat_gate_port_info *info = port_named(wire->gate, port->name);
+
+	return !port->dpdk[0] && (!info || info->ifindex != (int)if_nametoindex(port->name));
+}
+
 static void lane_check(struct moat_wire *wire, struct moat_wire_lane *lane)
 {
 	int error = 0;
@@ -436,6 +472,8 @@ static void lane_check(struct moat_wire *wire, struct moat_wire_lane *lane)
 	for (unsigned int i = 0; i < lane_sides(lane) && !lane->lost; i++) {
 		if (moat_worker_is_done(wire->workers[lane->workers[i]], &error))
 			lane_lose(wire, lane, lane->ports[i]->name, error);
+		else if (is_another(wire, lane->ports[i]))
+			lane_lose(wire, lane, lane->ports[i]->name, -ENODEV);
 	}
 }
 
@@ -455,6 +493,38 @@ static int reattach(struct moat_wire *wire, const struct moat_config_port *port,
 	if (info && info->ifindex == (int)ifindex)
 		return 0;
 	return moat_gate_attach(wire->gate, &options, &new_info, error);
+}
+
+/* Queues have come or gone. A queue with a socket can't go; of one that is new a veth passes frames on without
+ * asking the program that it has, until it is given another. */
+static void follow_queues(struct moat_wire *wire, const struct moat_config_port *port,
+			  uint32_t before, uint32_t now)
+{
+	const struct moat_gate_port_info *info = port_named(wire->gate, port->name);
+	int r = info ? moat_gate_reassert(wire->gate, info->index) : -ENOENT;
+
+	moat_log(MOAT_LOG_WARNING,
+		 "port %s: %u receive queues instead of %u; those that are new get workers when moatd is "
+		 "restarted%s",
+		 port->name, now, before,
+		 port->role == MOAT_ROLE_WIRE ? ", till then the gate does their work" : "");
+	if (r < 0)
+		moat_log(MOAT_LOG_ERROR, "port %s: the gate on its new queues: %s", port->name,
+			 strerror(-r));
+}
+
+void moat_wire_look(struct moat_wire *wire)
+{
+	for (size_t i = 0; i < wire->port_count; i++) {
+		const struct moat_config_port *port = &wire->ports[i];
+		uint32_t before = wire->queues[i];
+
+		if (port->dpdk[0] || if_nametoindex(port->name) == 0)
+			continue;
+		wire->queues[i] = moat_wire_queues(port->name);
+		if (wire->queues[i] != before && !is_another(wire, port))
+			follow_queues(wire, port, before, wire->queues[i]);
+	}
 }
 
 static int lane_recover(struct moat_wire *wire, struct moat_wire_lane *lane,

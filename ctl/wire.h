@@ -24,11 +24,15 @@ struct moat_wire {
 	struct moat_gate *gate;
 	struct moat_config_port *ports; /* of our own: the configuration may be loaded anew */
 	size_t port_count;
+	uint32_t queues[MOAT_PORTS_MAX]; /* of each, as last seen */
 	struct moat_policy *policy;
 	struct moat_worker **workers;
 	size_t worker_count;
 	struct {
 		uint32_t port; /* index */
+		const char *name;
+		int cpu;
+		int node; /* that its memory is near; -1: there are none */
 		uint32_t queue;
 		struct moat_port_afxdp_info afxdp; /* unless it is DPDK's */
 		bool dpdk;
@@ -55,8 +59,11 @@ void moat_wire_configure(struct moat_wire *wire, const struct moat_config *confi
 /* Starts all workers. A failure leaves some running: deinit stops them. */
 int moat_wire_start(struct moat_wire *wire, struct moat_error *error);
 /* Notices lanes that lost a port and says so; brings them back once their interfaces are there. Call once
- * a second. */
+ * a second, and when an interface comes or goes. */
 void moat_wire_tick(struct moat_wire *wire);
+/* Notices receive queues that came or went, and says so. Call every 100 ms: until then a veth lets frames of new
+ * ones past the gate. */
+void moat_wire_look(struct moat_wire *wire);
 /* Stops all, then closes. A zeroed wire is a valid argument. */
 void moat_wire_deinit(struct moat_wire *wire);
 

@@ -215,6 +215,11 @@ int moat_gate_pulse(const struct moat_gate *gate, uint32_t port, uint32_t queue,
  * when that interface is another. -ENOENT: no such wire; -ENODEV: no such interface. */
 int moat_gate_set_peer(struct moat_gate *gate, uint32_t port, const char *peer);
 
+/* Puts the program of a port in force again, on receive queues that have come since too: of these a veth passes
+ * frames on without asking it. Microseconds, in which frames are dropped. -ENOENT: no such port, or none of a
+ * link. */
+int moat_gate_reassert(struct moat_gate *gate, uint32_t port);
+
 /* For tests and benches: the program of a port, to be run with BPF_PROG_TEST_RUN. -ENOENT. */
 int moat_gate_prog_fd(const struct moat_gate *gate, uint32_t port);
 

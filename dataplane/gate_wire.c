@@ -4,6 +4,7 @@
  * before keeps its own until ours is in its place. A port that is attached again in one process keeps the
  * memory of its pulses, which workers write all the while. */
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
@@ -11,7 +12,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "dataplane/base/cleanup.h"
 #include "dataplane/gate_internal.h"
+
+#ifndef BPF_F_XDP_HAS_FRAGS
+#define BPF_F_XDP_HAS_FRAGS (1U << 5)
+#endif
 
 void moat_gate_wire_init(struct gate_wire *wire)
 {
@@ -90,6 +96,43 @@ int moat_gate_set_peer(struct moat_gate *gate, uint32_t port, const char *peer)
 		return -ENODEV;
 	gate->ports[port].wire.peer = ifindex;
 	return set_peer(&gate->ports[port].wire);
+}
+
+/* return XDP_DROP, fit for a link that had the gate's program. */
+static int load_stopgap(uint32_t attach_type)
+{
+	const struct bpf_insn instructions[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = XDP_DROP },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .prog_flags = BPF_F_XDP_HAS_FRAGS,
+		    .expected_attach_type = attach_type);
+
+	return bpf_prog_load(BPF_PROG_TYPE_XDP, "moat_stopgap", "GPL", instructions,
+			     MOAT_ARRAY_SIZE(instructions), &opts);
+}
+
+static int swap_twice(const struct gate_port *port, int stopgap)
+{
+	int r = bpf_link_update(port->link_fd, stopgap, NULL);
+
+	return r < 0 ? r : bpf_link_update(port->link_fd, port->prog_fd, NULL);
+}
+
+/* The kernel takes an update by the same program for none, so there is another for some microseconds. */
+int moat_gate_reassert(struct moat_gate *gate, uint32_t port)
+{
+	static const uint32_t attach_types[] = { BPF_XDP, 0 };
+	int r = -ENOENT;
+
+	if (port >= MOAT_PORTS_MAX || !gate->ports[port].used || gate->ports[port].link_fd < 0)
+		return r;
+	for (size_t i = 0; r < 0 && i < MOAT_ARRAY_SIZE(attach_types); i++) {
+		moat_auto_close int stopgap = load_stopgap(attach_types[i]);
+
+		r = stopgap < 0 ? stopgap : swap_twice(&gate->ports[port], stopgap);
+	}
+	return r;
 }
 
 int moat_gate_pulse(const struct moat_gate *gate, uint32_t port, uint32_t queue,
