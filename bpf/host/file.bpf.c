@@ -230,7 +230,6 @@ static __always_inline struct moat_event_file *check_begin(struct moat_emit *emi
 		return NULL;
 	event = (struct moat_event_file *)emit->record;
 	moat_task_fill(&event->head.task, task);
-	event->head.task.cgroup_id = bpf_get_current_cgroup_id();
 	__builtin_memset(&event->call, 0, sizeof(event->call));
 	event->call.result = MOAT_RESULT_UNKNOWN;
 	event->call.number = ~0U;

@@ -396,7 +396,6 @@ int net_connect_fexit(__u64 *ctx)
 	if (!event)
 		return 0;
 	moat_task_fill(&event->head.task, bpf_get_current_task_btf());
-	event->head.task.cgroup_id = bpf_get_current_cgroup_id();
 	event->call.result = (int)ctx[4];
 	net_fill(event, sk, file);
 	event->flags |= MOAT_NET_REMOTE_GIVEN;
@@ -448,7 +447,7 @@ int BPF_PROG(net_state, struct sock *sk, int before, int now)
 		return 0;
 	if (now == TCP_SYN_SENT) {
 		moat_process_fill(&self.process, task);
-		self.cgroup_id = bpf_get_current_cgroup_id();
+		self.cgroup_id = moat_cgroup_of(task);
 		bpf_map_update_elem(&socket_owners, &cookie, &self, BPF_ANY);
 	}
 	if ((!state_is_telling(before, now) && !wants_everything()) ||

@@ -91,7 +91,7 @@ static __always_inline void moat_inode_fill(struct moat_event_file *event, struc
 	struct super_block *super = BPF_CORE_READ(inode, i_sb);
 
 	event->file.inode = BPF_CORE_READ(inode, i_ino);
-	event->file.ctime_ns = moat_inode_ctime(inode);
+	event->file.ctime_ns = moat_inode_ctime_at(inode);
 	event->file.device = BPF_CORE_READ(super, s_dev);
 	event->file.flags = 0;
 	if (BPF_CORE_READ(inode, i_nlink) == 0)

@@ -43,4 +43,25 @@ static __always_inline __u64 moat_inode_ctime(struct inode *inode)
 	return seconds * 1000000000ULL + ns;
 }
 
+/* Likewise, of an inode that was found by its address. */
+static __always_inline __u64 moat_inode_ctime_at(struct inode *inode)
+{
+	struct inode___since_6_11 *since = (void *)inode;
+	struct inode___before_6_11 *between = (void *)inode;
+	struct inode___before_6_6 *before = (void *)inode;
+	__u64 seconds = 0, ns = 0;
+
+	if (bpf_core_field_exists(since->i_ctime_sec)) {
+		seconds = BPF_CORE_READ(since, i_ctime_sec);
+		ns = BPF_CORE_READ(since, i_ctime_nsec);
+	} else if (bpf_core_field_exists(between->__i_ctime)) {
+		seconds = BPF_CORE_READ(between, __i_ctime.tv_sec);
+		ns = BPF_CORE_READ(between, __i_ctime.tv_nsec);
+	} else if (bpf_core_field_exists(before->i_ctime)) {
+		seconds = BPF_CORE_READ(before, i_ctime.tv_sec);
+		ns = BPF_CORE_READ(before, i_ctime.tv_nsec);
+	}
+	return seconds * 1000000000ULL + ns;
+}
+
 #endif

@@ -59,12 +59,16 @@ static json_t *unknown_target(const struct moat_ocsf_context *context,
 	if (act->target.tgid)
 		return json_pack("{s:I, s:s}", "pid", (json_int_t)act->target.tgid, "uid",
 				 moat_ocsf_uid(context, &act->target, uid));
-	return json_pack("{s:I}", "namespace_pid", (json_int_t)act->target_pid);
+	/* as the actor's namespace has it */
+	return json_pack("{s:I}", "pid", (json_int_t)act->target_pid);
 }
 
 static void note_values(json_t *object, const struct moat_event_act *act)
 {
 	const struct moat_call *call = &act->call;
+
+	if (!act->target.tgid && act->target_pid)
+		moat_ocsf_note(object, "target_pid_ns", json_integer(act->head.task.pid_ns));
 
 	switch (act->head.type) {
 	case MOAT_EVENT_SETID:
