@@ -256,11 +256,14 @@ static int stand_open(struct stand *stand, struct moat_policy *policy, bool prof
 	return establish(stand);
 }
 
-/* The table full: as many new flows as twice its slots. */
-static int flood(struct stand *stand)
+/* As things are after a while: every flow has spoken several times and, in a flood, the table is full, by as
+ * many new flows as twice its slots. */
+static int settle(struct stand *stand)
 {
-	for (uint32_t flows = 0; stand->bench_case->flood && flows < stand->bench_case->capacity * 2;
-	     flows += BENCH_FRAMES) {
+	uint64_t frames = stand->bench_case->flood ? stand->bench_case->capacity * 2
+						   : stand->bench_case->flows * 8;
+
+	for (uint64_t fed = 0; fed < frames; fed += BENCH_FRAMES) {
 		int r;
 
 		pool_fill(stand);
@@ -304,7 +307,7 @@ static int run_stages(struct stand *stand, struct moat_policy *policy, struct mo
 
 	r = stand_open(stand, policy, true, error);
 	if (r == 0)
-		r = flood(stand);
+		r = settle(stand);
 	if (r == 0) {
 		pool_fill(stand);
 		moat_worker_counters(stand->worker, &before);
@@ -338,7 +341,7 @@ static int run_case(struct stand *stand, int runs, struct moat_policy *policy,
 	stand->flood_next = 0;
 	r = stand_open(stand, policy, false, error);
 	if (r == 0)
-		r = flood(stand);
+		r = settle(stand);
 	for (int i = 0; i < runs && r == 0; i++) {
 		double mpps = 0;
 

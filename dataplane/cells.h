@@ -8,13 +8,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dataplane/base/prefetch.h"
 #include "moat/cell.h"
 
+/* The sets of cells and the words that say whose they are: as in the gate's tables. */
 struct moat_cells {
 	struct moat_cell_head *head;
 	struct moat_cell *to;   /* by destination address */
 	struct moat_cell *from; /* by source address */
-	uint32_t mask;          /* cells a table - 1 */
+	uint64_t *to_sets;      /* a word a set of MOAT_CELL_WAYS cells */
+	uint64_t *from_sets;
+	uint32_t mask;     /* cells a table - 1 */
+	uint32_t set_mask; /* sets a table - 1 */
 	uint64_t hash_seed;
 };
 
@@ -26,8 +31,9 @@ void moat_cells_deinit(struct moat_cells *cells);
 void moat_cells_count(struct moat_cells *cells, const struct moat_headers *headers, uint32_t window,
 		      bool dropped);
 
-/* The same in steps, so that a burst's memory can be on its way before it is needed: the hashes of a
- * packet's addresses, a prefetch of the cells they lead to, the counting. */
+/* The same in steps, so that a burst's memory can be on its way before it is needed: the hashes of a packet's
+ * addresses, a prefetch of the words of their sets, a look at these and a prefetch of the cells that they
+ * name, the counting. */
 struct moat_cells_hash {
 	uint64_t src;
 	uint64_t dst;
@@ -40,50 +46,47 @@ static inline void moat_cells_hash(const struct moat_cells *cells,
 	ret_hash->dst = moat_addr_hash(&headers->dst, cells->hash_seed);
 }
 
-/* The two cells that a host may have. */
-MOAT_INLINE struct moat_cell *moat_cells_first(const struct moat_cells *cells,
-					       struct moat_cell *table, uint64_t hash)
-{
-	return &table[hash & cells->mask];
-}
-
-MOAT_INLINE struct moat_cell *moat_cells_second(const struct moat_cells *cells,
-						struct moat_cell *table, uint64_t hash)
-{
-	return &table[(hash >> 32) & cells->mask];
-}
-
-/* First the line by which a cell is known; then, when that has come, the one with the bitmaps or, if the
- * cell is another host's, the other cell that the host may have. */
 MOAT_INLINE void moat_cells_prefetch(const struct moat_cells *cells,
 				     const struct moat_cells_hash *hash)
 {
-	__builtin_prefetch(moat_cells_first(cells, cells->to, hash->dst), 1);
-	__builtin_prefetch(moat_cells_first(cells, cells->from, hash->src), 1);
+	moat_prefetch(&cells->to_sets[hash->dst & cells->set_mask]);
+	moat_prefetch(&cells->from_sets[hash->src & cells->set_mask]);
 }
 
-MOAT_INLINE void moat_cells_prefetch_rest_of(const struct moat_cells *cells, struct moat_cell *table,
-					     const struct moat_addr *addr, uint64_t hash)
+/* Where the cells of a packet's hosts may be: places in the two tables. */
+struct moat_cells_place {
+	uint32_t to, from;
+};
+#define MOAT_CELLS_NO_PLACE UINT32_MAX
+
+MOAT_INLINE uint32_t moat_cells_seek_in(const struct moat_cells *cells,
+					const struct moat_cell *table, const uint64_t *sets,
+					uint64_t hash)
 {
-	const struct moat_cell *cell = moat_cells_first(cells, table, hash);
+	uint32_t set = (uint32_t)hash & cells->set_mask, place;
+	uint64_t found = moat_cell_marks_find(sets[set], moat_cell_mark(hash));
 
-	if (!moat_addr_equal(&cell->addr, addr)) {
-		cell = moat_cells_second(cells, table, hash);
-		__builtin_prefetch(cell, 1);
-	}
-	__builtin_prefetch((const uint8_t *)cell + offsetof(struct moat_cell, distinct), 1);
+	if (!found)
+		return MOAT_CELLS_NO_PLACE;
+	place = set * MOAT_CELL_WAYS + (uint32_t)moat_cell_way(found);
+	moat_prefetch(&table[place]);
+	moat_prefetch(table[place].distinct);
+	return place;
 }
 
-MOAT_INLINE void moat_cells_prefetch_rest(const struct moat_cells *cells,
-					  const struct moat_headers *headers,
-					  const struct moat_cells_hash *hash)
+MOAT_INLINE struct moat_cells_place moat_cells_seek(const struct moat_cells *cells,
+						    const struct moat_cells_hash *hash)
 {
-	moat_cells_prefetch_rest_of(cells, cells->to, &headers->dst, hash->dst);
-	moat_cells_prefetch_rest_of(cells, cells->from, &headers->src, hash->src);
+	return (struct moat_cells_place){
+		.to = moat_cells_seek_in(cells, cells->to, cells->to_sets, hash->dst),
+		.from = moat_cells_seek_in(cells, cells->from, cells->from_sets, hash->src),
+	};
 }
 
-void moat_cells_count_hashed(struct moat_cells *cells, const struct moat_headers *headers,
-			     const struct moat_cells_hash *hash, uint32_t window, bool dropped);
+/* `place` is of an earlier moat_cells_seek; cells may have changed hands since. */
+void moat_cells_count_at(struct moat_cells *cells, const struct moat_headers *headers,
+			 const struct moat_cells_hash *hash, struct moat_cells_place place,
+			 uint32_t window, bool dropped);
 
 /* Counts many packets of one kind at once: those of a flow that an exporter told of. l3_len is their mean length;
  * at most 2^27 packets and 2^35 bytes, more are cut. */

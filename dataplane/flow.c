@@ -376,8 +376,7 @@ void moat_flow_table_age(struct moat_flow_table *table, uint64_t now_ns)
 	for (; due > 0; due--) {
 		bucket_age(table, table->sweep, (uint32_t)table->now_ms);
 		table->sweep = (table->sweep + 1) & table->mask;
-		__builtin_prefetch(&table->groups[(table->sweep + SWEEP_AHEAD) & table->mask].bucket,
-				   1);
+		moat_prefetch(&table->groups[(table->sweep + SWEEP_AHEAD) & table->mask].bucket);
 	}
 }
 

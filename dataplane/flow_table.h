@@ -15,6 +15,7 @@
 
 #include <netinet/in.h>
 
+#include "dataplane/base/prefetch.h"
 #include "dataplane/flow.h"
 #include "dataplane/flow_state.h"
 
@@ -140,7 +141,7 @@ static inline uint32_t moat_flow_second(const struct moat_flow_table *table, uin
  * without effect, and drops calls of it.) */
 MOAT_INLINE void moat_flow_prefetch(const struct moat_flow_table *table, uint64_t hash)
 {
-	__builtin_prefetch(&table->groups[(uint32_t)hash & table->mask].bucket, 1);
+	moat_prefetch(&table->groups[(uint32_t)hash & table->mask].bucket);
 }
 
 #define MOAT_FLOW_NO_SLOT 0xff
@@ -174,17 +175,16 @@ MOAT_INLINE uint8_t moat_flow_seek(const struct moat_flow_table *table, uint64_t
 
 	if (set) {
 		slot = moat_flow_slot(set);
-		__builtin_prefetch(moat_flow_entry_at(table, index, slot), 1);
+		moat_prefetch(moat_flow_entry_at(table, index, slot));
 		if (table->talks)
-			__builtin_prefetch(&table->talks[(size_t)index * MOAT_FLOW_SLOTS + slot], 1);
+			moat_prefetch(&table->talks[(size_t)index * MOAT_FLOW_SLOTS + slot]);
 		return (uint8_t)slot;
 	}
-	__builtin_prefetch(
-		&table->groups[moat_flow_second(table, index, moat_flow_tag(hash))].bucket, 1);
+	moat_prefetch(&table->groups[moat_flow_second(table, index, moat_flow_tag(hash))].bucket);
 	set = moat_flow_match(bucket, 0);
 	slot = set ? moat_flow_slot(set) : moat_flow_victim(bucket, now_ms);
 	/* in a bucket of established flows any line: the new one goes elsewhere */
-	__builtin_prefetch(moat_flow_entry_at(table, index, slot % MOAT_FLOW_SLOTS), 1);
+	moat_prefetch(moat_flow_entry_at(table, index, slot % MOAT_FLOW_SLOTS));
 	return MOAT_FLOW_NO_SLOT;
 }
 

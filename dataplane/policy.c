@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "dataplane/base/cleanup.h"
+#include "dataplane/base/prefetch.h"
 #include "dataplane/policy_priv.h"
 #include "dataplane/rate.h"
 
@@ -315,8 +316,8 @@ void moat_judge_prefetch(const struct moat_judge *judge, const struct moat_heade
 	uint32_t active = atomic_load_explicit(&policy->active, memory_order_relaxed);
 
 	if (active != MOAT_GATE_NO_POLICY && moat_addr_is_v4(&headers->src))
-		__builtin_prefetch(&policy->halves[active].src4_root[ntohl(headers->src.words[3]) >>
-								     (32 - MOAT_LPM_SRC4_BITS)]);
+		moat_prefetch(&policy->halves[active].src4_root[ntohl(headers->src.words[3]) >>
+								(32 - MOAT_LPM_SRC4_BITS)]);
 }
 
 uint64_t moat_judge_epoch(const struct moat_judge *judge)

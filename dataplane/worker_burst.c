@@ -67,7 +67,7 @@ MOAT_INLINE void step_seek(struct moat_worker *worker, struct moat_work *work, u
 	/* a flow that is there is mostly settled, and not to be judged */
 	if (worker->options.judge && work->slot == MOAT_FLOW_NO_SLOT)
 		moat_judge_prefetch(worker->options.judge, &work->headers);
-	moat_cells_prefetch_rest(&worker->cells, &work->headers, &work->hash);
+	work->cells = moat_cells_seek(&worker->cells, &work->hash);
 }
 
 /* ---- third step: verdict, flow, counters ----------------------------------------------------- */
@@ -191,8 +191,8 @@ MOAT_INLINE void step_cells(struct moat_worker *worker, const struct moat_work *
 			    uint32_t window)
 {
 	if (work->headers.family != MOAT_FAMILY_ANY)
-		moat_cells_count_hashed(&worker->cells, &work->headers, &work->hash, window,
-					!goes_on(work));
+		moat_cells_count_at(&worker->cells, &work->headers, &work->hash, work->cells,
+				    window, !goes_on(work));
 }
 
 /* ---- all of them ----------------------------------------------------------------------------- */
@@ -204,7 +204,7 @@ static void weave(struct moat_worker *worker, const struct moat_packet *burst, u
 		unsigned int second = i - AHEAD, third = i - 2 * AHEAD;
 
 		if (i + PREFETCH_FRAMES < count)
-			__builtin_prefetch(burst[i + PREFETCH_FRAMES].data);
+			moat_prefetch(burst[i + PREFETCH_FRAMES].data);
 		if (i < count)
 			step_parse(worker, &burst[i], &worker->work[i]);
 		/* before their first packet these are beyond any count */

@@ -15,6 +15,7 @@ struct moat_work {
 	struct moat_headers headers;
 	struct moat_cells_hash hash;
 	uint64_t flow_hash;
+	struct moat_cells_place cells; /* of its hosts, as far as known */
 	struct moat_flow_place place; /* of its flow, if `direction` says that it has one */
 	uint32_t rule_id;
 	uint32_t sample_interval; /* of the rule that sampled it; 0: none */

@@ -54,8 +54,8 @@ void open_world(struct world *world, unsigned int shard, uint32_t row_buckets)
 	ctl->hash_seed = HASH_SEED;
 	ctl->hash_begun_v4 = moat_addr_hash_begin(0, HASH_SEED);
 	for (uint32_t cpu = 0; cpu < world->gate.cpus; cpu++)
-		oracle_cells_init(&world->gate_cells[cpu], ORACLE_SETS, CELLS, HASH_SEED);
-	oracle_cells_init(&world->worker_cells, ORACLE_HALVES, CELLS, HASH_SEED);
+		oracle_cells_init(&world->gate_cells[cpu], CELLS, HASH_SEED);
+	oracle_cells_init(&world->worker_cells, CELLS, HASH_SEED);
 	if (moat_cells_init(&world->cells, CELLS, HASH_SEED) < 0)
 		abort();
 	/* as many as a gate thinks that it has, though fewer are seen here */

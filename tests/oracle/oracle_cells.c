@@ -7,10 +7,9 @@
 
 #include "tests/oracle/oracle_priv.h"
 
-void oracle_cells_init(struct oracle_cells *cells, enum oracle_ways ways, uint32_t count,
-		       uint64_t seed)
+void oracle_cells_init(struct oracle_cells *cells, uint32_t count, uint64_t seed)
 {
-	*cells = (struct oracle_cells){ .ways = ways, .count = count, .seed = seed };
+	*cells = (struct oracle_cells){ .count = count, .seed = seed };
 	cells->to.cells = calloc(count, sizeof(struct oracle_cell));
 	cells->from.cells = calloc(count, sizeof(struct oracle_cell));
 	cells->to.searched = calloc(count / 4, 1);
@@ -84,28 +83,13 @@ static struct oracle_cell *give(struct oracle_table *table, struct oracle_cell *
 	return cell;
 }
 
-/* A worker's two cells. */
-static struct oracle_cell *find_of_two(struct oracle_table *table, struct oracle_cell *const *two,
-				       const struct moat_addr *addr, uint32_t window)
-{
-	for (int i = 0; i < 2; i++) {
-		if (memcmp(two[i]->addr, addr, 16) == 0)
-			return two[i];
-	}
-	for (int i = 0; i < 2; i++) {
-		if (is_idle(two[i], window))
-			return give(table, two[i], addr);
-	}
-	return NULL;
-}
-
 /* The upper 13 bits of a host's hash: two of a set that agree in them can't both have cells. */
 static uint32_t mark_of(const struct oracle_cells *cells, const void *addr)
 {
 	return (uint32_t)(oracle_hash(addr, cells->seed) >> 51);
 }
 
-/* The gate's four. */
+/* One of a set's four. */
 static struct oracle_cell *find_of_four(const struct oracle_cells *cells, struct oracle_table *table,
 					struct oracle_cell *const *four, uint8_t *searched,
 					const struct moat_addr *addr, uint32_t window)
@@ -187,23 +171,13 @@ static const char *check_table(const struct oracle_cells *cells, struct oracle_t
 			       const struct moat_cell_misses *misses)
 {
 	uint64_t hash = oracle_hash(addr, cells->seed);
-	uint32_t first = (uint32_t)(hash % cells->count), set;
+	uint32_t set = (uint32_t)(hash % (cells->count / 4));
 	struct oracle_cell *ways[4], *cell;
 	const char *what = NULL;
-	int count_of_ways;
 
-	if (cells->ways == ORACLE_SETS) {
-		set = (uint32_t)(hash % (cells->count / 4));
-		count_of_ways = 4;
-		for (uint32_t i = 0; i < 4; i++)
-			ways[i] = &table->cells[set * 4 + i];
-		cell = find_of_four(cells, table, ways, &table->searched[set], addr, window);
-	} else {
-		count_of_ways = 2;
-		ways[0] = &table->cells[first];
-		ways[1] = &table->cells[(uint32_t)(hash >> 32) % cells->count];
-		cell = find_of_two(table, ways, addr, window);
-	}
+	for (uint32_t i = 0; i < 4; i++)
+		ways[i] = &table->cells[set * 4 + i];
+	cell = find_of_four(cells, table, ways, &table->searched[set], addr, window);
 	if (cell) {
 		count(cell, h, window, dropped);
 		if (!bits_agree(cell, &actual[cell - table->cells], window))
@@ -211,7 +185,7 @@ static const char *check_table(const struct oracle_cells *cells, struct oracle_t
 	} else {
 		table->unaccounted++;
 	}
-	for (int i = 0; !what && i < count_of_ways; i++)
+	for (int i = 0; !what && i < 4; i++)
 		what = compare(ways[i], &actual[ways[i] - table->cells]);
 	if (!what && misses->unaccounted != table->unaccounted)
 		what = "packets without a cell";

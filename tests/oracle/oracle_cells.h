@@ -23,21 +23,14 @@ struct oracle_table {
 	uint64_t unaccounted, takeovers;
 };
 
-/* Which cells a hash leads to. */
-enum oracle_ways {
-	ORACLE_SETS,   /* the gate: four neighbours, told apart by 13 bits of the hash */
-	ORACLE_HALVES, /* workers: one by each half of the hash */
-};
-
+/* Tables of sets of four neighbours, told apart by 13 bits of the hash. */
 struct oracle_cells {
-	enum oracle_ways ways;
 	uint32_t count; /* a table */
 	uint64_t seed, packets;
 	struct oracle_table to, from;
 };
 
-void oracle_cells_init(struct oracle_cells *cells, enum oracle_ways ways, uint32_t count,
-		       uint64_t seed);
+void oracle_cells_init(struct oracle_cells *cells, uint32_t count, uint64_t seed);
 void oracle_cells_deinit(struct oracle_cells *cells);
 
 /* Counts one packet and compares what the judge's tables then hold of its hosts. NULL, or what differs. */

@@ -4,9 +4,8 @@
  * worker, so that no counter is shared between writers. A reader maps the tables and takes differences;
  * nothing is ever reset while its host owns the cell.
  *
- * All traffic is counted, whatever its verdict. A worker's table is 2-way associative, the gate's 4-way
- * (struct moat_cell_set); a packet whose cells all belong to other hosts that were active within
- * MOAT_CELL_IDLE windows is counted as unaccounted.
+ * All traffic is counted, whatever its verdict. A table has sets of four cells; a packet whose host's set
+ * belongs to other hosts that were active within MOAT_CELL_IDLE windows is counted as unaccounted.
  */
 #ifndef MOAT_CELL_H
 #define MOAT_CELL_H
@@ -113,7 +112,7 @@ struct moat_cell_head {
 MOAT_STATIC_ASSERT(sizeof(struct moat_cell_head) == 64, "cells begin at a cache line");
 
 /*
- * The gate's tables have sets of four cells, and a word a set that says whose they are, so that a packet
+ * Tables have sets of four cells, and a word a set that says whose they are, so that a packet
  * whose host has no cell touches none: under a flood from forged addresses that is most of them. The words
  * stand behind the cells, those of destinations first.
  *
