@@ -139,8 +139,7 @@ static void slot_clear(struct moat_flow_table *table, const struct moat_flow_pla
 		table->groups[moat_flow_second(table, place->bucket, tag_get(bucket, place->slot))]
 			.bucket.away--;
 	bucket->is_away &= (uint8_t)~(1u << place->slot);
-	bucket->settled[0] &= (uint8_t)~(1u << place->slot);
-	bucket->settled[1] &= (uint8_t)~(1u << place->slot);
+	bucket->settled &= (uint16_t)~(0x101u << place->slot);
 	tag_set(bucket, place->slot, 0);
 	table->counters.live--;
 }
@@ -344,8 +343,8 @@ static void bucket_age(struct moat_flow_table *table, uint32_t index, uint32_t n
 
 	if ((bucket->tags[0] | bucket->tags[1]) == 0)
 		return;
-	if (bucket->epoch != table->epoch && (bucket->settled[0] | bucket->settled[1]))
-		bucket->settled[0] = bucket->settled[1] = 0;
+	if (bucket->epoch != table->epoch && bucket->settled)
+		bucket->settled = 0;
 	for (unsigned int i = 0; i < SLOTS; i++) {
 		if (moat_flow_is_idle(bucket->kinds[i], bucket->seen_ms[i], now_ms) &&
 		    tag_get(bucket, i) != 0) {

@@ -37,6 +37,8 @@ static inline bool moat_flow_is_over(uint8_t kind, uint32_t seen_ms, uint32_t no
 {
 	if (moat_flow_is_idle(kind, seen_ms, now_ms))
 		return true;
+	if (kind == MOAT_FLOW_ESTABLISHED)
+		return false;
 	return (kind == MOAT_FLOW_CLOSED || kind == MOAT_FLOW_CLOSING) &&
 	       (headers->tcp_flags & (MOAT_TCP_SYN | MOAT_TCP_ACK | MOAT_TCP_RST)) == MOAT_TCP_SYN;
 }

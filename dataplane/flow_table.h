@@ -26,7 +26,8 @@ struct moat_flow_bucket {
 	uint32_t seen_ms[MOAT_FLOW_SLOTS]; /* of the last packet, modulo 2^32 */
 	uint8_t kinds[MOAT_FLOW_SLOTS];    /* see flow_state.h */
 	uint16_t away;                     /* flows of this bucket that are in their second one */
-	uint8_t settled[2];   /* bit: of this slot's flow and direction, see moat_flow_settle */
+	uint16_t settled;     /* bit: of this slot's flow, those from servers above; see
+			       * moat_flow_settle */
 	uint32_t is_away : 8; /* bit: this slot's flow belongs to the other bucket */
 	uint32_t epoch : 24;  /* that `settled` is of */
 };
@@ -45,6 +46,7 @@ struct moat_flow_entry {
 	uint64_t bytes[2];
 };
 _Static_assert(sizeof(struct moat_flow_entry) == 64, "one cache line");
+_Static_assert(offsetof(struct moat_headers, dst) == sizeof(struct moat_addr), "src[0], src[1]");
 #define MOAT_FLOW_BYTES_MASK ((1ULL << 48) - 1)
 
 /* How much is said in a flow, for detection; only where that is asked for, in an array of its own. */
@@ -188,26 +190,26 @@ MOAT_INLINE uint8_t moat_flow_seek(const struct moat_flow_table *table, uint64_t
 	return MOAT_FLOW_NO_SLOT;
 }
 
-/* Of a packet that may be a flow's: 0 from its client, 1 from its server, -1 if it isn't. */
+/* Of a packet that may be a flow's: 0 from its client, 1 from its server, -1 if it isn't. Which way a packet goes
+ * can't be predicted: the ports say it, and pick what is compared. */
 static inline int moat_flow_direction(const struct moat_flow_entry *entry,
 				      const struct moat_headers *h)
 {
+	const struct moat_addr *ends = &h->src; /* and dst behind it */
 	uint32_t ports = (uint32_t)h->dport << 16 | h->sport;
-	uint32_t swapped = (uint32_t)h->sport << 16 | h->dport;
-	uint64_t other_proto = entry->proto ^ h->proto;
-	/* both in full: which way a packet goes can't be predicted */
-	uint64_t forth = (entry->client.quads[0] ^ h->src.quads[0]) |
-			 (entry->client.quads[1] ^ h->src.quads[1]) |
-			 (entry->server.quads[0] ^ h->dst.quads[0]) |
-			 (entry->server.quads[1] ^ h->dst.quads[1]) | (entry->ports ^ ports);
-	uint64_t back = (entry->client.quads[0] ^ h->dst.quads[0]) |
-			(entry->client.quads[1] ^ h->dst.quads[1]) |
-			(entry->server.quads[0] ^ h->src.quads[0]) |
-			(entry->server.quads[1] ^ h->src.quads[1]) | (entry->ports ^ swapped);
+	unsigned int direction = entry->ports != ports;
+	uint64_t differ;
 
-	if ((forth != 0 && back != 0) || other_proto)
-		return -1;
-	return forth != 0;
+	if (h->sport == h->dport)
+		direction = !moat_addr_equal(&entry->client, &h->src);
+	else if (direction) /* as a rotation, by 0 or 16 */
+		ports = ports << 16 | ports >> 16;
+	differ = (entry->client.quads[0] ^ ends[direction].quads[0]) |
+		 (entry->client.quads[1] ^ ends[direction].quads[1]) |
+		 (entry->server.quads[0] ^ ends[!direction].quads[0]) |
+		 (entry->server.quads[1] ^ ends[!direction].quads[1]) |
+		 (uint64_t)(entry->ports ^ ports) | (uint64_t)(entry->proto ^ h->proto);
+	return differ ? -1 : (int)direction;
 }
 
 /* Adds a packet to the flow that it was found to be of. */
@@ -276,7 +278,7 @@ static inline uint32_t moat_flow_epoch(uint64_t judge_epoch)
 static inline bool moat_flow_is_settled(const struct moat_flow_bucket *bucket, unsigned int slot,
 					unsigned int direction, uint32_t epoch)
 {
-	return (bucket->settled[direction] >> slot & 1) && bucket->epoch == epoch;
+	return bucket->settled >> (slot + MOAT_FLOW_SLOTS * direction) & (bucket->epoch == epoch);
 }
 
 /* Notes that packets of a flow in this direction need no judging in this epoch (not MOAT_FLOW_NO_EPOCH). The
@@ -289,9 +291,9 @@ static inline void moat_flow_settle(struct moat_flow_table *table,
 
 	if (bucket->epoch != epoch) {
 		bucket->epoch = epoch & (MOAT_FLOW_NO_EPOCH - 1);
-		bucket->settled[0] = bucket->settled[1] = 0;
+		bucket->settled = 0;
 	}
-	bucket->settled[direction] |= (uint8_t)(1u << place->slot);
+	bucket->settled |= (uint16_t)(1u << (place->slot + MOAT_FLOW_SLOTS * direction));
 }
 
 #endif

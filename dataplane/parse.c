@@ -320,25 +320,27 @@ static enum moat_parse parse_ethernet(struct cursor *cursor, size_t length, stru
 /* What most frames are, taken apart in one go: untagged IPv4 without options, no fragment, TCP or UDP, the
  * transport header there. False, and nothing set, if it isn't such a frame: it goes the long way, which fills
  * the headers of such a frame just so. */
-static inline bool parse_usual(const uint8_t *frame, size_t captured, size_t length,
-			       struct moat_headers *h)
+static inline bool parse_usual(const uint8_t *restrict frame, size_t captured, size_t length,
+			       struct moat_headers *restrict h)
 {
 	const struct ipv4_header *at = (const void *)(frame + ETH_HLEN);
 	const uint8_t *l4 = frame + USUAL_L4;
-	size_t header_len, end;
+	uint32_t header_len, end, said;
 	bool tcp;
 
 	if (captured < USUAL_L4 + UDP_HEADER_LEN)
 		return false;
 	tcp = at->ip.protocol == IPPROTO_TCP;
 	header_len = tcp ? TCP_HEADER_LEN : UDP_HEADER_LEN;
-	end = ETH_HLEN + (size_t)ntohs(at->ip.tot_len);
-	if (frame[12] != 0x08 || frame[13] != 0x00 || frame[14] != 0x45 ||
-	    (!tcp && at->ip.protocol != IPPROTO_UDP) ||
+	end = ETH_HLEN + (uint32_t)ntohs(at->ip.tot_len);
+	if (memcmp(frame + 12, "\x08\x00\x45", 3) != 0 || (!tcp && at->ip.protocol != IPPROTO_UDP) ||
 	    (at->ip.frag_off & htons(IP4_MORE_FRAGMENTS | IP4_OFFSET_MASK)) || end > length ||
-	    USUAL_L4 + header_len > (end < captured ? end : captured))
+	    USUAL_L4 + header_len > end || USUAL_L4 + header_len > captured)
 		return false;
+	said = tcp ? (l4[12] >> 4) * 4U : (uint32_t)(l4[4] << 8 | l4[5]);
 	*h = (struct moat_headers){
+		.src.quads[1] = MOAT_V4_MAPPED_QUAD((uint64_t)at->ip.saddr),
+		.dst.quads[1] = MOAT_V4_MAPPED_QUAD((uint64_t)at->ip.daddr),
 		.frame_len = min_u16(length),
 		.l3_len = (uint16_t)(end - ETH_HLEN),
 		.l3_offset = ETH_HLEN,
@@ -348,19 +350,14 @@ static inline bool parse_usual(const uint8_t *frame, size_t captured, size_t len
 		.ether_type = ETH_P_IP,
 		.family = MOAT_FAMILY_V4,
 		.proto = at->ip.protocol,
+		.tcp_flags = tcp ? l4[13] : 0,
+		.tcp_seq = tcp ? (uint32_t)l4[4] << 24 | (uint32_t)l4[5] << 16 |
+					   (uint32_t)l4[6] << 8 | l4[7]
+			       : 0,
 		.ttl = at->ip.ttl,
 		.has_ports = 1,
+		.broken = said < header_len || USUAL_L4 + said > end,
 	};
-	moat_addr_from_v4(&h->src, at->ip.saddr);
-	moat_addr_from_v4(&h->dst, at->ip.daddr);
-	if (tcp) {
-		h->tcp_flags = l4[13];
-		h->tcp_seq = (uint32_t)l4[4] << 24 | (uint32_t)l4[5] << 16 | (uint32_t)l4[6] << 8 |
-			     l4[7];
-		h->broken = is_broken(h, (l4[12] >> 4) * 4U, TCP_HEADER_LEN, true);
-	} else {
-		h->broken = is_broken(h, (uint32_t)(l4[4] << 8 | l4[5]), UDP_HEADER_LEN, true);
-	}
 	return true;
 }
 

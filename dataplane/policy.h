@@ -102,10 +102,9 @@ uint64_t moat_judge_epoch(const struct moat_judge *judge);
 
 static inline bool moat_judge_is_ordinary(const struct moat_headers *h)
 {
-	uint8_t flags = h->tcp_flags & (uint8_t)~MOAT_TCP_PSH;
-
-	return h->has_ports && !h->broken && h->fragment == MOAT_FRAGMENT_NONE &&
-	       ((h->proto == 6 && flags == MOAT_TCP_ACK) || h->proto == 17);
+	if (h->broken | h->fragment | !h->has_ports)
+		return false;
+	return h->proto == 6 ? (h->tcp_flags & ~MOAT_TCP_PSH) == MOAT_TCP_ACK : h->proto == 17;
 }
 
 /* Of an ordinary packet that was just judged MOAT_REASON_PASS_DEFAULT, before moat_judge_quiesce. */

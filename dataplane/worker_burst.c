@@ -14,7 +14,7 @@
 
 #define PREFETCH_FRAMES 8
 /* Packets between two steps of one. */
-#define AHEAD 12
+#define AHEAD 16
 /* Packets of a flow's direction after each of which the judge is asked whether the flow is settled, and how
  * often it is asked later. */
 #define SETTLE_FIRST 4
@@ -48,6 +48,7 @@ MOAT_INLINE void step_parse(struct moat_worker *worker, const struct moat_packet
 					  &work->headers);
 	work->may_flow = work->parse == MOAT_PARSE_OK &&
 			 work->headers.fragment != MOAT_FRAGMENT_LATER;
+	work->is_ordinary = work->may_flow && moat_judge_is_ordinary(&work->headers);
 	if (work->headers.family == MOAT_FAMILY_ANY)
 		return;
 	hash_headers(worker, work);
@@ -92,6 +93,7 @@ static void judge_packet(struct moat_worker *worker, const struct moat_packet *p
 	work->reason = (uint8_t)moat_judge_packet(judge, &work->headers, work->parse, now_ms,
 						  &work->rule_id);
 	work->sample_interval = moat_judge_sampled(judge);
+	worker->rule_sampled |= work->sample_interval != 0;
 	if (work->reason == MOAT_REASON_TX_CHALLENGE)
 		work->cookie = moat_judge_cookie(judge);
 	work->sends_back = work->reason == MOAT_REASON_REDIRECT_RULE && moat_judge_sends_back(judge);
@@ -114,10 +116,10 @@ MOAT_INLINE void step_judge(struct moat_worker *worker, const struct moat_packet
 	work->epoch = worker->options.judge
 			      ? moat_flow_epoch(moat_judge_epoch_now(worker->options.judge))
 			      : MOAT_FLOW_NO_EPOCH;
-	if (work->direction >= 0 &&
-	    moat_flow_is_settled(&worker->flows->groups[bucket].bucket, work->slot,
-				 (unsigned int)work->direction, work->epoch) &&
-	    moat_judge_is_ordinary(&work->headers)) {
+	work->is_settled = work->direction >= 0 &&
+			   moat_flow_is_settled(&worker->flows->groups[bucket].bucket, work->slot,
+						(unsigned int)work->direction, work->epoch);
+	if (work->is_settled && work->is_ordinary) {
 		work->reason = MOAT_REASON_PASS_DEFAULT;
 		work->verdict = MOAT_VERDICT_PASS;
 		return;
@@ -141,7 +143,6 @@ static void try_to_settle(struct moat_worker *worker, const struct moat_work *wo
 				   ->packets[work->direction];
 
 	if ((packets > SETTLE_FIRST && packets % SETTLE_EVERY != 0) ||
-	    !moat_judge_is_ordinary(&work->headers) ||
 	    !moat_judge_is_indifferent(worker->options.judge, &work->headers))
 		return;
 	worker->flows->epoch = work->epoch;
@@ -174,8 +175,8 @@ MOAT_INLINE void step_flow(struct moat_worker *worker, struct moat_work *work, u
 	moat_flow_update(bucket, work->slot,
 			 moat_flow_entry_at(flows, work->place.bucket, work->slot), &work->headers,
 			 (unsigned int)work->direction, (uint32_t)now_ms);
-	if (work->reason == MOAT_REASON_PASS_DEFAULT && work->epoch != MOAT_FLOW_NO_EPOCH &&
-	    !moat_flow_is_settled(bucket, work->slot, (unsigned int)work->direction, work->epoch))
+	if (!work->is_settled && work->is_ordinary && work->epoch != MOAT_FLOW_NO_EPOCH &&
+	    work->reason == MOAT_REASON_PASS_DEFAULT)
 		try_to_settle(worker, work);
 }
 
@@ -282,6 +283,9 @@ static void take_sample(struct moat_worker *worker, const struct moat_packet *pa
 static void stage_sample(struct moat_worker *worker, const struct moat_packet *burst,
 			 unsigned int count)
 {
+	if (!worker->samplers[0].interval && !worker->samplers[1].interval && !worker->rule_sampled)
+		return;
+	worker->rule_sampled = false;
 	for (unsigned int i = 0; i < count; i++) {
 		bool dropped = worker->work[i].verdict == MOAT_VERDICT_DROP;
 		struct moat_sampler *sampler = &worker->samplers[dropped];

@@ -16,7 +16,7 @@ struct moat_work {
 	struct moat_cells_hash hash;
 	uint64_t flow_hash;
 	struct moat_cells_place cells; /* of its hosts, as far as known */
-	struct moat_flow_place place; /* of its flow, if `direction` says that it has one */
+	struct moat_flow_place place;  /* of its flow, if `direction` says that it has one */
 	uint32_t rule_id;
 	uint32_t sample_interval; /* of the rule that sampled it; 0: none */
 	uint32_t epoch;           /* moat_flow_epoch, from before it was judged */
@@ -26,6 +26,8 @@ struct moat_work {
 	bool sends_back;          /* redirected out of the port that it came from */
 	uint8_t verdict;          /* enum moat_verdict, of that */
 	bool may_flow;            /* it is read, and no later fragment */
+	bool is_ordinary;         /* moat_judge_is_ordinary */
+	bool is_settled;          /* its flow in this direction, see moat_flow_settle */
 	uint8_t slot;             /* where its flow may be, see moat_flow_seek */
 	int8_t direction;         /* of it in its flow; -1: none, or not found yet */
 };
@@ -53,6 +55,7 @@ struct moat_worker {
 	unsigned int burst_count;
 	unsigned int burst_next;         /* the first not handled yet */
 	struct moat_sampler samplers[2]; /* of passing and dropped packets */
+	bool rule_sampled;               /* a rule sampled a packet of this burst */
 	uint64_t random;
 	bool is_replay;         /* packets bring their time */
 	uint64_t time_shift_ns; /* added to packets' times, see worker.h */
