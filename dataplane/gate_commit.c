@@ -253,8 +253,9 @@ int moat_gate_commit(struct moat_gate *gate, const struct moat_ruleset *set,
 	find_targets(gate, &gate->halves[idle]);
 	moat_tables_reset_profiles(&gate->halves[!idle], &gate->halves[idle],
 				   moat_gate_maps_element(&gate->maps, GATE_MAP_PROFILE_LIMITS, 0));
-	moat_gate_ctl(gate)->stages[idle] = gate->halves[idle].work;
-	moat_gate_ctl(gate)->rule_count[idle] = gate->halves[idle].rules->rule_count;
+	moat_gate_ctl(gate)->stages[idle] = gate->halves[idle].work |
+					    (gate->halves[idle].rules->rule_count ? MOAT_STAGE_RULES
+										  : 0);
 	put_in_force(gate, idle);
 	wait_grace_period(gate);
 	return 0;

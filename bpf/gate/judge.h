@@ -24,7 +24,7 @@ MOAT_INLINE void gate_judge_policy(struct gate_packet *packet, __u32 leaf, __u32
 				   const volatile struct moat_gate_ctl *control)
 {
 	__u32 work = port_stages & control->stages[half];
-	int has_rules = (port_stages & MOAT_STAGE_RULES) && control->rule_count[half];
+	int has_rules = (port_stages & MOAT_STAGE_RULES) && (work & MOAT_STAGE_RULES);
 
 	packet->reason = MOAT_REASON_PASS_DEFAULT;
 	if ((port_stages & MOAT_STAGE_ALLOW) && (leaf & MOAT_LPM_ALLOW)) {

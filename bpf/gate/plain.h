@@ -119,26 +119,20 @@ MOAT_INLINE __u32 gate_plain_leaf(struct gate_plain_packet *p, struct moat_cell 
 }
 
 /* 1 if nothing is said of the destination that this packet has to be judged by. */
-MOAT_INLINE int gate_plain_is_free(struct gate_plain_packet *p, __u32 work,
-				   const volatile struct moat_gate_ctl *control)
+MOAT_INLINE int gate_plain_is_free(struct gate_plain_packet *p, __u32 work)
 {
 	const struct moat_headers *h = &p->headers;
-	int has_rules = (port_stages & MOAT_STAGE_RULES) && control->rule_count[p->half];
-	int has_rate = (port_stages & MOAT_STAGE_PROFILES) && (work & MOAT_STAGE_PROFILES) &&
-		       moat_kind_of(h) < MOAT_KIND_COUNT;
-	const struct moat_rule_tables *rules;
 	__u32 leaf;
 
-	if (!has_rules && !has_rate)
+	if (!(work & (MOAT_STAGE_RULES | MOAT_STAGE_PROFILES)))
 		return 1;
 	leaf = gate_plain_leaf(p, p->to, &h->dst, 0);
-	if (has_rate && (leaf & MOAT_LPM_PROFILE))
+	if ((port_stages & MOAT_STAGE_PROFILES) && (work & MOAT_STAGE_PROFILES) &&
+	    (leaf & MOAT_LPM_PROFILE) && moat_kind_of(h) < MOAT_KIND_COUNT)
 		return 0;
-	if (!has_rules)
-		return 1;
-	rules = gate_rule_table(p->half);
-	return !moat_summaries_match(rules, p->leaf & MOAT_LPM_CLASS, leaf & MOAT_LPM_CLASS,
-				     h->proto, h->dport);
+	return !(port_stages & MOAT_STAGE_RULES) || !(work & MOAT_STAGE_RULES) ||
+	       !moat_summaries_match(gate_rule_table(p->half), p->leaf & MOAT_LPM_CLASS,
+				     leaf & MOAT_LPM_CLASS, h->proto, h->dport);
 }
 
 /* 1 if the source is within its rates, and has paid. */
@@ -173,23 +167,15 @@ MOAT_INLINE void gate_plain_cells(struct gate_plain_packet *p)
 			       window);
 }
 
-/* Of a packet whose headers are plain, and whose source's leaf is known. */
-MOAT_INLINE enum gate_plain gate_plain_end(struct gate_plain_packet *p,
-					   struct moat_gate_counters *count,
-					   const volatile struct moat_gate_ctl *control, int is_wire)
+/* Counts a packet that goes the short way, unless it is to be sampled, which needs all its headers. Once for
+ * drops and once for what passes: what differs is known when this is compiled. */
+MOAT_INLINE enum gate_plain gate_plain_finish(struct gate_plain_packet *p,
+					      struct moat_gate_counters *count,
+					      const volatile struct moat_gate_ctl *control,
+					      __u32 work, int drop)
 {
-	__u32 work = port_stages & control->stages[p->half], flags = p->leaf & GATE_PLAIN_FLAGS;
-	__u32 interval;
-	int drop = 0;
-
-	if ((port_stages & MOAT_STAGE_DENY) && flags == MOAT_LPM_DENY)
-		drop = 1;
-	else if (flags || is_wire || gate_plain_is_asked(p, work) ||
-		 !gate_plain_is_free(p, work, control))
-		return GATE_PLAIN_NOT;
-	/* a packet that is to be sampled needs all its headers */
-	interval = drop ? control->sample_drop : control->sample_pass;
-	if ((port_stages & MOAT_STAGE_SAMPLE) && !moat_sample_is_ahead(count, drop, interval))
+	if ((port_stages & MOAT_STAGE_SAMPLE) &&
+	    !moat_sample_is_ahead(count, drop, drop ? control->sample_drop : control->sample_pass))
 		return GATE_PLAIN_NOT;
 	if (!drop && !gate_plain_pays(p, work))
 		return GATE_PLAIN_NOT;
@@ -197,6 +183,20 @@ MOAT_INLINE enum gate_plain gate_plain_end(struct gate_plain_packet *p,
 		count->sample_countdown[drop]--;
 	gate_plain_count(p, count, drop ? MOAT_REASON_DROP_DENIED : MOAT_REASON_PASS_DEFAULT, drop);
 	return drop ? GATE_PLAIN_DROPPED : GATE_PLAIN_PASSED;
+}
+
+/* Of a packet whose headers are plain, and whose source's leaf is known. */
+MOAT_INLINE enum gate_plain gate_plain_end(struct gate_plain_packet *p,
+					   struct moat_gate_counters *count,
+					   const volatile struct moat_gate_ctl *control, int is_wire)
+{
+	__u32 work = port_stages & control->stages[p->half], flags = p->leaf & GATE_PLAIN_FLAGS;
+
+	if ((port_stages & MOAT_STAGE_DENY) && flags == MOAT_LPM_DENY)
+		return gate_plain_finish(p, count, control, work, 1);
+	if (flags || is_wire || gate_plain_is_asked(p, work) || !gate_plain_is_free(p, work))
+		return GATE_PLAIN_NOT;
+	return gate_plain_finish(p, count, control, work, 0);
 }
 
 MOAT_INLINE enum gate_plain gate_plain_v4(struct gate_plain_packet *p, const void *data,

@@ -28,7 +28,6 @@ struct moat_gate_ctl {
 	__u32 sample_drop;   /* likewise of dropped packets */
 	__u64 hash_seed;     /* of cells and the known filter, random at first load */
 	__u64 hash_begun_v4; /* moat_addr_hash_begin(0, hash_seed) */
-	__u32 rule_count[2]; /* of each half; 0: its rule tables are not looked at */
 	__u32 stages[2]; /* of each half: those of enum moat_stage that its tables have work for */
 };
 #define MOAT_GATE_NO_POLICY 2 /* value of `active` before the first rule set */
