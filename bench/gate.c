@@ -3,7 +3,8 @@
  * What does the gate cost a packet? Its program over pools of packets (gate_mix.h), in turns with a bare
  * XDP_DROP called in the same way, whose time is the harness's own; beside it, what memory costs (programs
  * that only read at random) and xdp-filter. Time is the thread's CPU time, so that other processes on the
- * machine don't count. Everything is on: long lists, 4,096 rules, cells, 1 packet in 1,000 sampled.
+ * machine don't count. Always on: long lists, 4,096 rules, cells, 1 packet in 1,000 sampled, a look into VXLAN;
+ * `all_stages` has the other stages as well, `stage_*` one at a time.
  */
 #include <errno.h>
 #include <sched.h>
@@ -26,7 +27,7 @@
 
 #define RUNS 9
 #define SAMPLING 1000
-#define POOLS 24
+#define POOLS 32
 
 /* Packets that several cases share. */
 struct pool {
@@ -36,6 +37,7 @@ struct pool {
 	void *packets;
 	size_t size;
 	uint32_t listed;
+	uint32_t part;
 	struct moat_bench_series bare; /* a bare drop over them */
 	double bare_now;               /* in the current run */
 };
@@ -56,6 +58,7 @@ struct bench_case {
 	int goal_reads;
 	enum subject subject;
 	int reads;
+	uint32_t part; /* packets from so many listed /24s, of which alone the list consists */
 	struct pool *pool;
 	struct moat_bench_series total, above;
 };
@@ -63,6 +66,7 @@ struct bench_case {
 #define V4 GATE_DRIVER_V4
 #define V6 GATE_DRIVER_V6
 #define PLAIN GATE_DRIVER_PLAIN
+#define VXLAN GATE_DRIVER_VXLAN
 #define HOT GATE_MIX_HOT
 #define TYPICAL GATE_MIX_TYPICAL
 #define HOSTILE GATE_MIX_HOSTILE
@@ -82,6 +86,8 @@ static struct bench_case cases[] = {
 	{ "ref_cookie_siphash", PLAIN, TYPICAL, CLEAN, .subject = SUBJECT_COOKIE, .reads = 1 },
 	{ "xdp_filter_drop", PLAIN, TYPICAL, LISTED, .subject = SUBJECT_FILTER },
 	{ "xdp_filter_pass", PLAIN, TYPICAL, CLEAN, .subject = SUBJECT_FILTER },
+	{ "xdp_filter_all_drop", PLAIN, TYPICAL, LISTED, .subject = SUBJECT_FILTER, .reads = 1 },
+	{ "xdp_filter_all_pass", PLAIN, TYPICAL, CLEAN, .subject = SUBJECT_FILTER, .reads = 1 },
 	{ "drop_listed_v4_hot", V4, HOT, LISTED, 15 },
 	{ "drop_listed_v4_typical", V4, TYPICAL, LISTED },
 	{ "drop_listed_v4_hostile", V4, HOSTILE, LISTED, 12, 1 },
@@ -94,6 +100,9 @@ static struct bench_case cases[] = {
 	{ "pass_tcp_v6_hot", V6, HOT, CLEAN },
 	{ "pass_tcp_v6_typical", V6, TYPICAL, MIXED, 40 },
 	{ "pass_tcp_v6_hostile", V6, HOSTILE, CLEAN },
+	{ "pass_vxlan_hot", VXLAN, HOT, CLEAN },
+	{ "pass_vxlan_typical", VXLAN, TYPICAL, MIXED },
+	{ "pass_vxlan_hostile", VXLAN, HOSTILE, CLEAN },
 	{ "drop_rule_v4_typical", V4, TYPICAL, RULED },
 };
 #define CASES (sizeof(cases) / sizeof(cases[0]))
@@ -101,6 +110,38 @@ static struct bench_case cases[] = {
 static struct bench_case worst_cases[] = {
 	{ "pass_tcp_v4_typical_worst_rules", V4, TYPICAL, CLEAN },
 };
+
+/* With every stage on, each having work. */
+static struct bench_case all_cases[] = {
+	{ "all_stages_v4_hot", V4, HOT, CLEAN },
+	{ "all_stages_v4_typical", V4, TYPICAL, MIXED, 30 },
+	{ "all_stages_v4_hostile", V4, HOSTILE, CLEAN, 50, 4 },
+	{ "all_stages_v6_hot", V6, HOT, CLEAN },
+	{ "all_stages_v6_typical", V6, TYPICAL, MIXED, 40 },
+};
+#define ALL_CASES (sizeof(all_cases) / sizeof(all_cases[0]))
+#define ALL_STAGES ((MOAT_STAGE_SAMPLE << 1) - 1)
+
+/* Nothing but counting, and with one stage on at a time. */
+static struct bench_case stage_cases[] = {
+	{ "stage_none", V4, TYPICAL, CLEAN },          { "stage_broken", V4, TYPICAL, CLEAN },
+	{ "stage_flags", V4, TYPICAL, CLEAN },         { "stage_land", V4, TYPICAL, CLEAN },
+	{ "stage_martian", V4, TYPICAL, CLEAN },       { "stage_allow", V4, TYPICAL, CLEAN },
+	{ "stage_deny", V4, TYPICAL, CLEAN },          { "stage_rules", V4, TYPICAL, CLEAN },
+	{ "stage_amplification", V4, TYPICAL, CLEAN }, { "stage_fragments", V4, TYPICAL, CLEAN },
+	{ "stage_sources", V4, TYPICAL, CLEAN },       { "stage_challenge", V4, TYPICAL, CLEAN },
+	{ "stage_profiles", V4, TYPICAL, CLEAN },      { "stage_sample", V4, TYPICAL, CLEAN },
+};
+#define STAGE_CASES (sizeof(stage_cases) / sizeof(stage_cases[0]))
+
+/* Lists of growing length, beside ref_miss1: what a lookup costs is what its memory costs. */
+static struct bench_case grow_cases[] = {
+	{ "grow_1000", V4, TYPICAL, LISTED, .part = 1000 },
+	{ "grow_10000", V4, TYPICAL, LISTED, .part = 10000 },
+	{ "grow_100000", V4, TYPICAL, LISTED, .part = 100000 },
+	{ "grow_475000", V4, TYPICAL, LISTED, .part = 475000 },
+};
+#define GROW_CASES (sizeof(grow_cases) / sizeof(grow_cases[0]))
 
 /* To protections that challenge: SYNs of unknown sources, RSTs without a cookie, and what has no part. */
 static struct bench_case challenge_cases[] = {
@@ -119,7 +160,7 @@ struct bench {
 	struct moat_gate *gate;
 	struct moat_gate_port_info port;
 	struct gate_drive drive;
-	struct gate_filter filter;
+	struct gate_filter filters[2]; /* that only looks at addresses; that looks at all that it can */
 	struct pool pools[POOLS];
 	size_t pool_count;
 	double load_ms, commit_ms;
@@ -134,12 +175,14 @@ static struct pool *find_pool(struct bench *bench, const struct bench_case *c)
 	for (size_t i = 0; i < bench->pool_count; i++) {
 		struct pool *pool = &bench->pools[i];
 
-		if (pool->driver == driver && pool->mix == c->mix && pool->traffic == c->traffic)
+		if (pool->driver == driver && pool->mix == c->mix && pool->traffic == c->traffic &&
+		    pool->part == c->part)
 			return pool;
 	}
 	if (bench->pool_count == POOLS)
 		return NULL;
-	bench->pools[bench->pool_count] = (struct pool){ driver, c->mix, c->traffic };
+	bench->pools[bench->pool_count] = (struct pool){ driver, c->mix, c->traffic,
+							 .part = c->part };
 	return &bench->pools[bench->pool_count++];
 }
 
@@ -157,6 +200,11 @@ static int make_pool(struct bench *bench, struct bench_case *c)
 	pool->packets = malloc(pool->size);
 	if (!pool->packets)
 		return -ENOMEM;
+	if (c->part) {
+		gate_mix_pool_part(pool->packets, c->part);
+		pool->listed = GATE_POOL;
+		return 0;
+	}
 	pool->listed = pool->driver == V6
 			       ? gate_mix_pool_v6(pool->packets, pool->mix, pool->traffic)
 			       : gate_mix_pool_v4(pool->packets, pool->mix, pool->traffic);
@@ -217,7 +265,8 @@ static double run_case(struct bench *bench, const struct bench_case *c)
 		return gate_drive_run(&bench->drive, c->driver, bench->drive.miss_fds[c->reads - 1],
 				      hot);
 	case SUBJECT_FILTER:
-		return gate_drive_run(&bench->drive, c->driver, bench->filter.prog_fd, hot);
+		return gate_drive_run(&bench->drive, c->driver, bench->filters[c->reads].prog_fd,
+				      hot);
 	case SUBJECT_COOKIE:
 		return gate_drive_run(&bench->drive, c->driver, bench->drive.cookie_fds[c->reads],
 				      hot);
@@ -257,7 +306,8 @@ static int measure(struct bench *bench, struct bench_case *list, size_t count, i
 	for (int run = 0; run < runs; run++) {
 		for (size_t i = 0; i < count; i++) {
 			if (!moat_bench_wants(list[i].name) ||
-			    (list[i].subject == SUBJECT_FILTER && bench->filter.prog_fd < 0))
+			    (list[i].subject == SUBJECT_FILTER &&
+			     bench->filters[list[i].reads].prog_fd < 0))
 				continue;
 			int r = measure_case(bench, &list[i]);
 
@@ -304,12 +354,12 @@ static struct bench_case *find_case(const char *name)
 }
 
 /* How many times faster than xdp-filter, all in all. */
-static int report_speedup(const char *filter, const char *gate)
+static int report_speedup(const char *metric, const char *filter, const char *gate)
 {
 	const struct bench_case *theirs = find_case(filter), *ours = find_case(gate);
 	struct moat_bench_result result = { .bench = "gate",
 					    .case_name = gate,
-					    .metric = "over_xdp_filter",
+					    .metric = metric,
 					    .unit = "times",
 					    .goal_kind = MOAT_BENCH_AT_LEAST,
 					    .goal = 2 };
@@ -318,6 +368,27 @@ static int report_speedup(const char *filter, const char *gate)
 	for (size_t i = 0; i < theirs->total.count && i < ours->total.count; i++)
 		moat_bench_series_add(&ratio, theirs->total.values[i] / ours->total.values[i]);
 	return ratio.count ? moat_bench_report(&result, &ratio) : 0;
+}
+
+/* What each stage adds to a program that has none. */
+static void report_stages(void)
+{
+	struct moat_bench_result result = { .bench = "gate",
+					    .metric = "above_stage_none",
+					    .unit = "ns/packet" };
+
+	report_case(&stage_cases[0]);
+	for (size_t i = 1; i < STAGE_CASES; i++) {
+		const struct bench_case *c = &stage_cases[i], *none = &stage_cases[0];
+		struct moat_bench_series added = { .count = 0 };
+
+		result.case_name = c->name;
+		for (size_t run = 0; run < c->above.count && run < none->above.count; run++)
+			moat_bench_series_add(&added,
+					      c->above.values[run] - none->above.values[run]);
+		if (added.count)
+			moat_bench_report(&result, &added);
+	}
 }
 
 static int report_number(const char *metric, const char *unit, double value)
@@ -364,8 +435,17 @@ static int report(struct bench *bench)
 	missed |= report_case(&worst_cases[0]);
 	for (size_t i = 0; i < CHALLENGE_CASES; i++)
 		missed |= report_case(&challenge_cases[i]);
-	missed |= report_speedup("xdp_filter_drop", "drop_listed_v4_typical");
-	missed |= report_speedup("xdp_filter_pass", "pass_tcp_v4_typical");
+	for (size_t i = 0; i < ALL_CASES; i++)
+		missed |= report_case(&all_cases[i]);
+	report_stages();
+	for (size_t i = 0; i < GROW_CASES; i++)
+		missed |= report_case(&grow_cases[i]);
+	missed |= report_speedup("over_xdp_filter", "xdp_filter_drop", "drop_listed_v4_typical");
+	missed |= report_speedup("over_xdp_filter", "xdp_filter_pass", "pass_tcp_v4_typical");
+	missed |= report_speedup("over_xdp_filter_all", "xdp_filter_all_drop",
+				 "drop_listed_v4_typical");
+	missed |= report_speedup("over_xdp_filter_all", "xdp_filter_all_pass",
+				 "pass_tcp_v4_typical");
 	return missed;
 }
 
@@ -424,6 +504,70 @@ static int challenge_all(struct bench *bench, struct moat_error *error)
 	return r;
 }
 
+/* Rules and lists, and work for all stages. */
+static int commit_all(struct bench *bench, struct moat_error *error)
+{
+	struct moat_stage_set *stages = NULL;
+	struct moat_ruleset *set = NULL;
+	int r = moat_stage_set_new(&stages);
+
+	if (r == 0)
+		r = gate_mix_fill_stages(stages);
+	if (r == 0)
+		r = moat_ruleset_new(&set);
+	if (r == 0)
+		r = gate_mix_fill(set, GATE_RULES_REAL, error);
+	if (r == 0) {
+		moat_ruleset_set_stages(set, stages);
+		r = moat_gate_commit(bench->gate, set, error);
+	}
+	moat_stage_set_unref(stages);
+	moat_ruleset_free(set);
+	return r;
+}
+
+static int attach_with(struct bench *bench, uint32_t stages, struct moat_error *error)
+{
+	const struct moat_gate_port_options lo = { .name = "lo", .generic = true, .stages = stages };
+
+	return moat_gate_attach(bench->gate, &lo, &bench->port, error);
+}
+
+/* Each stage alone, in turns, run by run: programs are loaded anew in between. */
+static int measure_stages(struct bench *bench, int runs, struct moat_error *error)
+{
+	int r = 0;
+
+	for (int run = 0; r == 0 && run < runs && moat_bench_wants("stage"); run++)
+		for (size_t i = 0; r == 0 && i < STAGE_CASES; i++) {
+			r = attach_with(bench, i ? 1U << (i - 1) : MOAT_STAGE_NONE, error);
+			if (r == 0)
+				r = measure(bench, &stage_cases[i], 1, 1);
+		}
+	return r;
+}
+
+static int measure_growth(struct bench *bench, int runs, struct moat_error *error)
+{
+	int r = attach_with(bench, 0, error);
+
+	for (size_t i = 0; r == 0 && i < GROW_CASES; i++) {
+		struct moat_ruleset *set = NULL;
+
+		if (!moat_bench_wants(grow_cases[i].name))
+			continue;
+		r = moat_ruleset_new(&set);
+		if (r == 0)
+			r = gate_mix_fill_part(set, grow_cases[i].part);
+		if (r == 0)
+			r = moat_gate_commit(bench->gate, set, error);
+		if (r == 0)
+			r = measure(bench, &grow_cases[i], 1, runs);
+		moat_ruleset_free(set);
+	}
+	return r;
+}
+
 static int prepare(struct bench *bench, struct moat_error *error)
 {
 	const struct moat_gate_port_options lo = { .name = "lo", .generic = true };
@@ -435,8 +579,10 @@ static int prepare(struct bench *bench, struct moat_error *error)
 		r = commit(bench, GATE_RULES_REAL, error);
 	if (r == 0)
 		r = gate_drive_init(&bench->drive, error);
-	if (r == 0)
-		gate_filter_init(&bench->filter);
+	if (r == 0) {
+		gate_filter_init(&bench->filters[0], "xdpfilt_dny_ip");
+		gate_filter_init(&bench->filters[1], "xdpfilt_dny_all");
+	}
 	return r;
 }
 
@@ -454,16 +600,27 @@ static int run(struct bench *bench, int runs, struct moat_error *error)
 		r = challenge_all(bench, error);
 	if (r == 0)
 		r = measure(bench, challenge_cases, CHALLENGE_CASES, runs);
+	if (r == 0)
+		r = commit_all(bench, error);
+	if (r == 0)
+		r = attach_with(bench, ALL_STAGES, error);
+	if (r == 0)
+		r = measure(bench, all_cases, ALL_CASES, runs);
+	if (r == 0)
+		r = measure_stages(bench, runs, error);
+	if (r == 0)
+		r = measure_growth(bench, runs, error);
 	return r == 0 ? report(bench) : r;
 }
 
 int main(int argc, char **argv)
 {
-	static struct bench bench = { .filter.prog_fd = -1 };
+	static struct bench bench;
 	int r = moat_bench_begin("gate", argc, argv, RUNS);
 	struct moat_gate_options options = { .sample_pass = SAMPLING,
 					     .sample_drop = SAMPLING,
-					     .nodes = GATE_MIX_NODES };
+					     .nodes = GATE_MIX_NODES,
+					     .tunnels.kinds = MOAT_STAGE_VXLAN };
 	struct moat_error error = {};
 	char pin_path[64];
 	int runs = r;
@@ -481,7 +638,8 @@ int main(int argc, char **argv)
 		r = run(&bench, runs, &error);
 	if (r < 0)
 		fprintf(stderr, "gate: %d %s\n", r, error.text);
-	gate_filter_deinit(&bench.filter);
+	gate_filter_deinit(&bench.filters[0]);
+	gate_filter_deinit(&bench.filters[1]);
 	gate_drive_deinit(&bench.drive);
 	for (size_t i = 0; i < bench.pool_count; i++)
 		free(bench.pools[i].packets);

@@ -23,6 +23,7 @@ struct gate_pool_v4 pool_v4[GATE_POOL];
 struct gate_pool_v6 pool_v6[GATE_POOL];
 __u8 template_v4[GATE_FRAME_V4];
 __u8 template_v6[GATE_FRAME_V6];
+__u8 template_vxlan[GATE_FRAME_VXLAN];
 __u64 miss_count;
 __u32 miss_table[GATE_MISS_WORDS];
 
@@ -38,6 +39,11 @@ struct frame_v4 {
 	struct iphdr ip;
 	__be16 sport, dport;
 	__u8 rest[GATE_FRAME_V4 - 38];
+} __attribute__((packed));
+
+struct frame_vxlan {
+	__u8 outer[GATE_VXLAN_HEAD];
+	struct frame_v4 inner;
 } __attribute__((packed));
 
 struct frame_v6 {
@@ -59,6 +65,21 @@ static __always_inline int make_v4(struct xdp_md *ctx)
 	frame->ip.daddr = next->dst;
 	frame->sport = next->sport;
 	frame->dport = next->dport;
+	return 1;
+}
+
+static __always_inline int make_vxlan(struct xdp_md *ctx)
+{
+	struct frame_vxlan *frame = (void *)(long)ctx->data;
+	const struct gate_pool_v4 *next = &pool_v4[pool_next++ & pool_mask & (GATE_POOL - 1)];
+
+	if ((void *)(frame + 1) > (void *)(long)ctx->data_end)
+		return 0;
+	__builtin_memcpy(frame, template_vxlan, sizeof(template_vxlan));
+	frame->inner.ip.saddr = next->src;
+	frame->inner.ip.daddr = next->dst;
+	frame->inner.sport = next->sport;
+	frame->inner.dport = next->dport;
 	return 1;
 }
 
@@ -89,6 +110,14 @@ SEC("xdp.frags")
 int drive_v6(struct xdp_md *ctx)
 {
 	if (make_v6(ctx))
+		bpf_tail_call(ctx, &target, 0);
+	return XDP_ABORTED;
+}
+
+SEC("xdp.frags")
+int drive_vxlan(struct xdp_md *ctx)
+{
+	if (make_vxlan(ctx))
 		bpf_tail_call(ctx, &target, 0);
 	return XDP_ABORTED;
 }

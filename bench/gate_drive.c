@@ -23,8 +23,10 @@ int gate_drive_init(struct gate_drive *drive, struct moat_error *error)
 				      strerror(errno));
 	gate_mix_template_v4(s->bss->template_v4);
 	gate_mix_template_v6(s->bss->template_v6);
+	gate_mix_template_vxlan(s->bss->template_vxlan);
 	drive->bare_fds[GATE_DRIVER_V4] = bpf_program__fd(s->progs.bare);
 	drive->bare_fds[GATE_DRIVER_V6] = bpf_program__fd(s->progs.bare);
+	drive->bare_fds[GATE_DRIVER_VXLAN] = bpf_program__fd(s->progs.bare);
 	drive->bare_fds[GATE_DRIVER_PLAIN] = bpf_program__fd(s->progs.bare_plain);
 	drive->miss_fds[0] = bpf_program__fd(s->progs.miss1);
 	drive->miss_fds[1] = bpf_program__fd(s->progs.miss2);
@@ -39,6 +41,7 @@ void gate_drive_set_flags(struct gate_drive *drive, uint8_t flags)
 {
 	drive->skeleton->bss->template_v4[34 + 13] = flags;
 	drive->skeleton->bss->template_v6[54 + 13] = flags;
+	drive->skeleton->bss->template_vxlan[GATE_VXLAN_HEAD + 34 + 13] = flags;
 }
 
 void gate_drive_deinit(struct gate_drive *drive)
@@ -61,12 +64,14 @@ double gate_drive_run(struct gate_drive *drive, enum gate_driver driver, int pro
 {
 	struct bench_drive *s = drive->skeleton;
 	const struct bpf_program *drivers[] = { s->progs.drive_v4, s->progs.drive_v6,
-						s->progs.drive_plain };
+						s->progs.drive_plain, s->progs.drive_vxlan };
+	static const uint32_t sizes[] = { GATE_FRAME_V4, GATE_FRAME_V6, GATE_FRAME_V4,
+					  GATE_FRAME_VXLAN };
 	const struct bpf_map *target = driver == GATE_DRIVER_PLAIN ? s->maps.target_plain
 								   : s->maps.target;
-	uint8_t frame[GATE_FRAME_V6] = { 0 };
+	uint8_t frame[GATE_FRAME_VXLAN] = { 0 };
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .repeat = GATE_POOL,
-		    .data_size_in = driver == GATE_DRIVER_V6 ? GATE_FRAME_V6 : GATE_FRAME_V4);
+		    .data_size_in = sizes[driver]);
 	uint64_t begin, end;
 	uint32_t key = 0;
 	int r;

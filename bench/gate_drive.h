@@ -12,6 +12,9 @@
 /* Frames of Ethernet's least length, and what TCP over IPv6 takes; without FCS. */
 #define GATE_FRAME_V4 64
 #define GATE_FRAME_V6 80
+/* The IPv4 frame in VXLAN: Ethernet, IPv4, UDP and VXLAN before it. */
+#define GATE_VXLAN_HEAD 50
+#define GATE_FRAME_VXLAN (GATE_VXLAN_HEAD + GATE_FRAME_V4)
 #define GATE_MISS_WORDS (1u << 24) /* 64 MB */
 
 /* All in network byte order. */

@@ -16,6 +16,7 @@ enum gate_driver {
 	GATE_DRIVER_V4 = 0,
 	GATE_DRIVER_V6,
 	GATE_DRIVER_PLAIN, /* IPv4, programs that know no frames in pieces */
+	GATE_DRIVER_VXLAN, /* IPv4 in VXLAN over IPv4 */
 	GATE_DRIVERS,
 };
 

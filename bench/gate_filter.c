@@ -14,12 +14,11 @@
 #include "bench/gate_mix.h"
 #include "dataplane/base/cleanup.h"
 
-/* "Drop what is in the list of IP addresses, pass the rest". */
-#define OBJECT "/usr/lib/%s-linux-gnu/bpf/xdpfilt_dny_ip.o"
+#define OBJECT "/usr/lib/%s-linux-gnu/bpf/%s.o"
 /* In a value's lower bits; a counter stands above. */
 #define MATCHES_SOURCE 1
 
-static int load(struct gate_filter *filter)
+static int load(struct gate_filter *filter, const char *object)
 {
 	struct bpf_program *program;
 	struct bpf_map *map;
@@ -29,7 +28,7 @@ static int load(struct gate_filter *filter)
 
 	if (uname(&host) < 0)
 		return -errno;
-	snprintf(path, sizeof(path), OBJECT, host.machine);
+	snprintf(path, sizeof(path), OBJECT, host.machine, object);
 	filter->object = bpf_object__open_file(path, NULL);
 	if (!filter->object)
 		return -errno;
@@ -66,18 +65,18 @@ static int fill(struct gate_filter *filter)
 	return r;
 }
 
-void gate_filter_init(struct gate_filter *filter)
+void gate_filter_init(struct gate_filter *filter, const char *object)
 {
 	int r;
 
 	filter->prog_fd = -1;
-	r = load(filter);
+	r = load(filter, object);
 	if (r == 0)
 		r = fill(filter);
 	if (r == 0)
 		return;
 	filter->prog_fd = -1;
-	fprintf(stderr, "gate: skipped xdp_filter_*: %s (package xdp-tools)\n", strerror(-r));
+	fprintf(stderr, "gate: skipped %s: %s (package xdp-tools)\n", object, strerror(-r));
 }
 
 void gate_filter_deinit(struct gate_filter *filter)

@@ -11,7 +11,7 @@ struct gate_filter {
 	int prog_fd; /* -1: not to be had, and the reason was printed */
 };
 
-void gate_filter_init(struct gate_filter *filter);
+void gate_filter_init(struct gate_filter *filter, const char *object);
 void gate_filter_deinit(struct gate_filter *filter);
 
 #endif

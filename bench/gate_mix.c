@@ -195,6 +195,45 @@ int gate_mix_fill(struct moat_ruleset *set, enum gate_rules rules, struct moat_e
 	return r < 0 ? r : 0;
 }
 
+int gate_mix_fill_stages(struct moat_stage_set *stages)
+{
+	const struct moat_rate_ask much = { .per_s = 10000000 };
+	const struct moat_source_limit source = { .packets = much, .v4_len = 32, .v6_len = 64 };
+	const struct moat_prefix loopback = {
+		.addr = { .words = { 0, 0, MOAT_V4_MAPPED, htonl(0x7f000000) } },
+		.family = MOAT_FAMILY_V4,
+		.len = 8,
+	};
+	/* clients are all over the space: 100.64.0.0/10 and others are theirs here */
+	int r = moat_stage_set_mark(stages, MOAT_MARKED_MARTIAN, &loopback);
+
+	moat_stage_set_bound_reflectors(stages);
+	stages->drop_fragments = true;
+	if (r == 0)
+		r = moat_stage_set_limit_source(stages, &source);
+	for (uint32_t i = 0; r == 0 && i < DESTINATIONS; i++) {
+		struct moat_protection protection = {
+			.prefix = { .family = MOAT_FAMILY_V4, .len = 24 },
+			.rates = { much, much, much, much },
+			.challenge = MOAT_CHALLENGE_ABOVE,
+			.challenge_above = much,
+		};
+
+		moat_addr_from_v4(&protection.prefix.addr, htonl(ruled()[i]));
+		r = moat_stage_set_protect(stages, &protection);
+	}
+	return r;
+}
+
+int gate_mix_fill_part(struct moat_ruleset *set, uint32_t count)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; r >= 0 && i < count; i++)
+		r = add_v4(set, listed()[i], 24);
+	return r < 0 ? r : 0;
+}
+
 const char *gate_mix_describe(enum gate_rules rules)
 {
 	return rules == GATE_RULES_REAL
@@ -266,6 +305,17 @@ uint32_t gate_mix_pool_v4(struct gate_pool_v4 *pool, enum gate_mix mix, enum gat
 	return count;
 }
 
+void gate_mix_pool_part(struct gate_pool_v4 *pool, uint32_t count)
+{
+	for (uint32_t i = 0; i < GATE_POOL; i++)
+		pool[i] = (struct gate_pool_v4){
+			.src = htonl(listed()[bench_mix(i) % count] + 1),
+			.dst = htonl(ruled()[0] + 10),
+			.sport = htons(32768),
+			.dport = htons(services[0]),
+		};
+}
+
 static void source_v6(const struct draw *draw, enum gate_mix mix, uint8_t ret_addr[static 16])
 {
 	uint32_t low = (uint32_t)draw->random;
@@ -295,7 +345,7 @@ uint32_t gate_mix_pool_v6(struct gate_pool_v6 *pool, enum gate_mix mix, enum gat
 		net_v6(ROOT_RULED, to % DESTINATIONS, pool[i].dst);
 		/* of the /48's /64s the first has rules */
 		pool[i].dst[7] = mix == GATE_MIX_HOSTILE ? (uint8_t)(to >> 32) & 1 : 0;
-		pool[i].dst[15] = (uint8_t)(1 + (to >> 33) % 250);
+		pool[i].dst[15] = mix == GATE_MIX_HOSTILE ? (uint8_t)(1 + (to >> 33) % 250) : 10;
 		count += draw.is_listed;
 	}
 	return count;
@@ -323,6 +373,23 @@ void gate_mix_template_v4(uint8_t frame[static GATE_FRAME_V4])
 	frame[17] = 46; /* total length: 6 bytes of payload */
 	frame[22] = 64;
 	frame[23] = 6;
+}
+
+void gate_mix_template_vxlan(uint8_t frame[static GATE_FRAME_VXLAN])
+{
+	/* UDP to VXLAN's port; flag I and network 1 */
+	static const uint8_t udp_vxlan[] = { 0xc0, 0, 0x12, 0xb5, 0, 80, 0, 0,
+					     8,    0, 0,    0,    0, 0,  1, 0 };
+
+	gate_mix_template_v4(frame);
+	memset(frame + 34, 0, GATE_FRAME_VXLAN - 34);
+	frame[17] = GATE_FRAME_VXLAN - 14;
+	frame[23] = 17;
+	frame[26] = frame[30] = 10;
+	frame[29] = 1;
+	frame[33] = 2;
+	memcpy(frame + 34, udp_vxlan, sizeof(udp_vxlan));
+	gate_mix_template_v4(frame + GATE_VXLAN_HEAD);
 }
 
 void gate_mix_template_v6(uint8_t frame[static GATE_FRAME_V6])

@@ -15,6 +15,7 @@
 #include "bench/gate_drive.h"
 #include "dataplane/base/error.h"
 #include "dataplane/ruleset.h"
+#include "dataplane/stage_set.h"
 
 enum gate_mix {
 	GATE_MIX_HOT = 0,
@@ -39,6 +40,16 @@ enum gate_rules {
 /* 1,000,000 IPv4 and 249,000 IPv6 prefixes and 4,096 rules. */
 int gate_mix_fill(struct moat_ruleset *set, enum gate_rules rules, struct moat_error *error);
 
+/* Puts work for every stage beside the rules into a set, none of which touches clean TCP: martians, bounds of
+ * reflectors, fragments dropped, 10,000,000 packets a second from each source, and as many SYNs, datagrams and
+ * pings to each of the IPv4 destinations, of which SYNs beyond are to be challenged. */
+int gate_mix_fill_stages(struct moat_stage_set *stages);
+
+/* The first `count` of the listed IPv4 /24s alone, up to 475,000, and packets from those that are `count`
+ * sources. */
+int gate_mix_fill_part(struct moat_ruleset *set, uint32_t count);
+void gate_mix_pool_part(struct gate_pool_v4 *pool, uint32_t count);
+
 /* What rules are like, in words for people. */
 const char *gate_mix_describe(enum gate_rules rules);
 
@@ -52,5 +63,6 @@ uint32_t gate_mix_pool_v6(struct gate_pool_v6 *pool, enum gate_mix mix, enum gat
 /* TCP frames that differ in nothing but what pools hold. */
 void gate_mix_template_v4(uint8_t frame[static GATE_FRAME_V4]);
 void gate_mix_template_v6(uint8_t frame[static GATE_FRAME_V6]);
+void gate_mix_template_vxlan(uint8_t frame[static GATE_FRAME_VXLAN]);
 
 #endif

@@ -218,6 +218,9 @@ MOAT_INLINE enum gate_plain gate_plain_v4(struct gate_plain_packet *p, const voi
 	    ((port_stages & MOAT_STAGE_LAND) && ip->saddr == ip->daddr))
 		return GATE_PLAIN_NOT;
 	p->leaf = gate_lookup_src4(ip->saddr, p->half, &p->errors);
+	if (!(p->leaf & MOAT_LPM_DENY) &&
+	    gate_plain_is_asked(p, port_stages & control->stages[p->half]))
+		return GATE_PLAIN_NOT;
 	p->src_hash = moat_addr_hash_end(begun, h->src.quads[1]);
 	p->dst_hash = moat_addr_hash_end(begun, h->dst.quads[1]);
 	gate_plain_cells(p);
