@@ -28,6 +28,7 @@
 
 #define POLL_US 20000 /* as moat-sidecar polls */
 #define DRAIN_S 0.3
+#define BUDGET 10000000
 
 static const char path_given[EVENTS_PATH_LEN] =
 	"/usr/local/lib/moat/benches/a-program-with-a-name-of-the-usual-length-of-programs/bin/run";
@@ -97,7 +98,8 @@ static void producers_stop(struct producers *producers)
 static int load(const struct moat_probes *probes, bool bare, uint32_t ring_bytes, uint32_t cpus,
 		struct bench_events **ret_skeleton)
 {
-	static const char *const shared[] = { "rings", "event_counters", "emit_memory" };
+	static const char *const shared[] = { "rings", "event_counters", "emit_memory",
+					      "event_budgets" };
 	struct bench_events *skeleton = bench_events__open();
 	struct bpf_program *program;
 	int r = 0;
@@ -106,6 +108,7 @@ static int load(const struct moat_probes *probes, bool bare, uint32_t ring_bytes
 		return -errno;
 	skeleton->rodata->shard_mask = moat_channel_shards(cpus) - 1;
 	skeleton->rodata->wakeup_bytes = moat_channel_wakeup(ring_bytes);
+	skeleton->rodata->budget_process = probes ? BUDGET / 8 : 0; /* a window */
 	bpf_object__for_each_program(program, skeleton->obj) {
 		bpf_program__set_autoload(program, program == (bare ? skeleton->progs.events_bare
 								    : skeleton->progs.events_exec));
@@ -196,7 +199,10 @@ static void measure(sd_event *loop, struct moat_sidecar *sidecar, struct produce
 int events_run_sidecar(const struct events_run *run, struct events_result *ret_result)
 {
 	uint32_t ring_bytes = run->ring_bytes ? run->ring_bytes : MOAT_CHANNEL_RING_DEFAULT;
-	struct moat_sidecar_options options = { .ring_bytes = ring_bytes };
+	/* a bound that is looked at, and not met */
+	struct moat_sidecar_options options = { .ring_bytes = ring_bytes,
+						.budget_process = BUDGET,
+						.budget_other = BUDGET };
 	struct events_result result = { .rate = 0 };
 	struct bench_events *skeleton = NULL;
 	struct producers producers = { .count = 0 };

@@ -79,6 +79,8 @@ LAYOUT(moat_event_settings);
 LAYOUT(moat_event_file);
 LAYOUT(moat_event_kernel);
 LAYOUT(moat_event_net);
+LAYOUT(moat_event_budget);
+LAYOUT(moat_event_suppressed);
 LAYOUT(moat_event_counters);
 LAYOUT(moat_syscall_entry);
 LAYOUT(moat_forward_counters);

@@ -16,6 +16,7 @@
 
 #include <bpf/bpf_helpers.h>
 
+#include "lib/budget.h"
 #include "moat/event.h"
 
 #define MOAT_EMIT_DEPTH 3
@@ -81,6 +82,7 @@ struct moat_emit {
 	__u8 *record;
 	__u64 *arguments;
 	__u32 cpu;
+	__u32 slot; /* bit in counters->busy */
 };
 
 /* Whether such a record is asked for, whoever acts. */
@@ -110,30 +112,49 @@ static __always_inline int moat_emit_wants(__u32 type)
 	return 0;
 }
 
-/* Begins a record: 0 if there is no memory for it, which is counted. What begins must end. */
+/* Takes one of the CPU's records: by a bit each rather than by counting up and down, since a program that is
+ * preempted (LSM's may be) needn't end before the one that preempted it. MOAT_EMIT_DEPTH: all are taken. */
+static __always_inline __u32 moat_emit_take(struct moat_event_counters *counters)
+{
+	__u32 slot;
+
+#pragma unroll
+	for (slot = 0; slot < MOAT_EMIT_DEPTH; slot++) {
+		if (!(__sync_fetch_and_or(&counters->busy, 1U << slot) & 1U << slot))
+			break;
+	}
+	return slot;
+}
+
+/* Begins a record: 0 if there is no memory for it, which is counted. What begins must end, or be left. */
 static __always_inline int moat_emit_begin(struct moat_emit *emit)
 {
-	__u32 cpu = bpf_get_smp_processor_id(), zero = 0;
+	__u32 cpu = bpf_get_smp_processor_id(), zero = 0, slot;
 	struct moat_emit_memory *memory = bpf_map_lookup_elem(&emit_memory, &zero);
-	__u64 depth;
 
 	emit->cpu = cpu;
 	emit->counters = bpf_map_lookup_elem(&event_counters, &cpu);
 	if (!emit->counters || !memory)
 		return 0; /* both are there for every CPU */
-	depth = emit->counters->depth;
-	if (depth >= MOAT_EMIT_DEPTH) {
-		emit->counters->sequence++;
-		emit->counters->lost_scratch++;
+	slot = moat_emit_take(emit->counters);
+	if (slot >= MOAT_EMIT_DEPTH) {
+		__sync_fetch_and_add(&emit->counters->sequence, 1);
+		__sync_fetch_and_add(&emit->counters->lost_scratch, 1);
 		return 0;
 	}
-	emit->counters->depth = depth + 1;
-	emit->record = memory->records[depth];
-	emit->arguments = memory->arguments[depth];
+	emit->slot = slot;
+	emit->record = memory->records[slot];
+	emit->arguments = memory->arguments[slot];
 	return 1;
 }
 
-/* Numbers the record, sends its first `size` bytes and ends it. */
+/* Gives the record back. Alone: it turned out that there is nothing to tell. */
+static __always_inline void moat_emit_leave(struct moat_emit *emit)
+{
+	__sync_fetch_and_and(&emit->counters->busy, ~(1U << emit->slot));
+}
+
+/* Numbers the record, sends its first `size` bytes if its cgroup's budget admits it, and ends it. */
 static __always_inline void moat_emit_end(struct moat_emit *emit, __u32 type, enum moat_lane lane,
 					  __u64 size)
 {
@@ -150,8 +171,12 @@ static __always_inline void moat_emit_end(struct moat_emit *emit, __u32 type, en
 	head->type = type;
 	head->cpu = emit->cpu;
 	head->time_ns = bpf_ktime_get_ns();
+	if (!moat_budget_admits(head, type, lane, emit->counters)) {
+		moat_emit_leave(emit);
+		return;
+	}
 	/* last, so that of two records of a CPU the one numbered first is the older one */
-	head->sequence = ++emit->counters->sequence;
+	head->sequence = __sync_fetch_and_add(&emit->counters->sequence, 1) + 1;
 	/* once for each such step: woken again with every record, the reader would slow down the writers
 	 * just when it is behind. Two CPUs may both miss a step; not the next one, and the reader polls. */
 	if (ring) {
@@ -160,8 +185,8 @@ static __always_inline void moat_emit_end(struct moat_emit *emit, __u32 type, en
 			flags = BPF_RB_FORCE_WAKEUP;
 	}
 	if (!ring || bpf_ringbuf_output(ring, head, size, flags) < 0)
-		emit->counters->lost_ring++;
-	emit->counters->depth--;
+		__sync_fetch_and_add(&emit->counters->lost_ring, 1);
+	moat_emit_leave(emit);
 }
 
 /* Ends a record that turned out not to be wanted. */

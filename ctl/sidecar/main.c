@@ -11,14 +11,18 @@
 
 #include "ctl/privilege.h"
 #include "ctl/program.h"
+#include "ctl/sidecar/budget.h"
 #include "ctl/sidecar/hook.h"
 #include "ctl/sidecar/sidecar.h"
 #include "dataplane/base/cleanup.h"
 #include "dataplane/base/log.h"
 
+#define BUDGET_MAX 10000000 /* events a second */
+
 static const char usage[] =
 	"usage: moat-sidecar [--link SOCKET] [--output FILE] [--events LIST]\n"
-	"                    [--hook SOCKET]\n"
+	"                    [--hook SOCKET] [--budget N[,M]] [--cgroups N] [--rings MIB]\n"
+	"                    [--processes N]\n"
 	"\n"
 	"  -l, --link SOCKET  moatd's, which events go to; \"none\": no moatd\n"
 	"                     (default " MOAT_SIDECAR_LINK_DEFAULT ")\n"
@@ -27,6 +31,11 @@ static const char usage[] =
 	"                     events, families of them, \"default\", \"all\" (default \"default\")\n"
 	"  -k, --hook SOCKET  for \"moat oci-hook\"; \"none\": none\n"
 	"                     (default " MOAT_HOOK_SOCKET_DEFAULT ")\n"
+	"  -b, --budget N[,M] events a second of a cgroup: starts, ends and acts of processes,\n"
+	"                     and others; \"none\": no bound (default 50000,100000)\n"
+	"      --cgroups N    cgroups with a budget of their own (default 4096)\n"
+	"      --rings MIB    of each of the two rings that four CPUs share (default 8)\n"
+	"      --processes N  processes remembered (default 65536)\n"
 	"      --version      show the version and end\n"
 	"      --help         this text\n"
 	"\n"
@@ -102,6 +111,64 @@ static int run(const struct moat_sidecar_options *options)
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+/* A whole number from `least` to `most`; false after saying why not. */
+static bool read_number(const char *text, unsigned long least, unsigned long most, uint32_t *ret)
+{
+	char *end = NULL;
+	unsigned long value = strtoul(text, &end, 10);
+
+	if (text[0] < '0' || text[0] > '9' || *end || value < least || value > most) {
+		fprintf(stderr, "moat-sidecar: \"%s\" is no number from %lu to %lu\n", text, least,
+			most);
+		return false;
+	}
+	*ret = (uint32_t)value;
+	return true;
+}
+
+/* "N", "N,M" or "none"; alters the text. */
+static bool read_budget(char *text, struct moat_sidecar_options *options)
+{
+	char *comma = strchr(text, ',');
+
+	if (strcmp(text, "none") == 0) {
+		options->budget_process = options->budget_other = 0;
+		return true;
+	}
+	if (comma)
+		*comma = '\0';
+	if (!read_number(text, 1, BUDGET_MAX, &options->budget_process))
+		return false;
+	options->budget_other = options->budget_process;
+	return !comma || read_number(comma + 1, 1, BUDGET_MAX, &options->budget_other);
+}
+
+/* The options that are numbers. False: a wrong one, or none of them. */
+static bool read_size(int option, char *text, struct moat_sidecar_options *options)
+{
+	uint32_t mib;
+
+	switch (option) {
+	case 'b':
+		return read_budget(text, options);
+	case 'C':
+		return read_number(text, 1, 1u << 16, &options->cgroups);
+	case 'P':
+		return read_number(text, 1024, 1u << 22, &options->processes);
+	case 'R':
+		if (!read_number(text, 1, 256, &mib))
+			return false;
+		if (mib & (mib - 1)) {
+			fprintf(stderr, "moat-sidecar: %u MiB: rings are powers of two\n", mib);
+			return false;
+		}
+		options->ring_bytes = mib << 20;
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* 0 to go on, 1 if all is done, -1 for a wrong call. */
 static int parse_options(int argc, char **argv, struct moat_sidecar_options *options)
 {
@@ -110,6 +177,10 @@ static int parse_options(int argc, char **argv, struct moat_sidecar_options *opt
 		{ "output", required_argument, NULL, 'o' },
 		{ "events", required_argument, NULL, 'e' },
 		{ "hook", required_argument, NULL, 'k' },
+		{ "budget", required_argument, NULL, 'b' },
+		{ "cgroups", required_argument, NULL, 'C' },
+		{ "rings", required_argument, NULL, 'R' },
+		{ "processes", required_argument, NULL, 'P' },
 		{ "version", no_argument, NULL, 'V' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
@@ -118,7 +189,7 @@ static int parse_options(int argc, char **argv, struct moat_sidecar_options *opt
 	char word[64];
 	int option;
 
-	while ((option = getopt_long(argc, argv, "l:o:e:k:h", known, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "l:o:e:k:b:h", known, NULL)) != -1) {
 		switch (option) {
 		case 'l':
 			options->link = strcmp(optarg, "none") == 0 ? NULL : optarg;
@@ -143,7 +214,8 @@ static int parse_options(int argc, char **argv, struct moat_sidecar_options *opt
 			fputs(usage, stdout);
 			return 1;
 		default:
-			return -1;
+			if (!read_size(option, optarg, options))
+				return -1;
 		}
 	}
 	if (optind == argc)
@@ -154,8 +226,12 @@ static int parse_options(int argc, char **argv, struct moat_sidecar_options *opt
 
 int main(int argc, char **argv)
 {
-	struct moat_sidecar_options options = { .link = MOAT_SIDECAR_LINK_DEFAULT,
-						.hook = MOAT_HOOK_SOCKET_DEFAULT };
+	struct moat_sidecar_options options = {
+		.link = MOAT_SIDECAR_LINK_DEFAULT,
+		.hook = MOAT_HOOK_SOCKET_DEFAULT,
+		.budget_process = MOAT_BUDGET_PROCESS_DEFAULT,
+		.budget_other = MOAT_BUDGET_OTHER_DEFAULT,
+	};
 	int r = parse_options(argc, argv, &options);
 
 	if (r > 0)

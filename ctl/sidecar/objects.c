@@ -150,14 +150,16 @@ static struct bpf_object *open_object(size_t index, const struct moat_objects_op
 	const void *bytes = sources[index].bytes(&size);
 	struct bpf_object *object = bpf_object__open_mem(bytes, size, &open);
 	struct bpf_program *program;
-	struct bpf_map *counters;
+	struct bpf_map *counters, *budgets;
 
 	if (!object)
 		return NULL;
 	for (uint32_t i = 0; i < options->constant_count; i++)
 		set_constant(object, &options->constants[i]);
 	counters = bpf_object__find_map_by_name(object, "event_counters");
-	if (counters && bpf_map__set_max_entries(counters, options->cpus) < 0) {
+	budgets = bpf_object__find_map_by_name(object, "event_budgets");
+	if ((counters && bpf_map__set_max_entries(counters, options->cpus) < 0) ||
+	    (budgets && bpf_map__set_max_entries(budgets, options->cgroups) < 0)) {
 		bpf_object__close(object);
 		return NULL;
 	}

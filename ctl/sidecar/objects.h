@@ -29,7 +29,8 @@ struct moat_objects_constant {
 struct moat_objects_options {
 	const struct moat_objects_constant *constants;
 	uint32_t constant_count;
-	uint32_t cpus; /* entries of event_counters */
+	uint32_t cpus;    /* entries of event_counters */
+	uint32_t cgroups; /* of event_budgets */
 };
 
 struct moat_objects {

@@ -298,5 +298,7 @@ json_t *moat_ocsf_event(const struct moat_ocsf_context *context, const struct mo
 		return moat_ocsf_net_event(context, told);
 	if (type >= MOAT_EVENT_KERNEL_FIRST && type <= MOAT_EVENT_KERNEL_LAST)
 		return moat_ocsf_kernel_event(context, told);
+	if (type == MOAT_EVENT_SUPPRESSED)
+		return moat_ocsf_channel_event(context, told);
 	return NULL;
 }

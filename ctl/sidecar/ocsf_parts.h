@@ -37,5 +37,7 @@ json_t *moat_ocsf_net_event(const struct moat_ocsf_context *context,
 			    const struct moat_ocsf_event *told);
 json_t *moat_ocsf_kernel_event(const struct moat_ocsf_context *context,
 			       const struct moat_ocsf_event *told);
+json_t *moat_ocsf_channel_event(const struct moat_ocsf_context *context,
+				const struct moat_ocsf_event *told);
 
 #endif

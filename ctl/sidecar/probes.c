@@ -11,10 +11,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "ctl/sidecar/budget.h"
 #include "ctl/sidecar/channel.h"
 #include "ctl/sidecar/objects.h"
 #include "ctl/sidecar/prove.h"
 #include "dataplane/base/cleanup.h"
+#include "dataplane/base/clock.h"
 
 #define LIST_BUFFER 4096
 
@@ -68,17 +70,30 @@ static bool exit_says_group_dead(void)
 	return says;
 }
 
-static int load(struct moat_probes *probes, uint32_t ring_bytes, struct moat_error *error)
+/* Records a window that make so many a second. */
+static uint32_t per_window(uint64_t rate)
+{
+	uint64_t most = (rate << MOAT_BUDGET_WINDOW_SHIFT) / MOAT_NS_PER_S;
+
+	return rate == 0 || most > 0 ? (uint32_t)most : 1;
+}
+
+static int load(struct moat_probes *probes, uint32_t ring_bytes,
+		const struct moat_probes_options *asked, struct moat_error *error)
 {
 	const struct moat_objects_constant constants[] = {
 		{ "shard_mask", moat_channel_shards(probes->cpus) - 1 },
 		{ "wakeup_bytes", moat_channel_wakeup(ring_bytes) },
+		{ "budget_process", per_window(asked->budget_process) },
+		{ "budget_other", per_window(asked->budget_other) },
+		{ "budget_exempt", (uint64_t)getpid() },
 		{ "exit_says_group_dead", exit_says_group_dead() },
 	};
 	const struct moat_objects_options options = {
 		.constants = constants,
 		.constant_count = MOAT_ARRAY_SIZE(constants),
 		.cpus = probes->cpus,
+		.cgroups = asked->cgroups ? asked->cgroups : MOAT_BUDGET_CGROUPS_DEFAULT,
 	};
 
 	return moat_objects_load(&options, &probes->objects, error);
@@ -128,7 +143,7 @@ int moat_probes_new(const struct moat_probes_options *options, moat_probes_fn ha
 	probes->handler = handler;
 	probes->userdata = userdata;
 	probes->cpus = (uint32_t)cpus;
-	r = load(probes, bytes, error);
+	r = load(probes, bytes, options, error);
 	if (r < 0)
 		return r;
 	r = open_channel(probes, bytes);

@@ -20,6 +20,9 @@ struct moat_probes;
 struct moat_probes_options {
 	uint32_t ring_bytes; /* of each ring: a power of two, 64 KiB to 256 MiB; 0: 8 MiB */
 	const struct moat_event_set *events; /* what is asked for; NULL: the default */
+	/* records a second that a cgroup may send: starts, ends and acts of processes, and others; 0: no bound */
+	uint32_t budget_process, budget_other;
+	uint32_t cgroups; /* with a budget of their own; 0: MOAT_BUDGET_CGROUPS_DEFAULT */
 };
 
 /* One record, valid during the call only; `size` is at least that of the head and of what its type says. */

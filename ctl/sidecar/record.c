@@ -54,6 +54,7 @@ static const char *const names[MOAT_EVENT_TYPES] = {
 	[MOAT_EVENT_KERNEL_SETNS] = "kernel.setns",
 	[MOAT_EVENT_KERNEL_PIVOT_ROOT] = "kernel.pivot_root",
 	[MOAT_EVENT_KERNEL_CHROOT] = "kernel.chroot",
+	[MOAT_EVENT_SUPPRESSED] = "channel.suppressed",
 };
 
 const char *moat_event_name(uint16_t type)
@@ -166,6 +167,8 @@ bool moat_event_is_sound(const struct moat_event *event, uint32_t size)
 		return file_is_sound(event, size);
 	if (event->type <= MOAT_EVENT_NET_LAST)
 		return net_is_sound(event, size);
+	if (event->type == MOAT_EVENT_SUPPRESSED)
+		return size == sizeof(struct moat_event_suppressed);
 	return event->type <= MOAT_EVENT_KERNEL_LAST && kernel_is_sound(event, size);
 }
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ctl/sidecar/budget.h"
 #include "ctl/sidecar/container.h"
 #include "ctl/sidecar/hook.h"
 #include "ctl/sidecar/joiner.h"
@@ -32,6 +33,8 @@
 struct moat_sidecar {
 	struct moat_probes *probes;
 	struct moat_merge *merge;
+	struct moat_budgets *budgets;
+	uint64_t budgets_ns; /* when to look at them again */
 	struct moat_processes *processes;
 	struct moat_containers *containers;
 	struct moat_metadata *metadata;
@@ -96,6 +99,12 @@ static void on_event(void *userdata, const struct moat_event *event, bool late)
 			  told.container->id, event->time_ns);
 }
 
+/* Not through the merge: it is of no CPU, and of the time it is told. */
+static void on_suppressed(void *userdata, const struct moat_event *event)
+{
+	on_event(userdata, event, false);
+}
+
 static void on_facts(void *userdata, const char *id, json_t *facts)
 {
 	struct moat_sidecar *sidecar = userdata;
@@ -151,6 +160,10 @@ static bool poll_probes(struct moat_sidecar *sidecar)
 
 	count = moat_probes_poll(sidecar->probes);
 	moat_merge_advance(sidecar->merge, now);
+	if (now >= sidecar->budgets_ns) {
+		moat_budgets_poll(sidecar->budgets, now);
+		sidecar->budgets_ns = now + MOAT_NS_PER_S;
+	}
 	moat_metadata_advance(sidecar->metadata, now);
 	moat_joiner_advance(sidecar->joiner, now);
 	if (sidecar->hook)
@@ -195,6 +208,9 @@ static int set_up(struct moat_sidecar *sidecar, sd_event *loop,
 	const struct moat_probes_options probes = {
 		.ring_bytes = options->ring_bytes,
 		.events = options->events,
+		.budget_process = options->budget_process,
+		.budget_other = options->budget_other,
+		.cgroups = options->cgroups,
 	};
 	struct moat_merge_options merge = { 0 };
 	int r = moat_ocsf_context_init(&sidecar->context);
@@ -233,6 +249,9 @@ static int set_up(struct moat_sidecar *sidecar, sd_event *loop,
 	merge.cpus = moat_probes_cpus(sidecar->probes);
 	r = moat_merge_new(&merge, on_event, sidecar, &sidecar->merge);
 	if (r == 0)
+		r = moat_budgets_new(moat_probes_map(sidecar->probes, "event_budgets"),
+				     on_suppressed, sidecar, &sidecar->budgets);
+	if (r == 0)
 		r = moat_probes_list(sidecar->probes, error);
 	return r < 0 ? r : moat_probes_prove(sidecar->probes, error);
 }
@@ -268,6 +287,8 @@ void moat_sidecar_stop(struct moat_sidecar *sidecar)
 	moat_probes_detach(sidecar->probes);
 	moat_probes_poll(sidecar->probes);
 	moat_merge_advance(sidecar->merge, UINT64_MAX);
+	if (sidecar->budgets)
+		moat_budgets_poll(sidecar->budgets, moat_clock_monotonic_ns());
 	moat_joiner_advance(sidecar->joiner, UINT64_MAX);
 	if (sidecar->link)
 		moat_uplink_flush(sidecar->link);
@@ -283,6 +304,7 @@ void moat_sidecar_free(struct moat_sidecar *sidecar)
 	moat_metadata_free(sidecar->metadata);
 	moat_probes_free(sidecar->probes);
 	moat_merge_free(sidecar->merge);
+	moat_budgets_free(sidecar->budgets);
 	moat_uplink_free(sidecar->link);
 	moat_processes_free(sidecar->processes);
 	moat_containers_free(sidecar->containers);
@@ -330,6 +352,23 @@ static json_t *channel_status(const struct moat_sidecar *sidecar)
 			 number(merge.handed), "missing", number(merge.missing), "late",
 			 number(merge.late), "early", number(merge.early), "own", number(sum.own),
 			 "canaries", number(sidecar->canaries));
+}
+
+static json_t *budgets_status(const struct moat_sidecar *sidecar)
+{
+	struct moat_event_counters one;
+	struct moat_budgets_counters budgets;
+	uint64_t suppressed = 0, failed = 0;
+
+	for (uint32_t cpu = 0; cpu < moat_probes_cpus(sidecar->probes); cpu++) {
+		moat_probes_counters(sidecar->probes, cpu, &one);
+		suppressed += one.suppressed;
+		failed += one.failed_updates;
+	}
+	moat_budgets_counters(sidecar->budgets, &budgets);
+	return json_pack("{s:o, s:o, s:o, s:o}", "cgroups", number(budgets.cgroups), "suppressed",
+			 number(suppressed), "told", number(budgets.suppressed), "no_entry",
+			 number(failed));
 }
 
 /* Runs that the kernel left out, and of which programs. */
@@ -413,12 +452,13 @@ json_t *moat_sidecar_status(const struct moat_sidecar *sidecar)
 	else
 		sink.written = sidecar->lines - sidecar->failed;
 	return json_pack(
-		"{s:o, s:{s:o, s:o, s:o, s:o, s:o}, s:{s:o, s:o, s:o, s:o}, s:o, s:o, s:o, s:o*}",
+		"{s:o, s:{s:o, s:o, s:o, s:o, s:o}, s:{s:o, s:o, s:o, s:o}, s:o, s:o, s:o, s:o, s:o*}",
 		"channel", channel_status(sidecar), "processes", "living", number(table.living),
 		"ended", number(table.ended), "forgotten", number(table.forgotten), "unknown",
 		number(table.unknown), "repeated", number(table.repeated), "lines", "made",
 		number(sidecar->lines), "written", number(sink.written), "lost", number(sink.lost),
 		"failed", number(sink.failed + sidecar->failed), "probes", probes_status(sidecar),
 		"observations", observations_status(sidecar), "containers",
-		containers_status(sidecar), "link", link_status(sidecar));
+		containers_status(sidecar), "budgets", budgets_status(sidecar), "link",
+		link_status(sidecar));
 }

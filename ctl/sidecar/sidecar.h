@@ -18,12 +18,14 @@
 
 struct moat_sidecar_options {
 	const char *output; /* file for JSON lines, opened for appending; "-": standard output; NULL: none */
-	const char *link;                    /* socket of moatd; NULL: none */
-	const char *hook;                    /* socket for `moat oci-hook`; NULL: none */
-	uint32_t ring_bytes;                 /* as of struct moat_probes_options */
-	uint32_t queue;                      /* lines that may wait for the file; 0: 65,536 */
-	uint32_t processes;                  /* held in the table; 0: 65,536 */
-	const struct moat_event_set *events; /* what is observed; NULL: the default */
+	const char *link;                      /* socket of moatd; NULL: none */
+	const char *hook;                      /* socket for `moat oci-hook`; NULL: none */
+	uint32_t ring_bytes;                   /* as of struct moat_probes_options */
+	uint32_t queue;                        /* lines that may wait for the file; 0: 65,536 */
+	uint32_t processes;                    /* held in the table; 0: 65,536 */
+	const struct moat_event_set *events;   /* what is observed; NULL: the default */
+	uint32_t budget_process, budget_other; /* as of struct moat_probes_options */
+	uint32_t cgroups;                      /* likewise */
 };
 
 struct moat_sidecar;

@@ -27,6 +27,7 @@ enum moat_event_type {
 	MOAT_EVENT_MEMORY = 8, /* process_vm_readv(2): 0, process_vm_writev(2): 1; of another process */
 	MOAT_EVENT_SIGNAL = 9, /* to another process; values: number */
 	MOAT_EVENT_CGROUP = 10, /* struct moat_event_cgroup: a cgroup was made; for the sidecar alone */
+	MOAT_EVENT_SUPPRESSED = 143, /* struct moat_event_suppressed: what a cgroup's budget held back */
 	MOAT_EVENT_TYPES = 152,
 };
 
@@ -188,16 +189,35 @@ struct moat_event_settings {
 };
 MOAT_STATIC_ASSERT(sizeof(struct moat_event_settings) == 32, "no padding");
 
+#define MOAT_BUDGET_WINDOW_SHIFT 27 /* ns: 134 ms */
+
+/* Of one cgroup; written by the probes alone. */
+struct moat_event_budget {
+	__u64 window;  /* time_ns >> MOAT_BUDGET_WINDOW_SHIFT */
+	__u32 used[2]; /* records in it, by lane */
+	__u64 total;   /* of `suppressed` */
+	__u64 suppressed[MOAT_EVENT_TYPES];
+};
+
+/* SUPPRESSED: made by moat-sidecar, not by a CPU; of the head's task only cgroup_id says something. */
+struct moat_event_suppressed {
+	struct moat_event head;
+	__u64 count; /* records not told since the last such event of the cgroup and the type */
+	__u32 of_type;
+	__u32 reserved;
+};
+
 /* What one CPU counts; only its own probes write it. */
 struct moat_event_counters {
-	__u64 sequence;     /* records tried */
-	__u64 lost_ring;    /* of them: the ring was full */
-	__u64 lost_scratch; /* of them: nested deeper than there is memory */
-	__u64 cut;          /* arguments or paths that were cut */
-	__u64 unreadable;   /* texts that couldn't be read: their pages weren't there */
-	__u64 depth;        /* state, not a count: records being built */
-	__u64 own;          /* acts of moat-sidecar itself, not told */
-	__u64 reserved;
+	__u64 sequence;       /* records tried */
+	__u64 lost_ring;      /* of them: the ring was full */
+	__u64 lost_scratch;   /* of them: nested deeper than there is memory */
+	__u64 cut;            /* arguments or paths that were cut */
+	__u64 unreadable;     /* texts that couldn't be read: their pages weren't there */
+	__u32 busy;           /* state, not a count: a bit a record being built */
+	__u32 failed_updates; /* entries that a map of the probes had no room for */
+	__u64 own;            /* acts of moat-sidecar itself, not told */
+	__u64 suppressed;     /* by budgets; not in sequence */
 };
 MOAT_STATIC_ASSERT(sizeof(struct moat_event_counters) == 64, "a cache line a CPU");
 
