@@ -201,16 +201,16 @@ static void test_bound(void)
 
 	open_ends(&ends);
 	moat_uplink_facts(ends.link, ID, NULL);
-	for (uint32_t pid = 1; pid <= 40000; pid++)
+	for (uint32_t pid = 1; pid <= 160000; pid++)
 		end_process(&ends, pid);
 	moat_uplink_counters(ends.link, &counters);
 	CU_ASSERT(counters.lost > 0);
 	start_host(&ends);
-	for (int i = 0; i < 200; i++)
+	for (int i = 0; i < 600; i++)
 		turn(&ends);
 	moat_uplink_counters(ends.link, &counters);
 	CU_ASSERT_EQUAL(counters.acked + counters.lost, counters.items);
-	CU_ASSERT_EQUAL(ends.events + counters.lost + 2, 40002); /* container and facts */
+	CU_ASSERT_EQUAL(ends.events + counters.lost + 2, 160002); /* container and facts */
 	close_ends(&ends);
 }
 
