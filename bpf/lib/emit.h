@@ -3,7 +3,7 @@
  * Sending host events. A record is built in per-CPU memory and copied to the ring: the ring's own memory
  * can only be reserved in sizes known to the verifier, and a record that is half built when its task
  * faults must not hold up the others. A probe can interrupt another on its CPU (an interrupt's in a task's):
- * each depth has memory of its own.
+ * there is memory for some at once.
  *
  * The maps here are one for all families of probes: each object names them, and moat-sidecar gives the ones
  * of the first object to the others, so that a family can be refused by a kernel, or left out, singly.
@@ -21,7 +21,7 @@
 
 #define MOAT_EMIT_DEPTH 3
 #define MOAT_EMIT_RECORD \
-	8192 /* a power of two above the largest record; all depths: below 32 KiB */
+	8192 /* a power of two above the largest record; all of them: below 32 KiB */
 #define MOAT_EMIT_SHARDS_MAX 32 /* rings a lane */
 
 enum moat_lane {
@@ -187,12 +187,6 @@ static __always_inline void moat_emit_end(struct moat_emit *emit, __u32 type, en
 	if (!ring || bpf_ringbuf_output(ring, head, size, flags) < 0)
 		__sync_fetch_and_add(&emit->counters->lost_ring, 1);
 	moat_emit_leave(emit);
-}
-
-/* Ends a record that turned out not to be wanted. */
-static __always_inline void moat_emit_leave(struct moat_emit *emit)
-{
-	emit->counters->depth--;
 }
 
 #endif
