@@ -40,6 +40,9 @@ MOAT_INLINE enum moat_parse gate_parse(struct xdp_md *ctx, struct moat_headers *
 	if (tunnel != MOAT_TUNNEL_NONE && parse == MOAT_PARSE_OK &&
 	    moat_tunnel_enter(ctx, h, tunnel) < 0)
 		moat_tunnel_enter_scattered(ctx, h, tunnel);
+	/* what isn't IP says nothing of its length */
+	if (parse != MOAT_PARSE_OK)
+		moat_cursor_measure(&cursor);
 	*ret_frame = cursor.frame;
 	h->frame_len = cursor.frame > 0xffff ? 0xffff : cursor.frame;
 	return parse;

@@ -98,7 +98,8 @@ static void test_agree(void)
 		agree = compare_set(&world, frames < left ? frames : left);
 	}
 	CU_ASSERT_TRUE(agree);
-	printf("%" PRIu64 " packets, %" PRIu64 " rule sets\n", world.packets, world.sets);
+	printf("%" PRIu64 " packets, %" PRIu64 " of them parted, %" PRIu64 " rule sets\n",
+	       world.packets, world.parted, world.sets);
 	for (uint32_t reason = 0; reason < MOAT_REASON_COUNT; reason++) {
 		if (world.reasons[reason])
 			printf("%s %" PRIu64 "\n", moat_reason_name(reason), world.reasons[reason]);

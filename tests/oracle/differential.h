@@ -48,7 +48,7 @@ struct world {
 	struct oracle_cells gate_cells[REPLAY_CPUS], worker_cells;
 	struct moat_cells cells; /* of a worker; one for all */
 	bool sampled;            /* every packet of this set; without, the gate has shorter ways */
-	uint64_t packets, sets, expired;
+	uint64_t packets, sets, expired, parted;
 	uint64_t reasons[MOAT_REASON_COUNT];
 };
 

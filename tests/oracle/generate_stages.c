@@ -28,10 +28,14 @@ static void add_protections(struct moat_generator *generator, struct moat_stage_
 		struct moat_protection protection = {
 			.prefix = moat_generate_prefix(generator),
 			.each = below(generator, 3) == 0,
+			.challenge = (enum moat_challenge)below(generator, 3),
 		};
 
 		for (size_t kind = 0; kind < MOAT_KIND_COUNT; kind++)
 			protection.rates[kind] = make_rate(generator, 1);
+		protection.challenge_above = make_rate(generator, 1);
+		if (protection.challenge_above.per_s == 0)
+			protection.challenge_above.per_s = 7;
 		moat_stage_set_protect(stages, &protection);
 	}
 }

@@ -178,8 +178,7 @@ static const struct moat_rule *next_match(const struct moat_oracle *oracle,
 	return best;
 }
 
-/* Asks a packet that has a part once, whoever comes first. */
-static enum moat_reason by_challenge(struct moat_oracle *oracle, const struct moat_headers *headers,
+enum moat_reason oracle_by_challenge(struct moat_oracle *oracle, const struct moat_headers *headers,
 				     uint64_t now_ticks, uint32_t scope)
 {
 	struct oracle_challenge_moment moment = {
@@ -228,8 +227,8 @@ static enum moat_reason by_rule(struct moat_oracle *oracle, const struct moat_ru
 			/* as if it had been asked */
 			return oracle_is_syn(headers) ? MOAT_REASON_TX_CHALLENGE
 						      : MOAT_REASON_PASS_DEFAULT;
-		return by_challenge(oracle, headers, now_ticks,
-				    MOAT_CHALLENGE_SCOPE_RULE | rule->id);
+		return oracle_by_challenge(oracle, headers, now_ticks,
+					   MOAT_CHALLENGE_SCOPE_RULE | rule->id);
 	case MOAT_ACTION_LIMIT:
 		if ((rule->flags & MOAT_RULE_PREFER_KNOWN) && is_known(oracle, &headers->src))
 			return MOAT_REASON_PASS_KNOWN;

@@ -51,6 +51,7 @@ struct oracle_row {
 /* A protection, by its number. */
 struct oracle_profile {
 	struct oracle_tokens rates[MOAT_KIND_COUNT];
+	struct oracle_tokens challenge; /* SYNs that aren't challenged yet */
 	/* what each judge has and counted belongs to the protection of this prefix */
 	struct moat_prefix owners[ORACLE_JUDGES_MAX];
 	uint64_t matched[ORACLE_JUDGES_MAX], dropped[ORACLE_JUDGES_MAX];

@@ -179,6 +179,11 @@ static bool is_answer(const struct moat_headers *h)
 	       (h->tcp_flags & 0x07) == 0x04;
 }
 
+bool oracle_has_part(const struct moat_headers *h)
+{
+	return oracle_is_syn(h) || is_answer(h);
+}
+
 enum moat_challenge_outcome oracle_challenge(struct oracle_challenges *challenges,
 					     const struct oracle_challenge_settings *settings,
 					     const struct oracle_challenge_moment *moment,

@@ -55,6 +55,9 @@ enum moat_challenge_outcome oracle_challenge(struct oracle_challenges *challenge
 					     const struct moat_headers *h, uint32_t scope,
 					     uint32_t *ret_cookie);
 
+/* Whether a challenge looks at a packet at all. */
+bool oracle_has_part(const struct moat_headers *h);
+
 /* What a SYN is: neither in a tunnel nor a fragment. */
 bool oracle_is_syn(const struct moat_headers *h);
 

@@ -5,6 +5,10 @@
 
 #include "tests/oracle/oracle.h"
 
+/* Asks a packet that has a part once, whoever comes first. MOAT_REASON_PASS_DEFAULT: it goes on. */
+enum moat_reason oracle_by_challenge(struct moat_oracle *oracle, const struct moat_headers *headers,
+				     uint64_t now_ticks, uint32_t scope);
+
 /* First and last address of the prefix, compared as numbers; IPv4 by its mapped form. */
 bool oracle_prefix_matches(const struct moat_prefix *prefix, const struct moat_addr *addr);
 bool oracle_is_mapped(const struct moat_addr *addr);

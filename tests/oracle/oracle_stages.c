@@ -265,6 +265,7 @@ static struct oracle_profile *profile_of(struct moat_oracle *oracle, size_t inde
 	profile->matched[judge] = profile->dropped[judge] = 0;
 	for (size_t kind = 0; kind < MOAT_KIND_COUNT; kind++)
 		profile->rates[kind].held[judge] = profile->rates[kind].empty_until[judge] = 0;
+	profile->challenge.held[judge] = profile->challenge.empty_until[judge] = 0;
 	return profile;
 }
 
@@ -301,6 +302,36 @@ static bool destination_is_within(struct moat_oracle *oracle, const struct moat_
 	return within;
 }
 
+/* A protection that challenges: all SYNs, or those above a rate. A source is validated for the protection of this
+ * number and prefix. */
+static enum moat_reason by_protection(struct moat_oracle *oracle,
+				      const struct moat_stage_set *stages,
+				      const struct moat_headers *h, uint64_t now_ticks)
+{
+	const struct moat_protection *protection = protection_of(stages, &h->dst);
+	const struct oracle_clock clock = clock_of(oracle);
+	struct oracle_tokens *tokens;
+	struct oracle_rate rate;
+	size_t index;
+
+	if (!protection || protection->challenge == MOAT_CHALLENGE_OFF || oracle->asked ||
+	    !oracle_has_part(h))
+		return MOAT_REASON_PASS_DEFAULT;
+	index = (size_t)(protection - stages->protections);
+	if (protection->challenge == MOAT_CHALLENGE_ABOVE && oracle_is_syn(h)) {
+		tokens = &profile_of(oracle, index, &protection->prefix)->challenge;
+		rate = packet_rate(&protection->challenge_above);
+		if (oracle_tokens_fill(tokens, &clock, &rate, oracle->judge, 1, now_ticks)) {
+			oracle_tokens_spend(tokens, &clock, &rate, oracle->judge, 1);
+			return MOAT_REASON_PASS_DEFAULT;
+		}
+	}
+	return oracle_by_challenge(oracle, h, now_ticks,
+				   (uint32_t)oracle_hash(&protection->prefix.addr,
+							 index * 256 + protection->prefix.len) >>
+					   1);
+}
+
 enum moat_reason oracle_by_stages(struct moat_oracle *oracle, const struct moat_headers *h,
 				  uint64_t now_ticks)
 {
@@ -315,6 +346,12 @@ enum moat_reason oracle_by_stages(struct moat_oracle *oracle, const struct moat_
 		return MOAT_REASON_DROP_FRAGMENT;
 	if ((on & MOAT_STAGE_SOURCES) && !source_is_within(oracle, stages, h, now_ticks))
 		return MOAT_REASON_DROP_SOURCE;
+	if (on & MOAT_STAGE_CHALLENGE) {
+		enum moat_reason reason = by_protection(oracle, stages, h, now_ticks);
+
+		if (reason != MOAT_REASON_PASS_DEFAULT)
+			return reason;
+	}
 	if ((on & MOAT_STAGE_PROFILES) && !destination_is_within(oracle, stages, h, now_ticks))
 		return MOAT_REASON_DROP_PROFILE;
 	return MOAT_REASON_PASS_DEFAULT;

@@ -107,9 +107,15 @@ static void keep_sample(void *userdata, const struct moat_sample *sample)
 
 int replay_gate_run(struct replay_gate *gate, uint32_t cpu, const void *frame, size_t length)
 {
+	struct xdp_md context = { .data_end = 0 };
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = (uint32_t)length,
 		    .data_out = gate->answer, .data_size_out = sizeof(gate->answer), .repeat = 1);
 
+	if (gate->linear && gate->linear < length) {
+		context.data_end = gate->linear;
+		opts.ctx_in = &context;
+		opts.ctx_size_in = sizeof(context);
+	}
 	gate->inputs->ticks = replay_clock_ticks();
 	gate->inputs->cpu = cpu;
 	if (bpf_prog_test_run_opts(gate->fixture.prog_fd, &opts) < 0)

@@ -15,6 +15,7 @@
 	2 /* that packets may seem to come on; as many as the machine has at least, or 1 */
 
 struct replay_gate {
+	uint32_t linear; /* bytes of the next frames in their first buffer; 0: all */
 	struct gate_fixture fixture;
 	struct replay_inputs *inputs;        /* mapped */
 	struct moat_gate_counters *counters; /* of each CPU, mapped */
