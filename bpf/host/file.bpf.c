@@ -18,6 +18,7 @@
 
 #define S_IFMT 0170000
 #define S_IFREG 0100000
+#define S_IFSOCK 0140000
 #define S_IFCHR 0020000
 #define S_IFBLK 0060000
 #define FMODE_WRITE 2
@@ -344,10 +345,12 @@ static __always_inline int check_symlink(__u64 dir, __u64 dentry, __u64 text, en
 	return 0;
 }
 
-/* Regular files come by open(2) and are told with it. */
+/* Regular files come by open(2), sockets by bind(2), and are told with it. */
 static __always_inline int check_mknod(__u64 dir, __u64 dentry, __u64 mode, enum moat_means means)
 {
-	if ((mode & S_IFMT) == S_IFREG || !(mode & S_IFMT))
+	__u32 type = mode & S_IFMT;
+
+	if (type == S_IFREG || type == S_IFSOCK || !type)
 		return 0;
 	return check_path(MOAT_EVENT_FILE_CREATE, dir, dentry, (__u16)mode, means);
 }

@@ -13,7 +13,7 @@
 #include "moat/event_net.h"
 
 /* Read when the call returns, not when the kernel read them. */
-#define RACE "arguments in memory that another thread changes during the call"
+#define RACE "memory that a thread changes during the call"
 #define SYSCALL(program, lost)                                  \
 	{                                                       \
 		{                                               \
@@ -72,8 +72,8 @@ const struct moat_observation moat_observations[] = {
 	{ MOAT_EVENT_FILE_MOUNT, true, SYSCALL("file_path_call", RACE), moat_canary_mount },
 	{ MOAT_EVENT_FILE_UMOUNT, true, SYSCALL("file_path_call", RACE), moat_canary_umount },
 	{ MOAT_EVENT_FILE_MAP, true,
-	  CHECK("file_map", "; protections changed later", "file_map_call",
-		"the file, where a mapping's protection changes"),
+	  CHECK("file_map", "; later protections", "file_map_call",
+		"the file, where protection changes later"),
 	  moat_canary_map },
 	{ MOAT_EVENT_FILE_MEMFD, true, SYSCALL("file_path_call", RACE), moat_canary_memfd },
 	{ MOAT_EVENT_NET_SOCKET, true, SYSCALL("net_socket_call", MULTIPLEX), moat_canary_socket },

@@ -20,6 +20,7 @@ usage: vm.sh [OPTION…] [--] COMMAND [ARGUMENT…]
   -t SECONDS   bound on the whole run (default 300)
   -m MIB       memory (default 1024)
   -c CPUS      processors (default 1)
+  -a WORDS     more of the kernel's command line, such as lsm=capability
   -v           show the kernel's messages, too, on stderr
 
 Runs COMMAND in this directory, with this environment's MOAT_… variables, MOAT_TEST_SLOW=1 and no
@@ -43,14 +44,15 @@ skip() {
 }
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-family=6.1 flavour=cloud seconds=300 memory=1024 cpus=1 verbose=0
-while getopts k:f:t:m:c:vh option; do
+family=6.1 flavour=cloud seconds=300 memory=1024 cpus=1 words='' verbose=0
+while getopts k:f:t:m:c:a:vh option; do
     case $option in
     k) family=$OPTARG ;;
     f) flavour=$OPTARG ;;
     t) seconds=$OPTARG ;;
     m) memory=$OPTARG ;;
     c) cpus=$OPTARG ;;
+    a) words=$OPTARG ;;
     v) verbose=1 ;;
     h)
         usage
@@ -203,7 +205,7 @@ run_machine() {
         -chardev "stdio,id=output,signal=off" -device "isa-serial,chardev=output,index=1"
         -kernel "$tree/boot/vmlinuz-$release" -initrd "$work/initramfs"
         # Mitigations only cost time under an emulator; a panic ends the run.
-        -append "console=ttyS0 loglevel=5 panic=-1 mitigations=off random.trust_cpu=on"
+        -append "console=ttyS0 loglevel=5 panic=-1 mitigations=off random.trust_cpu=on $words"
     )
     # In the foreground group, so that what ends us ends the machine.
     timeout --foreground -k 5 "$seconds" "${command[@]}" </dev/null &
