@@ -46,13 +46,19 @@ static struct refused *listening;
 
 static int listen_to(enum libbpf_print_level level, const char *format, va_list arguments)
 {
-	char text[512], name[NAME_LEN];
+	static const char before[] = "prog '";
+	char text[512];
+	const char *name;
 
 	if (level != LIBBPF_WARN || !listening || listening->count == REFUSED_MAX)
 		return 0;
 	vsnprintf(text, sizeof(text), format, arguments);
-	if (strstr(text, "failed to load") && sscanf(text, "libbpf: prog '%63[^']'", name) == 1)
-		snprintf(listening->names[listening->count++], NAME_LEN, "%s", name);
+	name = strstr(text, before);
+	if (!name || !strstr(text, "failed to load"))
+		return 0;
+	name += strlen(before);
+	snprintf(listening->names[listening->count++], NAME_LEN, "%.*s", (int)strcspn(name, "'"),
+		 name);
 	return 0;
 }
 
