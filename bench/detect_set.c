@@ -24,7 +24,7 @@ static const struct {
 	[BENCH_BRUTE] = { "brute", KIND(BRUTE_FORCE) },
 	[BENCH_MINING] = { "mining", KIND(MINER) },
 	[BENCH_C2] = { "c2", KIND(BEACON) | KIND(DNS_TUNNEL) | KIND(DGA) | KIND(EXFILTRATION) |
-				     KIND(ANONYMIZER) },
+				     KIND(ANONYMIZER) | KIND(COMMAND) },
 	[BENCH_LATERAL] = { "lateral", KIND(LATERAL) },
 	[BENCH_INTERNET] = { "internet", KIND(SCAN) | KIND(BRUTE_FORCE) },
 };

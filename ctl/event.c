@@ -261,6 +261,7 @@ static const char *category_of(const struct moat_finding *finding)
 	case MOAT_FINDING_MINER:
 		return "Crypto Currency Mining Activity Detected";
 	case MOAT_FINDING_BEACON:
+	case MOAT_FINDING_COMMAND:
 	case MOAT_FINDING_DGA:
 		return "Malware Command and Control Activity Detected";
 	case MOAT_FINDING_DNS_TUNNEL:

@@ -122,6 +122,7 @@ extern const struct moat_detector_ops moat_detector_names;
 extern const struct moat_detector_ops moat_detector_lateral;
 extern const struct moat_detector_ops moat_detector_beacon;
 extern const struct moat_detector_ops moat_detector_stealer;
+extern const struct moat_detector_ops moat_detector_implant;
 
 /* What is suspected of the client that sent a content: everything but kind-specific drivers and sentence. */
 struct moat_suspicion moat_suspicion_of_content(const struct moat_content *content,

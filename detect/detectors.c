@@ -17,6 +17,7 @@ const struct moat_detector_ops *const moat_detectors[] = {
 	&moat_detector_lateral,
 	&moat_detector_beacon,
 	&moat_detector_stealer,
+	&moat_detector_implant,
 	NULL,
 };
 /* clang-format on */

@@ -27,6 +27,7 @@ static const struct {
 	[MOAT_FINDING_ANONYMIZER] = { "anonymizer", "Anonymizer", "T1090.003" },
 	[MOAT_FINDING_EXFILTRATION] = { "exfiltration", "Exfiltration", "T1048" },
 	[MOAT_FINDING_LATERAL] = { "lateral", "Lateral movement", "T1021" },
+	[MOAT_FINDING_COMMAND] = { "command_channel", "Command channel", "T1573" },
 };
 
 static const char *const states[] = {

@@ -32,6 +32,7 @@ enum moat_finding_kind {
 	MOAT_FINDING_ANONYMIZER,   /* a host enters a network that hides where it goes (Tor) */
 	MOAT_FINDING_EXFILTRATION, /* data leaves on a way that isn't usual */
 	MOAT_FINDING_LATERAL, /* remote execution or new administrative edges between our hosts */
+	MOAT_FINDING_COMMAND, /* a host holds a channel to who commands it */
 	MOAT_FINDING_KINDS,
 };
 

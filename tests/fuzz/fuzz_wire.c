@@ -4,6 +4,7 @@
 
 #include "detect/engine.h"
 #include "detect/wire.h"
+#include "detect/x509.h"
 #include "tests/fuzz/fuzz.h"
 
 static void ignore(void *userdata, const struct moat_finding *finding)
@@ -38,6 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct moat_detect *detect;
 	char name[MOAT_NAME_LEN], value[32];
+	struct moat_certificate certificate;
 	struct moat_dns dns;
 	bool whole;
 
@@ -58,6 +60,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	if (moat_tls_hello(data, size, name, &whole))
 		MOAT_FUZZ_ASSERT(strlen(name) < sizeof(name));
+	if (moat_tls_certificate(data, size, &certificate))
+		MOAT_FUZZ_ASSERT(certificate.issuer >= data &&
+				 certificate.issuer + certificate.issuer_length <= data + size);
 	if (moat_http_header(data, size, "Host", value, sizeof(value)))
 		MOAT_FUZZ_ASSERT(strlen(value) < sizeof(value));
 	check_detectors(detect, data, size);
