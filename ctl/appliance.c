@@ -93,10 +93,15 @@ void moat_appliance_emit_host(void *userdata, json_t *object)
 	struct moat_appliance *appliance = userdata;
 	json_t *event = appliance->config->events_host ? moat_event_host(object) : NULL;
 
+	json_t **place = &appliance->host_events[appliance->host_event_count % MOAT_HOST_EVENTS_KEPT];
+
 	json_decref(object);
-	if (event)
-		publish(appliance, event);
-	json_decref(event);
+	if (!event)
+		return;
+	publish(appliance, event);
+	json_decref(*place);
+	*place = event;
+	appliance->host_event_count++;
 }
 
 /* ---- rules --------------------------------------------------------------------------------------- */
@@ -537,6 +542,8 @@ void moat_appliance_free(struct moat_appliance *appliance)
 	moat_findings_free(appliance->findings);
 	moat_sink_free(appliance->sink);
 	json_decref(appliance->events);
+	for (size_t i = 0; i < MOAT_HOST_EVENTS_KEPT; i++)
+		json_decref(appliance->host_events[i]);
 	if (appliance->lock_fd >= 0)
 		close(appliance->lock_fd);
 	moat_config_free(appliance->config);

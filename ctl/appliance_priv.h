@@ -24,6 +24,7 @@
 
 /* Events that `moat events` shows without -f. */
 #define MOAT_EVENTS_KEPT 256
+#define MOAT_HOST_EVENTS_KEPT 512
 
 struct moat_appliance {
 	sd_event *loop;
@@ -48,8 +49,10 @@ struct moat_appliance {
 	struct moat_export *exporter;    /* NULL: nobody is told of flows */
 	sd_event_source *finding_source;
 	sd_event_source *timer_source;
-	uint64_t keys_changed_ns;         /* of the SYN challenge */
-	json_t *events;                   /* an array, newest last */
+	uint64_t keys_changed_ns;                   /* of the SYN challenge */
+	json_t *events;                             /* an array, newest last */
+	json_t *host_events[MOAT_HOST_EVENTS_KEPT]; /* a ring of the latest, apart: they are many */
+	uint64_t host_event_count;
 	uint64_t saved_ns, saved_finding; /* of what detection has learned (baseline.c) */
 	sd_event_source *pending_source; /* rules that wait to be confirmed: pending.c; NULL: none */
 	uint64_t pending_until_ns;

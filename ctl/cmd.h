@@ -20,6 +20,7 @@ struct moat_cmd {
 	bool force;          /* rules: also what cuts somebody off */
 	long confirm;        /* rules load: seconds, 0: for good */
 	const char *config;  /* replay; NULL: defaults */
+	const char *filter;  /* events; NULL: all */
 	const char *pin_dir; /* gate detach */
 	double interval;     /* top, seconds */
 	long count;          /* top: looks, 0 is endless; events: the latest so many, -1 is all */

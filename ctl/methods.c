@@ -107,6 +107,16 @@ static int do_rules_list(struct moat_appliance *appliance, struct moat_control_c
 	return *ret_result ? 0 : -ENOMEM;
 }
 
+/* The host's latest events behind the others. */
+static void add_host_events(const struct moat_appliance *appliance, json_t *events)
+{
+	uint64_t end = appliance->host_event_count;
+
+	for (uint64_t i = end > MOAT_HOST_EVENTS_KEPT ? end - MOAT_HOST_EVENTS_KEPT : 0; i < end;
+	     i++)
+		json_array_append(events, appliance->host_events[i % MOAT_HOST_EVENTS_KEPT]);
+}
+
 static int do_events(struct moat_appliance *appliance, struct moat_control_call *call,
 		     json_t **ret_result, struct moat_error *error)
 {
@@ -119,6 +129,8 @@ static int do_events(struct moat_appliance *appliance, struct moat_control_call 
 		last = (size_t)json_integer_value(wanted);
 	for (size_t i = have - last; i < have; i++)
 		json_array_append(events, json_array_get(appliance->events, i));
+	if (json_is_true(json_object_get(call->params, "host")))
+		add_host_events(appliance, events);
 	call->follow = json_is_true(json_object_get(call->params, "follow"));
 	*ret_result = json_pack("{s:o}", "events", events);
 	return *ret_result ? 0 : -ENOMEM;

@@ -45,6 +45,7 @@ static const char usage[] =
 	"  --color WHEN           auto, always or never\n"
 	"  -f, --follow           events: go on\n"
 	"  -n, --count N          events: the latest N; top: so many looks\n"
+	"  --filter EXPR          events: those that this jq program is true for\n"
 	"  -i, --interval S       top: seconds between looks (1)\n"
 	"  --force                rules: also what cuts off your session or a management prefix\n"
 	"  --confirm S            rules load: back to those before unless confirmed in time\n"
@@ -64,6 +65,7 @@ enum {
 	OPT_VERSION,
 	OPT_FORCE,
 	OPT_CONFIRM,
+	OPT_FILTER,
 };
 
 static int show_version(const struct moat_cmd *cmd, struct moat_error *error)
@@ -175,6 +177,9 @@ static int take_option(int option, struct moat_cmd *cmd, enum moat_color_mode *c
 	case OPT_REALTIME:
 		cmd->realtime = true;
 		return 0;
+	case OPT_FILTER:
+		cmd->filter = optarg;
+		return 0;
 	case OPT_PIN_DIR:
 		cmd->pin_dir = optarg;
 		return 0;
@@ -206,6 +211,7 @@ static int parse_options(int argc, char **argv, struct moat_cmd *cmd, bool *help
 		{ "color", required_argument, NULL, OPT_COLOR },
 		{ "config", required_argument, NULL, OPT_CONFIG },
 		{ "realtime", no_argument, NULL, OPT_REALTIME },
+		{ "filter", required_argument, NULL, OPT_FILTER },
 		{ "pin-dir", required_argument, NULL, OPT_PIN_DIR },
 		{ "follow", no_argument, NULL, 'f' },
 		{ "count", required_argument, NULL, 'n' },

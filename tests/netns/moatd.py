@@ -471,6 +471,39 @@ events: {{path: {directory}/events.json}}
         expect(moat.stop() == 0, "a clean end", moat.log())
 
 
+def test_host(directory):
+    """moat-sidecar's events on moatd's timeline, and those that a filter lets through."""
+    mark = f"{PREFIX}-host-{os.getpid()}"
+    with Appliance(directory) as moat:
+        sidecar = subprocess.Popen((MOAT + "-sidecar", "--link", f"{directory}/run/sidecar.sock", "--hook", "none"),
+                                   stderr=subprocess.DEVNULL)
+        try:
+            wait_for(lambda: moat.ask("status")["host"]["connected"], "the sidecar connects", 30)
+            command = (MOAT, "--socket", moat.socket, "--json", "events", "--filter")
+            follower = subprocess.Popen((*command, f'.ocsf.process.cmd_line? // "" | test("{mark}-[ab]$")', "-f"),
+                                        stdout=subprocess.PIPE, text=True)
+            time.sleep(0.3)
+            for letter in "abc":
+                run("/bin/true", f"{mark}-{letter}")
+            lines = [json.loads(follower.stdout.readline()) for _ in range(4)]
+            follower.terminate()
+            follower.wait(10)
+            follower.stdout.close()
+            expect([line["ocsf"]["process"]["cmd_line"][-1] for line in lines] == list("aabb") and
+                   [line["ocsf"]["activity_id"] for line in lines] == [1, 2, 1, 2], "followed and filtered", lines)
+            program = f'.ocsf.activity_id == 1 and (.ocsf.process.cmd_line | contains("{mark}"))'
+            done = run(*command, program, "-n", "2")
+            expect([json.loads(line)["ocsf"]["process"]["cmd_line"][-1] for line in done.stdout.splitlines()] ==
+                   ["b", "c"] and not done.stderr, "the latest two that match", done)
+            text = run(MOAT, "--socket", moat.socket, "events", "--filter", "true").stdout
+            expect("runs: /bin/true" in text and max(map(len, text.splitlines())) <= 100, "as text", text)
+            error = moat.refused("events", "--filter", ".a ==", status=2)
+            expect("line 1" in error, "the place of what is wrong", error)
+        finally:
+            sidecar.kill()
+            sidecar.wait(10)
+
+
 def main(tests):
     """Runs each test_… among them, or those named, in a network and a directory of its own."""
     if os.geteuid() != 0:
