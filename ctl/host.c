@@ -52,6 +52,7 @@ static void on_process(struct moat_host *host, const struct moat_link_process *p
 		.file = process->file,
 		.existed = process->existed,
 		.tty = process->tty,
+		.path_cut = process->path_cut,
 		.args_cut = process->args_cut,
 		/* only read */
 		.path = process->path[0] ? (char *)process->path : NULL,

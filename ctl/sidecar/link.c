@@ -50,6 +50,7 @@ void moat_link_describe(const struct moat_process_record *record,
 		.file = record->file,
 		.existed = record->existed,
 		.tty = record->tty,
+		.path_cut = record->path_cut,
 		.args_cut = record->args_cut,
 	};
 	snprintf(ret_process->path, sizeof(ret_process->path), "%s",

@@ -75,7 +75,7 @@ struct moat_link_process {
 	struct moat_link_item item;
 	struct moat_task task;
 	struct moat_file file;
-	uint32_t existed, args_cut, tty, reserved;
+	uint32_t existed, args_cut, tty, path_cut;
 	/* clean texts, each with its final 0; cut to fit */
 	char path[MOAT_EXEC_PATH_LEN];
 	char args[MOAT_EXEC_ARGS_LEN];

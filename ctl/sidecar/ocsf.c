@@ -217,6 +217,8 @@ static json_t *unmapped(const struct moat_ocsf_event *told)
 		moat_ocsf_add(object, "late", json_true());
 	if (told->process && told->process->args_cut)
 		moat_ocsf_add(object, "cmd_line_cut", json_true());
+	if (told->process && told->process->path_cut)
+		moat_ocsf_add(object, "path_cut", json_true());
 	if (hierarchy > 0 && hierarchy < MOAT_ARRAY_SIZE(hierarchies))
 		moat_ocsf_add(object, "cgroup_hierarchy", json_string(hierarchies[hierarchy]));
 	if (told->container && told->container->ancestor_count > 0)

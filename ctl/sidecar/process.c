@@ -255,6 +255,7 @@ static int on_fork(struct moat_processes *table, const struct moat_event_task *e
 	child->record.file = parent->record.file;
 	child->record.tty = parent->record.tty;
 	child->record.args_cut = parent->record.args_cut;
+	child->record.path_cut = parent->record.path_cut;
 	if (parent->record.path)
 		child->record.path = strdup(parent->record.path);
 	if (parent->record.args)
@@ -262,12 +263,17 @@ static int on_fork(struct moat_processes *table, const struct moat_event_task *e
 	return 0;
 }
 
-/* Keeps who forked it: real_parent changes when a parent ends. */
+/* Keeps who forked it: real_parent changes when a parent ends. And its own name: a thread's, also one of the
+ * kernel's for io_uring, is another. */
 static void take_task(struct moat_process_record *record, const struct moat_task *task)
 {
 	struct moat_process parent = record->task.parent;
+	char comm[MOAT_COMM_LEN];
 
+	memcpy(comm, record->task.comm, sizeof(comm));
 	record->task = *task;
+	if (task->tid != task->self.tgid && comm[0])
+		memcpy(record->task.comm, comm, sizeof(comm));
 	if (parent.tgid)
 		record->task.parent = parent;
 }
@@ -294,6 +300,7 @@ static int on_exec(struct moat_processes *table, const struct moat_event_exec *e
 	text_update(&record->args, args,
 		    join_args(event->text + event->path_len, event->args_len, args));
 	record->args_cut = event->args_total > event->args_len;
+	record->path_cut = event->path_len == MOAT_EXEC_PATH_LEN;
 	return 0;
 }
 
@@ -356,6 +363,7 @@ int moat_processes_put(struct moat_processes *table, const struct moat_process_r
 	entry->record.file = record->file;
 	entry->record.tty = record->tty;
 	entry->record.args_cut = record->args_cut;
+	entry->record.path_cut = record->path_cut;
 	entry->record.existed = record->existed;
 	entry->record.path = record->path ? strdup(record->path) : NULL;
 	entry->record.args = record->args ? strdup(record->args) : NULL;

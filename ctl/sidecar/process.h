@@ -20,7 +20,7 @@ struct moat_process_record {
 	char *path;            /* as given to execve(2), or the link's target; NULL: unknown */
 	char *args;            /* joined by blanks, for people; NULL: unknown */
 	uint32_t tty; /* controlling terminal at the exec, a dev_t of the kernel's; 0: none, or unknown */
-	bool args_cut;
+	bool args_cut, path_cut;
 	bool existed; /* before the probes: path and arguments come from /proc */
 };
 
