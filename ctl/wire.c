@@ -149,9 +149,10 @@ static void place_set(struct moat_wire *wire, size_t index, const struct moat_po
 	if (wire->places[index].dpdk)
 		return;
 	moat_port_afxdp_info(port, &wire->places[index].afxdp);
-	pulse->beat->frame_max = wire->places[index].afxdp.multi_buffer
-					 ? wire->places[index].afxdp.frame_max
-					 : 0;
+	if (pulse->beat)
+		pulse->beat->frame_max = wire->places[index].afxdp.multi_buffer
+						 ? wire->places[index].afxdp.frame_max
+						 : 0;
 }
 
 /* Where the configuration doesn't say, a CPU of the device's node. */

@@ -201,6 +201,7 @@ static int port_load(struct moat_gate *gate, struct gate_port *port, struct moat
 	struct bpf_program *program;
 	moat_auto_free char *log = calloc(1, LOG_BYTES);
 	struct moat_rate control_rate;
+	uint64_t features;
 	int r = moat_gate_direct_init();
 
 	if (r == 0)
@@ -230,6 +231,9 @@ static int port_load(struct moat_gate *gate, struct gate_port *port, struct moat
 		skeleton->rodata->geneve_port = gate->tunnels.geneve_port;
 	skeleton->rodata->wire_fail = port->wire.fail;
 	skeleton->rodata->socket_frame_max = MOAT_GATE_SOCKET_FRAME_MAX;
+	/* a kernel that is asked what drivers can do is one of 6.3 */
+	skeleton->rodata->redirects_pieces = moat_netdev_xdp_features(port->info.ifindex,
+								      &features) != -ENOTSUP;
 	skeleton->rodata->pulse_ticks = MOAT_PULSE_MS * gate->clock.ticks_per_s / 1000;
 	moat_gate_way_load(port, (uint32_t *)&skeleton->rodata->forward_mode,
 			   (uint32_t *)&skeleton->rodata->forward_closed,

@@ -154,7 +154,7 @@ int steer(struct xdp_md *ctx)
 		moat_count_packet(count, MOAT_REASON_REDIRECT_XSK, frame);
 		return XDP_REDIRECT;
 	}
-	if (wire_fail == MOAT_FAIL_OPEN)
+	if (wire_fail == MOAT_FAIL_OPEN && steer_can_redirect(ctx, frame))
 		return gate_frame(ctx, 1);
 	if (wire_fail == MOAT_FAIL_CLOSED) {
 		moat_count_packet(count, MOAT_REASON_DROP_NO_XSK, frame);

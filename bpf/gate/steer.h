@@ -13,8 +13,9 @@
 #include "gate/maps.h"
 #include "machine.h"
 
-const volatile __u32 pulse_ticks = 0;              /* jiffies after which a pulse is too old */
-const volatile __u32 socket_frame_max = 0;         /* longer frames don't fit a socket's buffer */
+const volatile __u32 pulse_ticks = 0;      /* jiffies after which a pulse is too old */
+const volatile __u32 socket_frame_max = 0; /* longer frames don't fit a socket's buffer */
+const volatile __u32 redirects_pieces = 0; /* since 6.3 the kernel redirects frames in pieces */
 const volatile __u32 wire_fail = MOAT_FAIL_KERNEL; /* enum moat_gate_fail */
 
 MOAT_ARRAY(pulses, struct moat_gate_pulses, 1); /* of this port */
@@ -53,6 +54,12 @@ MOAT_INLINE int steer_to_worker(struct xdp_md *ctx, __u32 frame)
 		return XDP_PASS;
 	/* XDP_PASS is what it returns if the queue has no socket */
 	return bpf_redirect_map(&xsks, queue, XDP_PASS);
+}
+
+/* Whether the kernel can send the frame out of another port. */
+MOAT_INLINE int steer_can_redirect(struct xdp_md *ctx, __u32 frame)
+{
+	return redirects_pieces || ctx->data_end - ctx->data == frame;
 }
 
 /* What becomes of a passing frame that no worker takes. */

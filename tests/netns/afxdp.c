@@ -128,8 +128,7 @@ static bool is_jumbo(const char *interface)
 {
 	struct moat_netdev netdev;
 
-	return moat_netdev_look(interface, &netdev) == 0 &&
-	       netdev.mtu > MOAT_GATE_SOCKET_FRAME_MAX;
+	return moat_netdev_look(interface, &netdev) == 0 && netdev.mtu > MOAT_GATE_SOCKET_FRAME_MAX;
 }
 
 static int side_open(struct side *side, uint32_t frames, struct moat_port *peer, bool alone)

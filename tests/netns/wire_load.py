@@ -23,7 +23,8 @@ from wire import (GAP_MAX, STOPPED, TARGET, Probe, bypassed, calm, config, in_na
                   stack_saw)
 
 MACS = {"c1": "02:00:00:00:00:01", "s1": "02:00:00:00:00:02"}
-HAS_CHAINS = tuple(int(part) for part in platform.release().split("-")[0].split(".")[:2]) >= (6, 6)
+KERNEL = tuple(int(part) for part in platform.release().split("-")[0].split(".")[:2])
+HAS_CHAINS = KERNEL >= (6, 6)
 
 
 def talk(length):
@@ -72,7 +73,7 @@ def no_bad_checksums():
 
 
 def test_jumbo(directory):
-    """MTU 9000: workers see such frames whole, or on kernels without them the gate does their work, counted."""
+    """MTU 9000: workers see such frames whole; before 6.6 the gate does their work, before 6.3 nobody: counted."""
     for namespace, name in ((CLIENT, "c1"), (SERVER, "s1"), (GATEWAY, "w0"), (GATEWAY, "w1")):
         inside(namespace, "ip", "link", "set", name, "mtu", "9000")
     ready()
@@ -80,7 +81,14 @@ def test_jumbo(directory):
         wait_for(lambda: ping(1, TARGET), "pings through the wire")
         wait_for(lambda: calm(moat), "workers work")
         before = balanced(moat.ask("status"))
-        out = inside(CLIENT, "ping", "-c", "20", "-i", "0.02", "-W", "2", "-M", "do", "-s", "8972", TARGET).stdout
+        out = inside(CLIENT, "ping", "-c", "20", "-i", "0.02", "-W", "2", "-M", "do", "-s", "8972", TARGET,
+                     check=False).stdout
+        if KERNEL < (6, 3):
+            status = balanced(moat.ask("status"))
+            expect(stack_saw(status) >= 20, "what can't be redirected goes to the kernel, counted", status["ports"])
+            expect(ping(3, TARGET), "shorter frames go through workers")
+            print(f"jumbo frames: to the kernel, {stack_saw(status)} counted")
+            return
         expect(" 0% packet loss" in out, "jumbo pings", out)
         talk((1 if SLOW else 16) << 20)
         no_bad_checksums()
@@ -249,8 +257,8 @@ def queues(namespace, name, count):
 
 
 def test_faults(directory):
-    """Under iperf3: a link goes down and up, queues come, workers are stopped and killed, an interface is made anew. The
-    longest silence of each, the books afterwards, and no frame in the host's stack."""
+    """Under iperf3: a link goes down and up, queues come, workers are stopped and killed, an interface is made anew:
+    the longest silence of each, the books afterwards, and no frame in the host's stack."""
     two_queues()
     for namespace, name in ((CLIENT, "c1"), (GATEWAY, "w0"), (SERVER, "s1"), (GATEWAY, "w1")):
         queues(namespace, name, 1)
