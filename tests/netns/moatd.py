@@ -130,7 +130,8 @@ class Appliance:
                 stderr=log)
         # a socket that a killed one left doesn't answer
         wait_for(lambda: self.process.poll() is not None or
-                 run(MOAT, "--socket", self.socket, "status", check=False).returncode == 0, "moatd answers", 20)
+                 run(MOAT, "--socket", self.socket, "status", check=False).returncode == 0, "moatd answers",
+                 90 if SLOW else 20)
         expect(self.process.poll() is None, "moatd starts", self.log())
 
     def log(self):
