@@ -62,8 +62,9 @@ def children(events, pid, name):
 
 def descends(events, event, pid):
     """Whether a process stands above that of the event, as the events tell it."""
-    parents = {e["process"]["pid"]: e["process"].get("parent_process", {}).get("pid") for e in events
-               if base.code(e) in ("process.exec", "process.exit")}
+    # as of then: pids come again
+    parents = {e["process"]["pid"]: e["process"].get("parent_process", {}).get("pid")
+               for e in events[:events.index(event) + 1] if base.code(e) in ("process.exec", "process.exit")}
     at = event["process"]["pid"]
     for _ in range(10):
         at = parents.get(at)
