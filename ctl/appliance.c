@@ -500,7 +500,7 @@ int moat_appliance_new(sd_event *loop, struct moat_config *config,
 		r = open_host(appliance, error);
 	if (r < 0) {
 		moat_detection_free(appliance->detection);
-	moat_exporters_close(appliance);
+		moat_exporters_close(appliance);
 		appliance->detection = NULL;
 		undo_gate(appliance);
 		appliance->config = NULL; /* stays the caller's */
