@@ -4,6 +4,7 @@
 #include "ctl/sidecar/joiner.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -105,7 +106,7 @@ static struct known *use(struct moat_joiner *joiner, const char *id)
 	known = calloc(1, sizeof(*known));
 	if (!known)
 		return NULL;
-	strncpy(known->id, id, sizeof(known->id) - 1);
+	snprintf(known->id, sizeof(known->id), "%s", id);
 	known->next = *bucket;
 	*bucket = known;
 	TAILQ_INSERT_TAIL(&joiner->knowns, known, by_use);
@@ -161,7 +162,7 @@ static void wait_for(struct moat_joiner *joiner, json_t *event, const char *id, 
 	}
 	waiting->event = event;
 	waiting->until_ns = now_ns + MOAT_JOINER_WAIT_NS;
-	strncpy(waiting->id, id, sizeof(waiting->id) - 1);
+	snprintf(waiting->id, sizeof(waiting->id), "%s", id);
 	TAILQ_INSERT_TAIL(&joiner->waitings, waiting, by_age);
 	joiner->counters.waiting++;
 }
