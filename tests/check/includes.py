@@ -32,7 +32,7 @@ CONFINED = (
     ('gate.skel.h', ('dataplane/gate_port.c',)),
     ('egress.skel.h', ('dataplane/gate_egress.c',)),
     ('clock.skel.h', ('dataplane/gate_clock.c',)),
-    ('*.skel.h', ('dataplane/gate_port.c', 'dataplane/gate_egress.c', 'dataplane/gate_clock.c', 'ctl/sidecar/objects.c')),
+    ('*.skel.h', ('dataplane/gate_port.c', 'dataplane/gate_egress.c', 'dataplane/gate_clock.c', 'dataplane/gate_entry.c', 'ctl/sidecar/objects.c')),
     ('xdp/xsk.h', ('dataplane/port_afxdp.c', 'dataplane/port_afxdp_io.c', 'dataplane/port_afxdp_priv.h')),
     ('rte_*.h', ('dataplane/*dpdk*.[ch]',)),
     ('hs.h', ('detect/*hyperscan*.c', 'detect/*_hs.c')),

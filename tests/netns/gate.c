@@ -278,11 +278,12 @@ static int send_frames(const char *interface, double seconds, struct sources *so
 				  .sll_halen = 6 };
 	uint64_t until = moat_clock_monotonic_ns() + (uint64_t)(seconds * MOAT_NS_PER_S);
 	const struct timespec pause = { .tv_nsec = 1000000 };
+	const struct sigaction on_interrupt = { .sa_handler = on_signal };
 	int fd = socket(AF_PACKET, SOCK_RAW, 0);
 	uint64_t sent = 0;
 
 	memcpy(to.sll_addr, frame, 6);
-	signal(SIGINT, on_signal);
+	sigaction(SIGINT, &on_interrupt, NULL);
 	while (fd >= 0 && !stopped && moat_clock_monotonic_ns() < until) {
 		for (int i = 0; i < 20; i++) {
 			set_source(sources, frame);
