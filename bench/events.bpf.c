@@ -4,9 +4,14 @@
  * as an exec would, filled and sent by the probes' own code; or, as a yardstick, one of the same size that
  * nothing is filled into.
  */
-#include "host/process.bpf.c"
+#include "vmlinux.h"
+
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
 
 #include "bench/events.h"
+#include "lib/emit.h"
+#include "lib/exec.h"
 
 __u32 producers[EVENTS_PRODUCERS]; /* tgids; 0: none */
 __u32 getppid_number;
@@ -31,7 +36,7 @@ int BPF_PROG(events_exec, struct pt_regs *regs, long number)
 	if (!is_asked(number) || !moat_emit_begin(&emit))
 		return 0;
 	event = (struct moat_event_exec *)emit.record;
-	length = exec_fill(event, task, task->mm->exe_file, path_given, emit.counters);
+	length = moat_exec_fill(event, task, task->mm->exe_file, path_given, emit.counters);
 	event->interpreter = 0;
 	moat_emit_end(&emit, MOAT_EVENT_EXEC, MOAT_LANE_PROCESS, length);
 	return 0;
@@ -53,3 +58,5 @@ int BPF_PROG(events_bare, struct pt_regs *regs, long number)
 	bpf_ringbuf_output(ring, memory->records[0], size, flags);
 	return 0;
 }
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

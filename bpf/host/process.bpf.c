@@ -10,14 +10,11 @@
 #include <bpf/bpf_tracing.h>
 
 #include "lib/emit.h"
+#include "lib/exec.h"
 #include "lib/syscall.h"
 #include "lib/task.h"
 #include "lib/versions.h"
 #include "moat/event.h"
-
-#define TMPFS_MAGIC 0x01021994
-#define OVERLAYFS_MAGIC 0x794c7630
-#define MS_KERNMOUNT (1 << 22)
 
 /* Of the whole thread group, 1 since 6.17 says so by an argument; before, the group's count of living
  * threads does, which two that end at once may both see at 0: the reader takes the first. */
@@ -40,90 +37,6 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 	return 0;
 }
 
-/* overlayfs may be a module without types of its own here. What stands behind the inode in its struct
- * ovl_inode (fs/overlayfs/ovl_entry.h) is the dentry in the upper layer, since 4.13. */
-static __always_inline __u32 overlay_flags(struct inode *inode)
-{
-	struct dentry *upper = NULL;
-
-	bpf_probe_read_kernel(&upper, sizeof(upper),
-			      (const char *)inode + bpf_core_type_size(struct inode));
-	return upper ? MOAT_FILE_UPPER : 0;
-}
-
-/* The kernel's number of the controlling terminal, 0 without one. */
-static __always_inline __u32 terminal_of(struct task_struct *task)
-{
-	struct tty_struct *tty = task->signal->tty;
-	struct tty_driver *driver = tty->driver;
-
-	if (!tty || !driver)
-		return 0;
-	return (__u32)driver->major << 20 | (driver->minor_start + tty->index);
-}
-
-static __always_inline void file_fill(struct moat_file *ret, struct file *file)
-{
-	struct inode *inode = file->f_inode;
-	struct super_block *super = inode->i_sb;
-
-	ret->inode = inode->i_ino;
-	ret->ctime_ns = moat_inode_ctime(inode);
-	ret->device = super->s_dev;
-	ret->flags = 0;
-	if (inode->i_nlink == 0)
-		ret->flags |= MOAT_FILE_UNLINKED;
-	if (super->s_magic == TMPFS_MAGIC && (super->s_flags & MS_KERNMOUNT))
-		ret->flags |= MOAT_FILE_MEMFD;
-	if (super->s_magic == OVERLAYFS_MAGIC)
-		ret->flags |= MOAT_FILE_OVERLAY | overlay_flags(inode);
-}
-
-/* The path and the arguments into the text; returns their length. */
-static __always_inline __u64 exec_text(struct moat_event_exec *event, struct task_struct *task,
-				       const char *path_given, struct moat_event_counters *counters)
-{
-	struct mm_struct *mm = task->mm;
-	__u64 start = mm->arg_start, total = mm->arg_end - start, wanted = total;
-	long length = bpf_probe_read_kernel_str(event->text, MOAT_EXEC_PATH_LEN, path_given);
-	__u64 path = length;
-
-	if (length < 0) {
-		counters->unreadable++;
-		path = 0;
-	}
-	if (path == MOAT_EXEC_PATH_LEN || total > MOAT_EXEC_ARGS_LEN)
-		counters->cut++;
-	asm volatile("" : "+r"(path));
-	if (path > MOAT_EXEC_PATH_LEN)
-		path = MOAT_EXEC_PATH_LEN;
-	if (wanted > MOAT_EXEC_ARGS_LEN)
-		wanted = MOAT_EXEC_ARGS_LEN;
-	if (wanted > 0 && bpf_probe_read_user(event->text + path, wanted, (void *)start) < 0) {
-		counters->unreadable++;
-		wanted = 0;
-	}
-	event->path_len = path;
-	event->args_len = wanted;
-	event->args_total = total > 0xffffffff ? 0xffffffff : total;
-	return path + wanted;
-}
-
-/* All of the record but `interpreter`; returns its length. */
-static __always_inline __u64 exec_fill(struct moat_event_exec *event, struct task_struct *task,
-				       struct file *file, const char *path_given,
-				       struct moat_event_counters *counters)
-{
-	moat_task_fill(&event->head.task, task);
-	file_fill(&event->file, file);
-	/* the kernel has counted the exec before it tells of it */
-	event->previous_execs = event->head.task.self.execs - 1;
-	event->tty = terminal_of(task);
-	event->reserved = 0;
-	return __builtin_offsetof(struct moat_event_exec, text) +
-	       exec_text(event, task, path_given, counters);
-}
-
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
@@ -134,7 +47,7 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	if (!moat_emit_begin(&emit))
 		return 0;
 	event = (struct moat_event_exec *)emit.record;
-	length = exec_fill(event, task, bprm->file, bprm->filename, emit.counters);
+	length = moat_exec_fill(event, task, bprm->file, bprm->filename, emit.counters);
 	event->interpreter = bprm->interp != bprm->filename;
 	moat_emit_end(&emit, MOAT_EVENT_EXEC, MOAT_LANE_PROCESS, length);
 	return 0;
