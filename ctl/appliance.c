@@ -57,12 +57,14 @@ struct moat_rule_count moat_appliance_rule_count(const struct moat_appliance *ap
 {
 	struct moat_rule_count sum = moat_gate_rule_count(appliance->gate, rule->slot);
 	struct moat_rule_count workers = { 0 };
+	struct moat_counter nic;
 
 	if (appliance->wire.policy)
 		workers = moat_policy_rule_count(appliance->wire.policy, rule->slot);
-	sum.packets += workers.packets;
-	sum.acted += workers.acted;
-	sum.bytes += workers.bytes;
+	nic = moat_offloads_hits(appliance->offloads, rule->id);
+	sum.packets += workers.packets + nic.packets;
+	sum.acted += workers.acted + nic.packets;
+	sum.bytes += workers.bytes + nic.bytes;
 	return sum;
 }
 
@@ -129,6 +131,7 @@ static int commit(void *userdata, const struct moat_ruleset *set, struct moat_er
 			"the prefixes need more table nodes than there are: raise gate.nodes, run \"moat "
 			"gate detach\" and start moatd again");
 	if (r == 0) {
+		moat_offloads_sync(appliance->offloads, appliance->config, set);
 		appliance->commits++;
 		appliance->commit_done_ns = moat_clock_monotonic_ns();
 		appliance->commit_last_ns = appliance->commit_done_ns - begin_ns;
@@ -148,6 +151,8 @@ static int patch(void *userdata, const struct moat_ruleset *set, enum moat_list 
 
 	if (r == 0 && appliance->wire.policy)
 		r = moat_policy_patch(appliance->wire.policy, set, list, prefix);
+	if (r == 0)
+		moat_offloads_sync(appliance->offloads, appliance->config, set);
 	appliance->commit_done_ns = moat_clock_monotonic_ns();
 	return r;
 }
@@ -256,6 +261,12 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 	moat_appliance_tell_changes(appliance, mono_ns);
 	moat_appliance_save_baseline(appliance, false);
 	moat_wire_tick(&appliance->wire);
+	/* a device that came back is empty */
+	if (appliance->wire.recovered != appliance->offloads_wire) {
+		appliance->offloads_wire = appliance->wire.recovered;
+		moat_offloads_sync(appliance->offloads, appliance->config,
+				   moat_rulebook_live(appliance->rulebook));
+	}
 	moat_appliance_challenge_tick(appliance, moat_clock_monotonic_ns());
 	moat_ports_tick(appliance);
 	moat_outlets_tick(appliance, moat_clock_monotonic_ns());
@@ -357,6 +368,8 @@ static void undo_gate(struct moat_appliance *appliance)
 {
 	if (!appliance->gate)
 		return;
+	moat_offloads_free(appliance->offloads);
+	appliance->offloads = NULL;
 	moat_wire_deinit(&appliance->wire);
 	release_new_ports(appliance);
 	moat_egress_close(appliance->egress);
@@ -447,6 +460,10 @@ static int open_all(struct moat_appliance *appliance, struct moat_error *error)
 		r = moat_outlets_open(appliance, error);
 	if (r == 0)
 		r = open_rules(appliance, error);
+	if (r == 0) {
+		appliance->offloads = moat_offloads_new();
+		r = appliance->offloads ? 0 : -ENOMEM;
+	}
 	if (r == 0)
 		r = open_gate(appliance, error);
 	/* The rules stand before the first port is attached: no packet sees a gate without them. */
@@ -462,6 +479,9 @@ static int open_all(struct moat_appliance *appliance, struct moat_error *error)
 		moat_appliance_challenge_configure(appliance, config);
 		r = moat_appliance_apply(appliance, error);
 	}
+	if (r == 0)
+		moat_offloads_sync(appliance->offloads, config,
+				   moat_rulebook_live(appliance->rulebook));
 	if (r == 0)
 		r = moat_wire_start(&appliance->wire, error);
 	if (r == 0)
@@ -534,6 +554,8 @@ void moat_appliance_free(struct moat_appliance *appliance)
 	moat_outlets_close(appliance);
 	moat_top_free(appliance->top);
 	moat_detection_free(appliance->detection);
+	moat_offloads_free(appliance->offloads);
+	appliance->offloads = NULL;
 	moat_wire_deinit(&appliance->wire);
 	moat_egress_close(appliance->egress);
 	moat_gate_close(appliance->gate);

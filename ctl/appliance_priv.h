@@ -13,6 +13,7 @@
 #include "ctl/findings.h"
 #include "ctl/host.h"
 #include "ctl/notify.h"
+#include "ctl/offload.h"
 #include "ctl/ports.h"
 #include "ctl/respond.h"
 #include "ctl/rulebook.h"
@@ -35,6 +36,8 @@ struct moat_appliance {
 	bool had_policy;            /* an adopted gate that judged already */
 	struct moat_ports ports;
 	struct moat_wire wire;
+	struct moat_offloads *offloads;
+	uint64_t offloads_wire; /* lanes that had come back when cards were last told */
 	struct moat_rulebook *rulebook;
 	struct moat_respond *respond;
 	struct moat_findings *findings;

@@ -32,10 +32,25 @@ static json_t *with_author(const struct moat_cmd *cmd, json_t *params)
 
 /* ---- list ---------------------------------------------------------------------------------------- */
 
+/* The cards that a rule lives in, or "software" if there are none. */
+static const char *where_of(const json_t *rule, char ret_text[static 64])
+{
+	json_t *where = moat_json_at(rule, "where"), *place;
+	size_t i, length = 0;
+
+	snprintf(ret_text, 64, "software");
+	json_array_foreach(where, i, place) {
+		if (i > 0 && length < 64)
+			length += (size_t)snprintf(ret_text + length, 64 - length, "%s%s",
+						   length ? ", " : "", json_string_value(place));
+	}
+	return ret_text;
+}
+
 static void print_rules(const json_t *rules)
 {
 	static const char *const headers[] = { ">ID",      "OWNER", ">HITS", ">ACTED",
-					       ">ENDS IN", "RULE",  NULL };
+					       ">ENDS IN", "WHERE", "RULE",  NULL };
 	moat_auto_table table = { 0 };
 	json_t *rule;
 	size_t i;
@@ -43,7 +58,7 @@ static void print_rules(const json_t *rules)
 	moat_table_init(&table, headers);
 	json_array_foreach(rules, i, rule) {
 		char id[16], hits[MOAT_TERM_TEXT_LEN], expires[MOAT_TERM_TEXT_LEN] = "never";
-		char acted[MOAT_TERM_TEXT_LEN];
+		char acted[MOAT_TERM_TEXT_LEN], where[64];
 
 		snprintf(id, sizeof(id), "%.0f", moat_json_number(rule, "id"));
 		if (!json_is_null(moat_json_at(rule, "expires_s")))
@@ -54,7 +69,7 @@ static void print_rules(const json_t *rules)
 			       id, moat_json_text(rule, "owner"),
 			       moat_term_grouped((uint64_t)moat_json_number(rule, "hits"), hits),
 			       moat_term_grouped((uint64_t)moat_json_number(rule, "acted"), acted),
-			       expires, moat_json_text(rule, "rule"));
+			       expires, where_of(rule, where), moat_json_text(rule, "rule"));
 	}
 	if (table.row_count)
 		moat_table_print(&table, stdout, "");
@@ -76,6 +91,21 @@ static void print_list(const json_t *result, const char *name)
 		       name);
 }
 
+/* Denied prefixes that a card drops by. */
+static void print_cards(const json_t *denied)
+{
+	json_t *entry;
+	size_t i;
+
+	json_array_foreach(denied, i, entry) {
+		printf("deny %s: nic %s", moat_json_text(entry, "prefix"),
+		       moat_json_text(entry, "port"));
+		if (!json_is_null(moat_json_at(entry, "hits")))
+			printf(", %.0f packets", moat_json_number(entry, "hits"));
+		printf("\n");
+	}
+}
+
 static int list(const struct moat_cmd *cmd, struct moat_error *error)
 {
 	json_t *result = NULL;
@@ -88,6 +118,7 @@ static int list(const struct moat_cmd *cmd, struct moat_error *error)
 	} else {
 		print_list(result, "allow");
 		print_list(result, "deny");
+		print_cards(moat_json_at(result, "nic"));
 		print_rules(moat_json_at(result, "rules"));
 	}
 	json_decref(result);

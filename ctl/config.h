@@ -34,6 +34,7 @@ struct moat_config_port {
 	bool generic;
 	uint64_t egress_packets,
 		egress_bytes; /* container: each may send so much a second; 0: no limit */
+	bool offload;         /* rules go into the card where it takes them */
 	bool replace;         /* another XDP program is replaced, not left alone */
 	bool dispatcher;      /* or shares the interface, in libxdp's dispatcher */
 	enum moat_forward_mode forward;

@@ -93,6 +93,18 @@ static int take_cpu(const struct reader *reader, unsigned int index,
 	return moat_config_take_uint(reader, where, raw->cpu, 0, CPU_SETSIZE - 1, &cpu);
 }
 
+static int take_offload(const struct reader *reader, unsigned int index,
+			const struct moat_raw_port *raw, struct moat_config_port *port)
+{
+	char where[WHERE_LEN];
+
+	port->offload = raw->offload && *raw->offload;
+	snprintf(where, sizeof(where), "ports.%u.offload", index);
+	if (port->offload && (port->is_pattern || port->role == MOAT_ROLE_CONTAINER))
+		return bad(reader, where, "only of a port with a name and a gate or workers");
+	return 0;
+}
+
 /* A DPDK device in place of an interface. */
 static int take_dpdk(const struct reader *reader, unsigned int index,
 		     const struct moat_raw_port *raw, struct moat_config_port *port)
@@ -136,6 +148,9 @@ static int take_port(const struct reader *reader, unsigned int index,
 	port->role = (enum moat_port_role)raw->role;
 	port->generic = raw->mode == 1;
 	port->replace = raw->replace && *raw->replace;
+	r = take_offload(reader, index, raw, port);
+	if (r < 0)
+		return r;
 	port->fail = (enum moat_gate_fail)raw->fail;
 	if (port->role == MOAT_ROLE_WIRE && !raw->fail)
 		port->fail = MOAT_FAIL_OPEN;

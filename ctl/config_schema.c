@@ -123,6 +123,7 @@ static const cyaml_schema_field_t port_fields[] = {
 	CYAML_FIELD_ENUM("forward", ENUM, struct moat_raw_port, forward, port_forwards,
 			 CYAML_ARRAY_LEN(port_forwards)),
 	CYAML_FIELD_BOOL_PTR("replace", OPT_PTR, struct moat_raw_port, replace),
+	CYAML_FIELD_BOOL_PTR("offload", OPT_PTR, struct moat_raw_port, offload),
 	CYAML_FIELD_ENUM("attach", ENUM, struct moat_raw_port, attach, port_attaches,
 			 CYAML_ARRAY_LEN(port_attaches)),
 	CYAML_FIELD_MAPPING_PTR("egress", OPT_PTR, struct moat_raw_port, egress, egress_fields),

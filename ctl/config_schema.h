@@ -45,6 +45,7 @@ struct moat_raw_port {
 	int role;
 	char *peer;
 	int mode; /* 0 auto, 1 generic */
+	bool *offload;
 	bool *replace;
 	int attach;  /* 0 alone, 1 in libxdp's dispatcher */
 	int forward; /* enum moat_forward_mode */

@@ -89,7 +89,12 @@ static json_t *rule_of(const struct moat_appliance *appliance, const struct moat
 {
 	struct moat_rule_count count = moat_appliance_rule_count(appliance, rule);
 
-	return moat_event_rule_detail(rule, &count, moat_clock_monotonic_ns());
+	json_t *detail = moat_event_rule_detail(rule, &count, moat_clock_monotonic_ns());
+
+	if (detail)
+		json_object_set_new(detail, "where",
+				    moat_offloads_where(appliance->offloads, rule->id, NULL));
+	return detail;
 }
 
 static int do_rules_list(struct moat_appliance *appliance, struct moat_control_call *call,
@@ -102,8 +107,9 @@ static int do_rules_list(struct moat_appliance *appliance, struct moat_control_c
 
 	for (size_t i = 0; i < count; i++)
 		json_array_append_new(rules, rule_of(appliance, &rows[i]));
-	*ret_result = json_pack("{s:o,s:o,s:o}", "rules", rules, "allow",
-				list_of(set, MOAT_LIST_ALLOW), "deny", list_of(set, MOAT_LIST_DENY));
+	*ret_result = json_pack("{s:o,s:o,s:o,s:o}", "rules", rules, "allow",
+				list_of(set, MOAT_LIST_ALLOW), "deny", list_of(set, MOAT_LIST_DENY),
+				"nic", moat_offloads_denied(appliance->offloads));
 	return *ret_result ? 0 : -ENOMEM;
 }
 

@@ -390,6 +390,7 @@ json_t *moat_appliance_status(struct moat_appliance *appliance)
 	if (appliance->egress)
 		json_object_set_new(status, "egress", moat_appliance_egress_status(appliance));
 	json_object_set_new(status, "workers", workers_of(appliance));
+	json_object_set_new(status, "offload", moat_offloads_status(appliance->offloads));
 	json_object_set_new(status, "cells", cells_of(appliance));
 	json_object_set_new(status, "detect", detect_of(appliance));
 	json_object_set_new(status, "respond", respond_of(appliance));

@@ -30,6 +30,8 @@ struct dpdk_device {
 	bool has_reply_queues;
 	rte_spinlock_t tx_locks[DPDK_QUEUES_MAX];
 	bool started;
+	struct dpdk_flow *flows; /* rules in the card; NULL: none yet */
+	size_t flow_count;
 	uint32_t lost; /* errno; written by DPDK's own thread */
 };
 
@@ -37,8 +39,13 @@ struct dpdk_device {
  * -ENODEV, -EINVAL, -EBUSY, -ENOMEM, -ENOTSUP with the reason. */
 int moat_dpdk_device_get(const struct moat_port_dpdk_options *options,
 			 struct dpdk_device **ret_device, struct moat_error *error);
+/* An open one; NULL: there is none. */
+struct dpdk_device *moat_dpdk_device_find(const char *devargs);
 /* The last to put it stops and removes it. */
 void moat_dpdk_device_put(struct dpdk_device *device);
+
+/* Takes its rules out of the card, before it stops. */
+void moat_dpdk_flow_deinit(struct dpdk_device *device);
 
 /* Makes the calling thread one of DPDK's until it ends, once. */
 void moat_dpdk_thread_enter(void);

@@ -144,6 +144,11 @@ static int configure(struct dpdk_device *device, uint32_t frames, struct moat_er
 		socket = (int)rte_socket_id();
 	device->has_reply_queues = info.max_tx_queues >= 2 * device->queues;
 	r = rte_eth_dev_configure(device->id, device->queues, tx_queues(device), &conf);
+	if (r < 0 && device->has_reply_queues) {
+		/* some want as many queues to send as to receive, and say so now only */
+		device->has_reply_queues = false;
+		r = rte_eth_dev_configure(device->id, device->queues, tx_queues(device), &conf);
+	}
 	if (r == 0)
 		r = make_pool(device, frames, socket);
 	if (r == 0)
@@ -183,6 +188,7 @@ static void device_free(struct dpdk_device *device, bool probed)
 		rte_eth_dev_info_get(device->id, &info);
 		rte_eth_dev_callback_unregister(device->id, RTE_ETH_EVENT_INTR_RMV, on_removal,
 						device);
+		moat_dpdk_flow_deinit(device);
 		if (device->started)
 			rte_eth_dev_stop(device->id);
 		rte_eth_dev_close(device->id);
@@ -237,14 +243,21 @@ static int device_new(const struct moat_port_dpdk_options *options, struct dpdk_
 	return 0;
 }
 
+struct dpdk_device *moat_dpdk_device_find(const char *devargs)
+{
+	struct dpdk_device *device = devices;
+
+	while (device && strcmp(device->devargs, devargs) != 0)
+		device = device->next;
+	return device;
+}
+
 int moat_dpdk_device_get(const struct moat_port_dpdk_options *options,
 			 struct dpdk_device **ret_device, struct moat_error *error)
 {
-	struct dpdk_device *device = devices;
+	struct dpdk_device *device = moat_dpdk_device_find(options->device);
 	int r = 0;
 
-	while (device && strcmp(device->devargs, options->device) != 0)
-		device = device->next;
 	if (!device) {
 		r = check_options(options, error);
 		if (r == 0)

@@ -2,6 +2,7 @@
 /* Built where DPDK is absent. */
 #include <errno.h>
 
+#include "dataplane/offload.h"
 #include "dataplane/port.h"
 
 int moat_dpdk_init(const struct moat_dpdk_options *options, struct moat_error *error)
@@ -23,4 +24,15 @@ int moat_port_dpdk_open(const struct moat_port_dpdk_options *options, struct moa
 bool moat_port_dpdk_spreads(const struct moat_port *port)
 {
 	return false;
+}
+
+size_t moat_offload_flow_apply(const char *devargs, struct moat_offload_rule *rules, size_t count,
+			       struct moat_error *error)
+{
+	error->text[0] = '\0';
+	return 0;
+}
+
+void moat_offload_flow_hits(const char *devargs, struct moat_offload_rule *rules, size_t count)
+{
 }
