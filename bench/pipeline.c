@@ -3,7 +3,8 @@
  * How many packets a second one core takes through a worker: parse, policy, flow table, window counters,
  * ageing and accounting, of 64-byte frames that were written to 256 MB of memory before. Each frame is
  * used once a run. The baseline is a loop that receives the same frames from the same port and does
- * nothing but read their first line. Time is the thread's own.
+ * nothing but read their first line; at the end stands what a dependent miss of memory costs on this machine. Time
+ * is the thread's own.
  *
  *   1k, 100k, 1M  ACKs at random of so many established flows
  *   churn         every packet a new flow from a new source, the table full, 1 M established flows in it
@@ -29,6 +30,7 @@
 #define RUNS 5
 /* Frames a run before the measurement begins, so that caches and predictors are as in the long run. */
 #define WARM_UP (1u << 18)
+#define MISSES (1u << 20)
 
 struct bench_case {
 	const char *name;
@@ -175,6 +177,30 @@ static double run_bare(struct stand *stand)
 	}
 	(void)sink;
 	return (double)packets * 1e3 / (double)(cpu_ns() - start);
+}
+
+/* The machine's own, in the same run: what a line at random in the pool costs, read after the last one has
+ * come. */
+static int report_miss(const struct stand *stand, int runs)
+{
+	static struct moat_bench_series series;
+	const struct moat_bench_result result = {
+		.bench = "pipeline",
+		.case_name = "machine",
+		.metric = "dependent miss",
+		.unit = "ns",
+	};
+
+	for (int i = 0; i < runs; i++) {
+		uint64_t start = cpu_ns(), at = (uint64_t)i;
+
+		for (uint32_t reads = 0; reads < MISSES; reads++)
+			at = bench_mix(at + reads + stand->pool.frames[at % BENCH_FRAMES][0]);
+		/* so that the reads are made */
+		stand->pool.frames[0][BENCH_FRAME_SIZE - 1] = (uint8_t)at;
+		moat_bench_series_add(&series, (double)(cpu_ns() - start) / MISSES);
+	}
+	return moat_bench_report(&result, &series);
 }
 
 /* Mpps of the worker. */
@@ -386,6 +412,8 @@ int main(int argc, char **argv)
 			r = 0;
 		}
 	}
+	if (r == 0)
+		r = report_miss(&stand, runs);
 	moat_policy_free(policy);
 	bench_pool_deinit(&stand.pool);
 	if (r != 0) {
