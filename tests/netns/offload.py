@@ -34,7 +34,8 @@ def has_flower():
     """Whether this kernel can do what net_tap asks of it."""
     if not os.path.exists("/dev/net/tun"):
         run("modprobe", "tun", check=False)
-    inside(GATEWAY, "ip", "link", "add", "mtest0", "type", "veth", "peer", "name", "mtest1")
+    inside(GATEWAY, "ip", "link", "add", "mtest0", "numtxqueues", "2", "type", "veth", "peer", "name", "mtest1",
+           "numtxqueues", "2")
     qdisc = inside(GATEWAY, "tc", "qdisc", "add", "dev", "mtest0", "clsact", check=False)
     made = inside(GATEWAY, "tc", "filter", "add", "dev", "mtest0", "egress", "protocol", "ip", "flower", "ip_proto", "udp",
                   "action", "drop", check=False)
@@ -65,7 +66,7 @@ def test_tap(directory):
     why = has_flower()
     if why:
         print(f"SKIP: this kernel has no flower classifier or multiq: {why.splitlines()[0]}")
-        return
+        return 77
     with Appliance(directory, config=tap_config(directory)) as moat:
         inside(GATEWAY, "ip", "address", "add", f"{OWN}/24", "dev", TAP)
         inside(GATEWAY, "ip", "address", "add", "10.99.0.3/24", "dev", TAP)
@@ -101,6 +102,7 @@ def test_tap(directory):
         expect(received(moat) <= before + 3, "the card drops", before, received(moat))
         print("offload by net_tap:", moat.ask("status")["offload"])
         expect(moat.stop() == 0, "a clean end", moat.log())
+    return 0
 
 
 def refuses(directory, text, port, kind):
@@ -140,7 +142,9 @@ def main():
         directory = tempfile.mkdtemp(prefix=f"{PREFIX}-")
         try:
             set_up()
-            test(directory)
+            # a skipped test is no pass where it is all that was asked for
+            if test(directory) == 77 and len(sys.argv) > 1:
+                return 77
             print(name, flush=True)
         except (AssertionError, OSError, KeyError, IndexError, ValueError, subprocess.TimeoutExpired) as error:
             print(f"{name}: {type(error).__name__}: {error}")
