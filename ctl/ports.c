@@ -410,11 +410,40 @@ static int on_news(sd_event_source *source, int fd, uint32_t events, void *userd
 	return 0;
 }
 
+/* A veth passes frames of a receive queue that is new on without asking the program that it has, until it is
+ * given it again. Of wires: moat_wire_look. */
+static void look_at_gateways(struct moat_appliance *appliance)
+{
+	size_t count;
+	const struct moat_gate_port_info *infos = moat_gate_ports(appliance->gate, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		uint32_t index = infos[i].index, queues, before;
+
+		if (infos[i].role != MOAT_ROLE_GATEWAY || index >= MOAT_PORTS_MAX)
+			continue;
+		queues = moat_wire_queues(infos[i].name);
+		before = appliance->ports.seen[index].queues;
+		if (before && appliance->ports.seen[index].ifindex == infos[i].ifindex &&
+		    queues > before) {
+			int r = moat_gate_reassert(appliance->gate, index);
+
+			moat_log(r < 0 ? MOAT_LOG_ERROR : MOAT_LOG_INFO,
+				 "port %s: %u receive queues instead of %u: %s", infos[i].name,
+				 queues, before,
+				 r < 0 ? strerror(-r) : "the gate is on all of them");
+		}
+		appliance->ports.seen[index].ifindex = infos[i].ifindex;
+		appliance->ports.seen[index].queues = queues;
+	}
+}
+
 static int on_look(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct moat_appliance *appliance = userdata;
 
 	moat_wire_look(&appliance->wire);
+	look_at_gateways(appliance);
 	sd_event_source_set_time(source, usec + LOOK_US);
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }

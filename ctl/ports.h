@@ -27,7 +27,7 @@ struct moat_ports_waiting {
 struct moat_ports {
 	struct moat_links *links;
 	sd_event_source *source;
-	sd_event_source *look; /* at the queues of wires and mirrors */
+	sd_event_source *look; /* at receive queues */
 	sd_event_source *more; /* goes on with what there is to attach, when nothing else is to do */
 	size_t next;           /* interface of the table */
 	struct moat_ports_waiting waiting[MOAT_PORTS_WAITING_MAX];
@@ -35,6 +35,11 @@ struct moat_ports {
 	uint32_t ticks;
 	bool has_news;                       /* taken by attach, which lets nothing go */
 	uint64_t attached, vanished, failed; /* since the start */
+	/* of gateway ports, by the gate's index: the interface and its receive queues when it was looked at */
+	struct {
+		int ifindex;
+		uint32_t queues;
+	} seen[MOAT_PORTS_MAX];
 };
 
 /* How a port of the configuration is attached to an interface: the one place that says it. */

@@ -6,8 +6,11 @@ they refused; another's XDP program left alone, or replaced where that is asked 
 import json
 import os
 import shutil
+import socket
+import struct
 import sys
 import tempfile
+import threading
 
 import moatd as lab
 from moatd import GATEWAY, MOAT, PINS, expect, inside, run, wait_for
@@ -139,6 +142,40 @@ def test_replace(directory):
     delete("tap1")
 
 
+def send_frames(name, count):
+    """UDP of as many flows out of an interface of the gateway's namespace."""
+    def body():
+        with open(f"/run/netns/{GATEWAY}", "rb") as handle:
+            expect(lab.LIBC.setns(handle.fileno(), lab.CLONE_NEWNET) == 0, "setns")
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as out:
+            out.bind((name, 0))
+            for port in range(count):
+                head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 28, 0, 0, 64, 17, 0, bytes((192, 0, 2, 1)), bytes((192, 0, 2, 2)))
+                out.send(b"\2" * 12 + b"\x08\x00" + head + struct.pack("!HHHH", 1024 + port, 9, 8, 0))
+
+    thread = threading.Thread(target=body)
+    thread.start()
+    thread.join(10)
+
+
+def test_queues(directory):
+    """Receive queues that come later are the gate's, too."""
+    inside(GATEWAY, "ip", "link", "add", "tap1", "numtxqueues", "2", "numrxqueues", "2", "type", "veth", "peer", "name",
+           "ptap1", "numtxqueues", "2", "numrxqueues", "2")
+    inside(GATEWAY, "ethtool", "-L", "tap1", "rx", "1", "tx", "1")
+    inside(GATEWAY, "ethtool", "-L", "ptap1", "rx", "1", "tx", "1")
+    for name in ("tap1", "ptap1"):
+        inside(GATEWAY, "ip", "link", "set", name, "up")
+    with lab.Appliance(directory, config=config(directory, ["{name: tap1}"])) as moat:
+        inside(GATEWAY, "ethtool", "-L", "tap1", "rx", "2", "tx", "1")
+        inside(GATEWAY, "ethtool", "-L", "ptap1", "rx", "1", "tx", "2")
+        wait_for(lambda: "2 receive queues instead of 1" in moat.log(), "it is seen")
+        before = ports_of(moat)["tap1"]["received"]
+        send_frames("ptap1", 200)
+        wait_for(lambda: ports_of(moat)["tap1"]["received"] == before + 200, "every frame meets the gate")
+    delete("tap1")
+
+
 def test_other_version(directory):
     """A gate of another layout is moved on: the saved rules are in force all the time, a port that the
     configuration has no more comes off."""
@@ -199,7 +236,7 @@ def main():
     directory = tempfile.mkdtemp(prefix=lab.PREFIX)
     try:
         lab.set_up()
-        for test in (test_pattern, test_refusing, test_replace, test_other_version, test_doctor):
+        for test in (test_pattern, test_refusing, test_replace, test_queues, test_other_version, test_doctor):
             test(directory)
     except AssertionError as error:
         print(f"FAIL {error}")
