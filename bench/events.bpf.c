@@ -10,8 +10,8 @@
 #include <bpf/bpf_tracing.h>
 
 #include "bench/events.h"
-#include "lib/emit.h"
-#include "lib/exec.h"
+#include "bpf/lib/emit.h"
+#include "bpf/lib/exec.h"
 
 __u32 producers[EVENTS_PRODUCERS]; /* tgids; 0: none */
 __u32 getppid_number;

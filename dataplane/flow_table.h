@@ -289,6 +289,8 @@ static inline void moat_flow_settle(struct moat_flow_table *table,
 {
 	struct moat_flow_bucket *bucket = &table->groups[place->bucket].bucket;
 
+	if (place->slot >= MOAT_FLOW_SLOTS)
+		return; /* the flow found no place */
 	if (bucket->epoch != epoch) {
 		bucket->epoch = epoch & (MOAT_FLOW_NO_EPOCH - 1);
 		bucket->settled = 0;

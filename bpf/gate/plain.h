@@ -146,9 +146,10 @@ MOAT_INLINE int gate_plain_pays(struct gate_plain_packet *p, __u32 work)
 MOAT_INLINE void gate_plain_count(struct gate_plain_packet *p, struct moat_gate_counters *count,
 				  __u32 reason, int drop)
 {
+	struct gate_cells *own = p->cells;
 	struct moat_cell_gain gain;
 
-	p->cells->head.packets++;
+	own->head.packets++;
 	moat_cell_gain_of(&gain, &p->headers, p->now >> window_shift, drop);
 	gate_cell_count(p->to, &p->cells->head.to, &gain, p->src_hash >> 24);
 	gate_cell_count(p->from, &p->cells->head.from, &gain,

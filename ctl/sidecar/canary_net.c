@@ -58,6 +58,7 @@ void moat_canary_connect(const struct moat_canary *canary)
 		return;
 	if (connect(fd, (const struct sockaddr *)&address, length) == 0)
 		accepted = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	(void)accepted; /* closed, that is all */
 }
 
 void moat_canary_state(const struct moat_canary *canary)

@@ -140,8 +140,8 @@ void moat_event_set_add(struct moat_event_set *set, uint16_t type)
 
 static void add_starts(struct moat_event_set *set)
 {
-	for (uint16_t type = MOAT_EVENT_EXISTING; type <= MOAT_EVENT_EXIT; type++)
-		moat_event_set_add(set, type);
+	for (int type = MOAT_EVENT_EXISTING; type <= MOAT_EVENT_EXIT; type++)
+		moat_event_set_add(set, (uint16_t)type);
 }
 
 void moat_event_set_default(struct moat_event_set *ret_set)

@@ -6,6 +6,7 @@
 
 #include "ctl/sidecar/text.h"
 
+#define CUT_LEN (sizeof(CUT) - 1)
 #define CUT "\xe2\x80\xa6" /* an ellipsis, which no absolute path begins with */
 
 /* Where a part begins, and how long it is. */
@@ -27,8 +28,8 @@ static size_t join_names(const char *names, size_t length, bool is_cut, char *to
 	size_t written = 0, end = length;
 
 	if (is_cut) {
-		memcpy(to, CUT, strlen(CUT));
-		written = strlen(CUT);
+		memcpy(to, CUT, CUT_LEN);
+		written = CUT_LEN;
 	}
 	while (end > 0) {
 		size_t begin = end - 1;

@@ -64,9 +64,9 @@ const char *moat_event_name(uint16_t type)
 
 uint16_t moat_event_type_of(const char *name)
 {
-	for (uint16_t type = 0; type < MOAT_EVENT_TYPES; type++) {
+	for (int type = 0; type < MOAT_EVENT_TYPES; type++) {
 		if (names[type] && strcmp(names[type], name) == 0)
-			return type;
+			return (uint16_t)type;
 	}
 	return MOAT_EVENT_NONE;
 }

@@ -20,7 +20,8 @@ static size_t put_text(uint8_t *at, uint8_t type, const char *text)
 {
 	size_t length = strlen(text);
 
-	memcpy(at, text, length);
+	for (size_t i = 0; i < length; i++)
+		at[i] = (uint8_t)text[i]; /* DER knows no 0 at the end */
 	return wrap(at, length, type);
 }
 

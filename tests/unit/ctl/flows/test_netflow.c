@@ -24,7 +24,7 @@ static size_t length;
 static void put(uint64_t value, size_t size)
 {
 	for (size_t i = size; i-- > 0;)
-		message[length++] = (uint8_t)(value >> 8 * i);
+		message[length++] = i < 8 ? (uint8_t)(value >> 8 * i) : 0;
 }
 
 static void set16(size_t at, size_t value)
