@@ -84,7 +84,7 @@ struct moat_flow_table {
 	uint32_t sweep; /* the next bucket to be aged */
 	uint64_t sweep_ns;
 	uint64_t now_ms; /* of the last packet or sweep */
-	uint32_t epoch;  /* of the judge, as of the last burst */
+	uint32_t epoch;  /* of the judge, as of the last step */
 };
 
 /* Symmetric: both directions of a conversation hash alike. The arguments are moat_addr_hash of both

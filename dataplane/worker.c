@@ -267,6 +267,14 @@ static int fetch(struct moat_worker *worker)
 	return 0;
 }
 
+/* Ends flows that are idle, and forgets which were settled before the policy's last change. */
+static void age_flows(struct moat_worker *worker)
+{
+	if (worker->options.judge)
+		worker->flows->epoch = moat_flow_epoch(moat_judge_epoch(worker->options.judge));
+	moat_flow_table_age(worker->flows, now_get(worker));
+}
+
 /* One step between begin_change and end_change. */
 static int step(struct moat_worker *worker)
 {
@@ -280,7 +288,7 @@ static int step(struct moat_worker *worker)
 	if (worker->burst_count == 0) {
 		if (!worker->is_replay)
 			now_set(worker, worker->clock_ns);
-		moat_flow_table_age(worker->flows, now_get(worker));
+		age_flows(worker);
 		return 0;
 	}
 	if (worker->is_replay) {
@@ -294,7 +302,7 @@ static int step(struct moat_worker *worker)
 	count = same_window(worker);
 	moat_worker_end_stage(worker, MOAT_WORKER_RX);
 	handle(worker, count);
-	moat_flow_table_age(worker->flows, now_get(worker));
+	age_flows(worker);
 	moat_worker_end_stage(worker, MOAT_WORKER_AGE);
 	return (int)count;
 }

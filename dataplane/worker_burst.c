@@ -145,7 +145,6 @@ static void try_to_settle(struct moat_worker *worker, const struct moat_work *wo
 	if ((packets > SETTLE_FIRST && packets % SETTLE_EVERY != 0) ||
 	    !moat_judge_is_indifferent(worker->options.judge, &work->headers))
 		return;
-	worker->flows->epoch = work->epoch;
 	moat_flow_settle(worker->flows, place, (unsigned int)work->direction, work->epoch);
 }
 

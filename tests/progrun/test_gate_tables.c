@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "dataplane/base/addr.h"
 #include "dataplane/base/clock.h"
 #include "dataplane/rule.h"
 #include "dataplane/tables.h"
@@ -90,6 +91,29 @@ static void test_patch(void)
 	CU_ASSERT_EQUAL(moat_gate_patch(gate.gate, gate.set, MOAT_LIST_DENY, &prefix), 0);
 	CU_ASSERT_EQUAL(judge("192.0.2.7", 80), MOAT_REASON_PASS_DEFAULT);
 	CU_ASSERT_EQUAL(judge("10.2.3.4", 80), MOAT_REASON_DROP_DENIED);
+}
+
+/* Of an IPv6 source the gate keeps what the tables said in its cell: until they say something else. */
+static void test_patch_v6(void)
+{
+	struct moat_prefix prefix = { .family = MOAT_FAMILY_V6, .len = 64 };
+	static const char src[] = "2001:db8:1::7";
+	struct frame frame;
+
+	begin();
+	CU_ASSERT_TRUE_FATAL(gate_fixture_commit(&gate));
+	CU_ASSERT_EQUAL(moat_addr_parse("2001:db8:1::", &prefix.addr), 0);
+	frame_simple(&frame, src, "2001:db8:2::1", 6, 1024, 80, MOAT_TCP_ACK, 0);
+	for (int i = 0; i < 3; i++) {
+		CU_ASSERT_EQUAL(gate_fixture_reason(&gate, frame.data, frame.length),
+				MOAT_REASON_PASS_DEFAULT);
+		CU_ASSERT_EQUAL(moat_ruleset_list_add(gate.set, MOAT_LIST_DENY, &prefix), 0);
+		CU_ASSERT_EQUAL(moat_gate_patch(gate.gate, gate.set, MOAT_LIST_DENY, &prefix), 0);
+		CU_ASSERT_EQUAL(gate_fixture_reason(&gate, frame.data, frame.length),
+				MOAT_REASON_DROP_DENIED);
+		CU_ASSERT_EQUAL(moat_ruleset_list_del(gate.set, MOAT_LIST_DENY, &prefix), 0);
+		CU_ASSERT_EQUAL(moat_gate_patch(gate.gate, gate.set, MOAT_LIST_DENY, &prefix), 0);
+	}
 }
 
 /* ---- under traffic ------------------------------------------------------------------------------- */
@@ -314,6 +338,7 @@ static void test_redirect(void)
 
 static const struct moat_test tests[] = {
 	{ "one prefix", test_patch },
+	{ "one prefix, IPv6", test_patch_v6 },
 	{ "flips under traffic", test_flips },
 	{ "all prefixes replaced under traffic", test_replace },
 	{ "more nodes under traffic", test_grow },

@@ -221,11 +221,67 @@ static void test_staged(void)
 	run(true);
 }
 
+/* One packet of a flow, through the worker alone. */
+static void step_one(struct moat_worker *worker, struct moat_port *peer, struct frame *frame,
+		     uint64_t now_ms)
+{
+	struct moat_packet packet = frame_packet(frame, now_ms * MOAT_NS_PER_MS);
+
+	moat_worker_set_port(worker, dummy_new(&packet, 1), peer);
+	if (moat_worker_step(worker) == 0)
+		CU_ASSERT_EQUAL(moat_worker_step(worker), 1);
+}
+
+/* Epochs come round after 2^24 changes: what was settled in the first of that number is forgotten by then, also
+ * where no flow was settled since. */
+static void test_round(void)
+{
+	struct moat_port *peer = dummy_new(NULL, 0);
+	struct moat_worker_options options = {
+		.port = dummy_new(NULL, 0), .peer = peer, .cpu = -1, .hash_seed = 1
+	};
+	struct moat_rule rule = moat_rule_default();
+	struct moat_worker_counters counters;
+	struct moat_worker *worker = NULL;
+	struct moat_policy *policy = NULL;
+	struct moat_ruleset *set = NULL;
+	uint64_t now_ms = START_MS;
+	struct frame frame;
+
+	CU_ASSERT_EQUAL_FATAL(moat_ruleset_new(&set), 0);
+	CU_ASSERT_EQUAL_FATAL(moat_policy_new(1, 1, &policy), 0);
+	CU_ASSERT_EQUAL(moat_policy_commit(policy, set, NULL), 0);
+	options.judge = moat_policy_judge(policy, 0);
+	CU_ASSERT_EQUAL_FATAL(moat_worker_new(&options, &worker, NULL), 0);
+	frame_ethernet(&frame, 0x0800);
+	frame_ipv4(&frame, "10.0.0.1", "10.9.0.1", 17, 0, 8 + 10);
+	frame_udp(&frame, 1000, 53, 10);
+	for (unsigned int i = 0; i < 4; i++)
+		step_one(worker, peer, &frame, now_ms);
+	/* one that counts it: the flow is judged from here on */
+	CU_ASSERT_EQUAL(moat_rule_parse("count proto udp dport 53", 0, &rule, NULL), 0);
+	CU_ASSERT_TRUE(moat_ruleset_add(set, &rule, NULL) >= 0);
+	CU_ASSERT_EQUAL(moat_policy_commit(policy, set, NULL), 0);
+	for (unsigned int i = 0; i < 30; i++)
+		step_one(worker, peer, &frame, now_ms += 100);
+	for (uint32_t i = 1; i < 1u << 24; i++)
+		moat_judge_set_stages(options.judge, MOAT_STAGES_DEFAULT, false);
+	step_one(worker, peer, &frame, now_ms);
+	moat_worker_counters(worker, &counters);
+	CU_ASSERT_EQUAL(counters.reasons[MOAT_REASON_PASS_DEFAULT].packets, 35);
+	CU_ASSERT_EQUAL(moat_policy_rule_count(policy, 0).packets, 31);
+	moat_worker_free(worker);
+	moat_port_close(peer);
+	moat_ruleset_free(set);
+	moat_policy_free(policy);
+}
+
 int main(void)
 {
 	static const struct moat_test tests[] = {
 		{ "woven", test_woven },
 		{ "staged", test_staged },
+		{ "epochs come round", test_round },
 		{ NULL, NULL },
 	};
 
