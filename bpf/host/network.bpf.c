@@ -340,6 +340,8 @@ int BPF_PROG(net_dns_call, struct pt_regs *regs, long result)
 	struct file *file = moat_file_of(task, PT_REGS_PARM1_CORE_SYSCALL(regs));
 	__u64 where = PT_REGS_PARM2_CORE_SYSCALL(regs);
 	struct sock *sk = sock_of(file);
+	__u32 cpu = bpf_get_smp_processor_id();
+	struct moat_event_counters *counters;
 	struct message message = {};
 
 	/* messages of 32-bit tasks have another layout */
@@ -353,6 +355,11 @@ int BPF_PROG(net_dns_call, struct pt_regs *regs, long result)
 		message.address = PT_REGS_PARM5_CORE_SYSCALL(regs);
 		message.address_length = MOAT_PARM6(regs);
 		return dns_query(regs, result, file, &message);
+	}
+	if (entry->constant != 1 && result > MESSAGES_MAX) {
+		counters = bpf_map_lookup_elem(&event_counters, &cpu);
+		if (counters)
+			__sync_fetch_and_add(&counters->cut, 1);
 	}
 	for (int i = 0; i < MESSAGES_MAX; i++) {
 		if (i > 0 && (entry->constant == 1 || i >= result))

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -22,6 +23,7 @@ void moat_canary_begin(struct moat_canary *ret_canary)
 {
 	/* where systemd's ProtectSystem lets it */
 	static const char *const places[] = { "/run/moat", "/dev/shm", "/tmp" };
+	pid_t parent = getpid();
 
 	*ret_canary = (struct moat_canary){ .child = 0 };
 	for (size_t i = 0; i < MOAT_ARRAY_SIZE(places) && !ret_canary->directory[0]; i++) {
@@ -30,8 +32,15 @@ void moat_canary_begin(struct moat_canary *ret_canary)
 		if (!mkdtemp(ret_canary->directory))
 			ret_canary->directory[0] = '\0';
 	}
+	/* nowhere to write: what is tried must not fall on files of others, but fail (ENOTDIR) */
+	if (!ret_canary->directory[0])
+		snprintf(ret_canary->directory, sizeof(ret_canary->directory),
+			 "/dev/null/moat-canary");
 	ret_canary->child = fork();
 	if (ret_canary->child == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent)
+			_exit(0);
 		for (;;)
 			pause();
 	}

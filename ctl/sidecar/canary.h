@@ -11,7 +11,7 @@
 /* What the acts work on. */
 struct moat_canary {
 	pid_t child;        /* another process, for what is done to others; 0: there is none */
-	char directory[64]; /* of its own; empty: there is none */
+	char directory[64]; /* of its own; where none can be made, a path at which all acts fail */
 };
 
 typedef void (*moat_canary_fn)(const struct moat_canary *canary);

@@ -34,6 +34,7 @@ struct mount {
 
 struct entry {
 	struct moat_container container;
+	uint64_t look_ns;              /* not before: the path of one that is gone */
 	uint64_t ask_ns, ask_until_ns; /* who it is */
 };
 
@@ -247,10 +248,15 @@ static void read_ancestors(const struct mount *mount, uint64_t hierarchy,
 
 static void ask(const struct moat_containers *containers, struct entry *entry)
 {
-	uint64_t now = moat_clock_monotonic_ns();
+	uint64_t now;
 
-	if (!containers->identify || entry->container.id[0] || now >= entry->ask_until_ns ||
-	    now < entry->ask_ns)
+	/* most are nobody's, or known: no look at the clock with each of their events */
+	if (!containers->identify || entry->container.id[0] || !entry->ask_until_ns)
+		return;
+	now = moat_clock_monotonic_ns();
+	if (now >= entry->ask_until_ns)
+		entry->ask_until_ns = 0;
+	if (now >= entry->ask_until_ns || now < entry->ask_ns)
 		return;
 	entry->ask_ns = now + ASK_EVERY_NS;
 	containers->identify(containers->userdata, entry->container.path, &entry->container);
@@ -364,7 +370,8 @@ const struct moat_container *moat_containers_find(struct moat_containers *contai
 	uint64_t hierarchy = MOAT_CGROUP_HIERARCHY(cgroup_id);
 
 	if (!entry->container.path[0] && cgroup_id && hierarchy < MOAT_HIERARCHY_COUNT &&
-	    containers->mounts[hierarchy].fd >= 0) {
+	    containers->mounts[hierarchy].fd >= 0 && moat_clock_monotonic_ns() >= entry->look_ns) {
+		entry->look_ns = moat_clock_monotonic_ns() + ASK_EVERY_NS;
 		read_path(&containers->mounts[hierarchy], MOAT_CGROUP_NUMBER(cgroup_id),
 			  entry->container.path);
 		if (entry->container.path[0]) {

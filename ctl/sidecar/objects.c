@@ -6,6 +6,7 @@
 #include <bpf/btf.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -34,7 +35,9 @@ _Static_assert(MOAT_ARRAY_SIZE(sources) <= MOAT_OBJECTS_MAX, "room for all");
 struct refused {
 	char names[REFUSED_MAX][NAME_LEN];
 	uint32_t count;
-	char kinds[4][16]; /* sections' first words, "lsm/": none of them is taken */
+	struct moat_objects *objects; /* which keep the reasons */
+	char words[128];              /* the end of the verifier's log of the program at hand */
+	char kinds[4][16];            /* sections' first words, "lsm/": none of them is taken */
 	uint32_t kind_count;
 };
 
@@ -44,21 +47,66 @@ struct refused {
 /* What libbpf says of a load that fails is the only place where it names the program. */
 static struct refused *listening;
 
+static void keep_reason(struct moat_objects *objects, const char *name, size_t length,
+			const char *reason)
+{
+	struct moat_objects_refused *refused;
+
+	if (objects->refused_count++ >= MOAT_OBJECTS_REFUSED_MAX)
+		return;
+	refused = &objects->refused[objects->refused_count - 1];
+	snprintf(refused->name, sizeof(refused->name), "%.*s", (int)length, name);
+	snprintf(refused->reason, sizeof(refused->reason), "%s", reason);
+}
+
+/* The verifier says last why not, before its statistics. */
+static void keep_words(struct refused *refused, char *log)
+{
+	char *end = strstr(log, "-- END PROG LOAD LOG --"), *line, *place = NULL;
+
+	if (end)
+		*end = '\0';
+	strtok_r(log, "\n", &place); /* the head of the log */
+	while ((line = strtok_r(NULL, "\n", &place))) {
+		if (strncmp(line, "processed ", 10) != 0)
+			snprintf(refused->words, sizeof(refused->words), "%s", line);
+	}
+}
+
+static void hear(struct refused *refused, char *text)
+{
+	static const char before[] = "prog '", failed[] = "failed to load: ";
+	const char *name = strstr(text, before), *code = strstr(text, failed);
+	size_t length;
+	int error;
+
+	if (!name)
+		return;
+	if (strstr(text, "-- BEGIN PROG LOAD LOG --")) {
+		keep_words(refused, text);
+		return;
+	}
+	if (!code || refused->count == REFUSED_MAX)
+		return;
+	name += strlen(before);
+	length = strcspn(name, "'");
+	error = -atoi(code + strlen(failed));
+	if (!refused->words[0])
+		snprintf(refused->words, sizeof(refused->words), "%s",
+			 error == ENOTSUPP ? "Not supported by this kernel" : strerror(error));
+	keep_reason(refused->objects, name, length, refused->words);
+	refused->words[0] = '\0';
+	snprintf(refused->names[refused->count++], NAME_LEN, "%.*s", (int)length, name);
+}
+
 static int listen_to(enum libbpf_print_level level, const char *format, va_list arguments)
 {
-	static const char before[] = "prog '";
-	char text[512];
-	const char *name;
+	char *text = NULL;
 
-	if (level != LIBBPF_WARN || !listening || listening->count == REFUSED_MAX)
+	if (level != LIBBPF_WARN || !listening || vasprintf(&text, format, arguments) < 0)
 		return 0;
-	vsnprintf(text, sizeof(text), format, arguments);
-	name = strstr(text, before);
-	if (!name || !strstr(text, "failed to load"))
-		return 0;
-	name += strlen(before);
-	snprintf(listening->names[listening->count++], NAME_LEN, "%.*s", (int)strcspn(name, "'"),
-		 name);
+	hear(listening, text);
+	free(text);
 	return 0;
 }
 
@@ -147,9 +195,9 @@ static int share_maps(struct bpf_object *object, const struct moat_objects *othe
 	return 0;
 }
 
-static struct bpf_object *open_object(size_t index, const struct moat_objects_options *options,
-				      const struct moat_objects *others, const struct btf *btf,
-				      const struct refused *refused)
+static int open_object(size_t index, const struct moat_objects_options *options,
+		       const struct btf *btf, const struct refused *refused,
+		       struct bpf_object **ret_object)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, open, .object_name = sources[index].name);
 	size_t size;
@@ -157,29 +205,31 @@ static struct bpf_object *open_object(size_t index, const struct moat_objects_op
 	struct bpf_object *object = bpf_object__open_mem(bytes, size, &open);
 	struct bpf_program *program;
 	struct bpf_map *counters, *budgets;
+	int r;
 
 	if (!object)
-		return NULL;
+		return -errno;
 	for (uint32_t i = 0; i < options->constant_count; i++)
 		set_constant(object, &options->constants[i]);
 	counters = bpf_object__find_map_by_name(object, "event_counters");
 	budgets = bpf_object__find_map_by_name(object, "event_budgets");
-	if ((counters && bpf_map__set_max_entries(counters, options->cpus) < 0) ||
-	    (budgets && bpf_map__set_max_entries(budgets, options->cgroups) < 0)) {
-		bpf_object__close(object);
-		return NULL;
-	}
+	r = counters ? bpf_map__set_max_entries(counters, options->cpus) : 0;
+	if (r == 0 && budgets)
+		r = bpf_map__set_max_entries(budgets, options->cgroups);
 	bpf_object__for_each_program(program, object) {
 		bpf_program__set_autoload(program,
 					  has_hook(btf, bpf_program__section_name(program)) &&
 						  !is_refused(refused, bpf_program__name(program),
 							      bpf_program__section_name(program)));
 	}
-	if (share_maps(object, others) < 0) {
+	if (r == 0)
+		r = share_maps(object, refused->objects);
+	if (r < 0) {
 		bpf_object__close(object);
-		return NULL;
+		return r;
 	}
-	return object;
+	*ret_object = object;
+	return 0;
 }
 
 /* A kernel that permits no program of a kind (trampolines, say) is asked for none again. */
@@ -187,6 +237,8 @@ static void refuse_kind(struct refused *refused, const struct bpf_object *object
 {
 	const struct bpf_program *program;
 	const char *section;
+	size_t length;
+	char *reason;
 
 	if ((error != -EPERM && error != -ENOTSUPP) || refused->count == 0 ||
 	    refused->kind_count == MOAT_ARRAY_SIZE(refused->kinds))
@@ -197,21 +249,28 @@ static void refuse_kind(struct refused *refused, const struct bpf_object *object
 		return;
 	snprintf(refused->kinds[refused->kind_count++], sizeof(refused->kinds[0]), "%.*s",
 		 (int)(strchr(section, '/') - section + 1), section);
+	if (refused->objects->refused_count > MOAT_OBJECTS_REFUSED_MAX)
+		return;
+	reason = refused->objects->refused[refused->objects->refused_count - 1].reason;
+	length = strlen(reason);
+	snprintf(reason + length, sizeof(refused->objects->refused[0].reason) - length,
+		 ", and so all of %s", refused->kinds[refused->kind_count - 1]);
 }
 
 /* Loads what the kernel takes of an object. */
 static int load_object(size_t index, const struct moat_objects_options *options,
 		       const struct btf *btf, struct moat_objects *objects)
 {
-	struct refused refused = { .count = 0 };
+	struct refused refused = { .objects = objects };
 	int r;
 
 	for (;;) {
 		uint32_t before = refused.count;
-		struct bpf_object *object = open_object(index, options, objects, btf, &refused);
+		struct bpf_object *object = NULL;
 
-		if (!object)
-			return -errno;
+		r = open_object(index, options, btf, &refused, &object);
+		if (r < 0)
+			return r;
 		listening = &refused;
 		r = bpf_object__load(object);
 		listening = NULL;
@@ -242,6 +301,9 @@ int moat_objects_load(const struct moat_objects_options *options, struct moat_ob
 		r = load_object(i, options, btf, &objects);
 		if (r < 0 && i == 0)
 			break;
+		if (r < 0)
+			keep_reason(&objects, sources[i].name, strlen(sources[i].name),
+				    strerror(-r));
 	}
 	btf__free(btf);
 	if (!objects.objects[0]) {

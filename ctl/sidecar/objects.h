@@ -6,7 +6,8 @@
  * and tested by itself.
  *
  * Programs are switched singly. What the kernel's BTF has no hook for isn't tried; a program that the
- * verifier refuses is left out, and its object is loaded again without it. Nothing is attached here.
+ * verifier refuses is left out, with the kernel's words, and its object is loaded again without it. Nothing is
+ * attached here.
  */
 #ifndef MOAT_CTL_SIDECAR_OBJECTS_H
 #define MOAT_CTL_SIDECAR_OBJECTS_H
@@ -19,6 +20,7 @@
 #include "dataplane/base/error.h"
 
 #define MOAT_OBJECTS_MAX 16
+#define MOAT_OBJECTS_REFUSED_MAX 32
 
 /* A constant of the programs (`const volatile`), set wherever an object has it. */
 struct moat_objects_constant {
@@ -33,9 +35,17 @@ struct moat_objects_options {
 	uint32_t cgroups; /* of event_budgets */
 };
 
+/* What the kernel didn't take. */
+struct moat_objects_refused {
+	char name[64];    /* a program, or a family as a whole: "file" */
+	char reason[128]; /* the kernel's last words on it */
+};
+
 struct moat_objects {
 	struct bpf_object *objects[MOAT_OBJECTS_MAX]; /* NULL: left out */
 	uint32_t count;
+	struct moat_objects_refused refused[MOAT_OBJECTS_REFUSED_MAX];
+	uint32_t refused_count; /* all of them; those beyond the bound aren't named */
 };
 
 /* Opens and loads. The first object (processes) has to load whole; of others what the kernel takes. 0; -EPERM

@@ -13,7 +13,6 @@
 
 #include "ctl/sidecar/budget.h"
 #include "ctl/sidecar/channel.h"
-#include "ctl/sidecar/objects.h"
 #include "ctl/sidecar/prove.h"
 #include "dataplane/base/cleanup.h"
 #include "dataplane/base/clock.h"
@@ -234,6 +233,20 @@ int moat_probes_map(const struct moat_probes *probes, const char *name)
 }
 
 /* ---- listings ----------------------------------------------------------------------------------- */
+
+const struct moat_objects_refused *moat_probes_refused(const struct moat_probes *probes,
+						       uint32_t *ret_count)
+{
+	*ret_count = probes->objects.refused_count;
+	if (*ret_count > MOAT_OBJECTS_REFUSED_MAX)
+		*ret_count = MOAT_OBJECTS_REFUSED_MAX;
+	return probes->objects.refused;
+}
+
+uint64_t moat_probes_unsound(const struct moat_probes *probes)
+{
+	return probes->unsound;
+}
 
 /* The loaded program of that index; NULL: there are fewer. */
 static struct bpf_program *program_at(const struct moat_probes *probes, uint32_t index)

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "ctl/sidecar/families.h"
+#include "ctl/sidecar/objects.h"
 #include "ctl/sidecar/record.h"
 #include "dataplane/base/error.h"
 #include "moat/event.h"
@@ -28,8 +29,9 @@ struct moat_probes_options {
 /* One record, valid during the call only; `size` is at least that of the head and of what its type says. */
 typedef void (*moat_probes_fn)(void *userdata, const struct moat_event *event, uint32_t size);
 
-/* Loads the probes and attaches those of starts and ends; moat_probes_prove does the rest. Nothing stays pinned: the probes go with the process. 0; -EPERM with the
- * capability that is missing; -ENOTSUP with the kernel's words. */
+/* Loads the probes and attaches those of starts and ends; moat_probes_prove does the rest. Nothing stays
+ * pinned: the probes go with the process. 0; -EPERM with the capability that is missing; -ENOTSUP with the
+ * kernel's words. */
 int moat_probes_new(const struct moat_probes_options *options, moat_probes_fn handler,
 		    void *userdata, struct moat_probes **ret_probes, struct moat_error *error);
 void moat_probes_free(struct moat_probes *probes);
@@ -66,6 +68,13 @@ void moat_probes_counters(const struct moat_probes *probes, uint32_t cpu,
 /* The descriptor of a map that all probes share ("rings"), owned by the probes; negative: no such map. For
  * programs that send by the same channel. */
 int moat_probes_map(const struct moat_probes *probes, const char *name);
+
+/* What the kernel refused of the probes, with its words. */
+const struct moat_objects_refused *moat_probes_refused(const struct moat_probes *probes,
+						       uint32_t *ret_count);
+
+/* Records that contradicted themselves and weren't handed on: none, or there is a bug. */
+uint64_t moat_probes_unsound(const struct moat_probes *probes);
 
 /* One program, for listings. */
 struct moat_probe_info {

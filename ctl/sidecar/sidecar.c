@@ -16,6 +16,8 @@
 #include "ctl/sidecar/ocsf.h"
 #include "ctl/sidecar/probes.h"
 #include "ctl/sidecar/process.h"
+#include "ctl/sidecar/record.h"
+#include "ctl/sidecar/text.h"
 #include "ctl/sidecar/uplink.h"
 #include "ctl/sink.h"
 #include "dataplane/base/cleanup.h"
@@ -256,6 +258,23 @@ static int set_up(struct moat_sidecar *sidecar, sd_event *loop,
 	return r < 0 ? r : moat_probes_prove(sidecar->probes, error);
 }
 
+/* What this kernel doesn't let be seen. */
+static void log_blind(const struct moat_sidecar *sidecar)
+{
+	uint32_t count;
+	const struct moat_objects_refused *refused = moat_probes_refused(sidecar->probes, &count);
+	bool on;
+
+	for (uint32_t i = 0; i < count; i++)
+		moat_log(MOAT_LOG_INFO, "the kernel refuses the probe %s: %s", refused[i].name,
+			 refused[i].reason);
+	for (uint32_t i = 0; i < moat_observation_count; i++) {
+		if (!moat_probes_chosen(sidecar->probes, i, &on) && on)
+			moat_log(MOAT_LOG_WARNING, "%s isn't seen: no probe of it fires here",
+				 moat_event_name(moat_observations[i].type));
+	}
+}
+
 int moat_sidecar_new(sd_event *loop, const struct moat_sidecar_options *options,
 		     struct moat_sidecar **ret_sidecar, struct moat_error *error)
 {
@@ -274,6 +293,7 @@ int moat_sidecar_new(sd_event *loop, const struct moat_sidecar_options *options,
 		moat_sidecar_free(sidecar);
 		return r;
 	}
+	log_blind(sidecar);
 	*ret_sidecar = sidecar;
 	return 0;
 }
@@ -371,14 +391,23 @@ static json_t *budgets_status(const struct moat_sidecar *sidecar)
 			 number(failed));
 }
 
-/* Runs that the kernel left out, and of which programs. */
+/* The kernel's words may be of any bytes. */
+static json_t *clean_text(const char *text)
+{
+	moat_auto_free char *clean = moat_text_clean(text, strlen(text));
+
+	return clean ? json_string(clean) : json_null();
+}
+
+/* Runs that the kernel left out, and of which programs; programs and families that it refused. */
 static json_t *probes_status(const struct moat_sidecar *sidecar)
 {
-	json_t *programs = json_object();
-	uint32_t count = moat_probes_count(sidecar->probes);
+	json_t *programs = json_object(), *left_out = json_object();
+	const struct moat_objects_refused *refused;
+	uint32_t loaded = moat_probes_count(sidecar->probes), count;
 	uint64_t missed = 0;
 
-	for (uint32_t i = 0; i < count; i++) {
+	for (uint32_t i = 0; i < loaded; i++) {
 		struct moat_probe_info info;
 
 		if (moat_probes_info(sidecar->probes, i, &info) < 0 || info.missed == 0)
@@ -386,8 +415,12 @@ static json_t *probes_status(const struct moat_sidecar *sidecar)
 		missed += info.missed;
 		json_object_set_new(programs, info.name, number(info.missed));
 	}
-	return json_pack("{s:i, s:o, s:o}", "loaded", (int)count, "missed", number(missed), "by",
-			 programs);
+	refused = moat_probes_refused(sidecar->probes, &count);
+	for (uint32_t i = 0; i < count; i++)
+		json_object_set_new(left_out, refused[i].name, clean_text(refused[i].reason));
+	return json_pack("{s:i, s:o, s:o, s:o, s:o}", "loaded", (int)loaded, "missed",
+			 number(missed), "by", programs, "unsound",
+			 number(moat_probes_unsound(sidecar->probes)), "refused", left_out);
 }
 
 /* Events by the means that they go by. */
@@ -406,6 +439,23 @@ static json_t *observations_status(const struct moat_sidecar *sidecar)
 				      json_string(moat_event_name(moat_observations[i].type)));
 	}
 	return by;
+}
+
+/* What each of those that are on doesn't see. */
+static json_t *lost_status(const struct moat_sidecar *sidecar)
+{
+	json_t *lost = json_object();
+
+	for (uint32_t i = 0; i < moat_observation_count; i++) {
+		bool on;
+		const struct moat_candidate *chosen = moat_probes_chosen(sidecar->probes, i, &on);
+		const char *what = chosen ? chosen->lost : "everything";
+
+		if (on && what[0])
+			json_object_set_new(lost, moat_event_name(moat_observations[i].type),
+					    json_string(what));
+	}
+	return lost;
 }
 
 static json_t *containers_status(const struct moat_sidecar *sidecar)
@@ -452,13 +502,14 @@ json_t *moat_sidecar_status(const struct moat_sidecar *sidecar)
 	else
 		sink.written = sidecar->lines - sidecar->failed;
 	return json_pack(
-		"{s:o, s:{s:o, s:o, s:o, s:o, s:o}, s:{s:o, s:o, s:o, s:o}, s:o, s:o, s:o, s:o, s:o*}",
+		"{s:o, s:{s:o, s:o, s:o, s:o, s:o}, s:{s:o, s:o, s:o, s:o}, s:o, s:o, s:o, s:o, s:o, "
+		"s:o*}",
 		"channel", channel_status(sidecar), "processes", "living", number(table.living),
 		"ended", number(table.ended), "forgotten", number(table.forgotten), "unknown",
 		number(table.unknown), "repeated", number(table.repeated), "lines", "made",
 		number(sidecar->lines), "written", number(sink.written), "lost", number(sink.lost),
 		"failed", number(sink.failed + sidecar->failed), "probes", probes_status(sidecar),
-		"observations", observations_status(sidecar), "containers",
-		containers_status(sidecar), "budgets", budgets_status(sidecar), "link",
-		link_status(sidecar));
+		"observations", observations_status(sidecar), "lost", lost_status(sidecar),
+		"containers", containers_status(sidecar), "budgets", budgets_status(sidecar),
+		"link", link_status(sidecar));
 }

@@ -118,20 +118,23 @@ static struct moat_link_message *open_message(struct moat_uplink *link, bool fre
 
 static void send_full(struct moat_uplink *link);
 
-static void give(struct moat_uplink *link, const struct moat_link_item *item, const void *more,
+/* False if it was lost, which is counted. */
+static bool give(struct moat_uplink *link, const struct moat_link_item *item, const void *more,
 		 size_t more_size)
 {
 	struct moat_link_message *message = open_message(link, false);
 
 	link->counters.items++;
 	if (message && moat_link_append(message, item, more, more_size))
-		return;
+		return true;
 	/* a burst is more than may wait: full ones go while it lasts */
 	if (link->fd >= 0)
 		send_full(link);
 	message = open_message(link, true);
-	if (!message || !moat_link_append(message, item, more, more_size))
-		link->counters.lost++;
+	if (message && moat_link_append(message, item, more, more_size))
+		return true;
+	link->counters.lost++;
+	return false;
 }
 
 /* Whether moatd hasn't been told of the cgroup; it is from now on. */
@@ -158,8 +161,9 @@ void moat_uplink_event(struct moat_uplink *link, const struct moat_event *event,
 	const struct moat_link_item item = { .kind = MOAT_LINK_EVENT, .late = late };
 	struct moat_link_container cgroup;
 
-	if (is_news(link, container, &cgroup))
-		give(link, &cgroup.item, NULL, 0);
+	/* what was lost is told with the next event */
+	if (is_news(link, container, &cgroup) && !give(link, &cgroup.item, NULL, 0))
+		link->told[container->cgroup_id % TOLD] = 0;
 	give(link, &item, event, event->size);
 }
 

@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LINE_LEN 1024
+#define LINE_LEN 4096 /* a part of a status */
 
 static _Atomic int log_level = MOAT_LOG_INFO;
 

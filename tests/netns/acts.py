@@ -106,6 +106,10 @@ def main():
         wanted = os.environ.get("MOAT_TEST_NO_LSM")
         base.expect("LSM programs that don't fire aren't used", not wanted or "lsm" not in status["observations"],
                     status["observations"])
+        base.expect("means that the kernel refuses are told, with its words", "lsm" in status["observations"] or
+                    "fentry" in status["observations"] or all(status["probes"]["refused"].values()) and
+                    status["probes"]["refused"], status["probes"])
+        base.expect("what is lost is told of each event", status["lost"].get("process.signal"), status["lost"])
         check_acts(events, pid, told)
         os.unlink(os.path.join(directory, "host.json"))
         pid, told, events, status = observe(directory, "--events", "kernel,-kernel.bpf")

@@ -174,6 +174,7 @@ def check_counters(events, status):
     expect("nothing lost", channel["lost_ring"] + channel["lost_scratch"] == 0 and
            channel["missing"] == 0 and lines["lost"] + lines["failed"] == 0, status)
     expect("no probe was left out", status["probes"]["missed"] == 0, status)
+    expect("no record contradicts itself", status["probes"]["unsound"] == 0, status["probes"])
     expect("every line is there", len(events) >= lines["made"], f"{len(events)}, {lines}")
     uids = [e["process"]["uid"] for e in events if code(e) == "process.exit"]
     expect("no process ends twice", len(uids) == len(set(uids)))
