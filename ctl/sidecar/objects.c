@@ -90,7 +90,7 @@ static void hear(struct refused *refused, char *text)
 		return;
 	name += strlen(before);
 	length = strcspn(name, "'");
-	error = -atoi(code + strlen(failed));
+	error = -(int)strtol(code + strlen(failed), NULL, 10);
 	if (!refused->words[0])
 		snprintf(refused->words, sizeof(refused->words), "%s",
 			 error == ENOTSUPP ? "Not supported by this kernel" : strerror(error));
