@@ -59,6 +59,8 @@ static bool compare_frames(struct world *world, uint64_t frames)
 		replay_clock.ms += moat_generate_below(&world->generator, 4);
 		if (moat_generate_below(&world->generator, 200) == 0)
 			replay_clock.ms += moat_generate_below(&world->generator, 2000);
+		if (moat_generate_below(&world->generator, 60) == 0 && !change_list(world))
+			return false;
 	}
 	return true;
 }

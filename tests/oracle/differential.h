@@ -70,11 +70,13 @@ bool explain(const struct world *world, const uint8_t *frame, size_t length,
  * if they differ. */
 bool compare_packet(struct world *world, uint32_t cpu, const uint8_t *frame, size_t length);
 
-/* differential_set.c: a rule set at random, in force on both sides; and behind its packets every count
- * that they should have left. */
+/* differential_set.c: a rule set at random, in force on both sides; one source into or out of a list of it,
+ * without a commit, and a packet of it before and after; and behind its packets every count that they
+ * should have left. */
 void begin_oracle(const struct world *world, struct moat_oracle *oracle, uint64_t ticks,
 		  uint32_t ticks_per_s);
 void begin_set(struct world *world);
+bool change_list(struct world *world);
 bool end_set(struct world *world);
 
 /* differential_challenge.c: keys and settings at random; the client's next step, 0 if nobody was challenged;

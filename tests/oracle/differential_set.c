@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "dataplane/base/addr.h"
 #include "dataplane/base/cleanup.h"
 #include "dataplane/base/clock.h"
 #include "tests/harness/unit.h"
@@ -97,6 +98,35 @@ void begin_set(struct world *world)
 	moat_gate_set_sampling(world->gate.fixture.gate, world->sampled ? 1 : RARELY,
 			       world->sampled ? 1 : RARELY);
 	world->sets++;
+}
+
+bool change_list(struct world *world)
+{
+	enum moat_list list = moat_generate_below(&world->generator, 3) ? MOAT_LIST_DENY
+									: MOAT_LIST_ALLOW;
+	uint8_t frame[MOAT_GENERATE_FRAME_LEN];
+	struct moat_headers headers;
+	struct moat_prefix prefix;
+	size_t length;
+
+	if (!world->for_gate.set)
+		return true;
+	length = moat_generate_frame(&world->generator, &world->settings, world->set, frame);
+	moat_oracle_parse(&world->settings, frame, length, length, &headers);
+	if (headers.family == MOAT_FAMILY_ANY)
+		return true;
+	/* what is kept of its source must not outlive the change */
+	if (!compare_packet(world, 0, frame, length))
+		return false;
+	prefix = moat_prefix_host(&headers.src);
+	CU_ASSERT_EQUAL_FATAL(moat_ruleset_list_has(world->set, list, &prefix)
+				      ? moat_ruleset_list_del(world->set, list, &prefix)
+				      : moat_ruleset_list_add(world->set, list, &prefix),
+			      0);
+	CU_ASSERT_EQUAL_FATAL(moat_gate_patch(world->gate.fixture.gate, world->set, list, &prefix),
+			      0);
+	CU_ASSERT_EQUAL_FATAL(moat_policy_patch(world->policy, world->set, list, &prefix), 0);
+	return compare_packet(world, 0, frame, length);
 }
 
 /* When a rule samples is left to chance. */
