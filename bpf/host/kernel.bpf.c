@@ -53,6 +53,22 @@ static __always_inline void io_uring_values(struct moat_event_kernel *event, str
 	event->call.values[1] = words[2];
 }
 
+/* What programs do with maps and objects that they have already, thousands of times a second: elements, facts,
+ * ids, test runs. */
+static __always_inline int is_everyday(__u64 command)
+{
+	const __u64 everyday = 1ULL << BPF_MAP_LOOKUP_ELEM | 1ULL << BPF_MAP_UPDATE_ELEM |
+			       1ULL << BPF_MAP_DELETE_ELEM | 1ULL << BPF_MAP_GET_NEXT_KEY |
+			       1ULL << BPF_PROG_TEST_RUN | 1ULL << BPF_PROG_GET_NEXT_ID |
+			       1ULL << BPF_MAP_GET_NEXT_ID | 1ULL << BPF_OBJ_GET_INFO_BY_FD |
+			       1ULL << BPF_MAP_LOOKUP_AND_DELETE_ELEM | 1ULL << BPF_MAP_FREEZE |
+			       1ULL << BPF_BTF_GET_NEXT_ID | 1ULL << BPF_MAP_LOOKUP_BATCH |
+			       1ULL << BPF_MAP_LOOKUP_AND_DELETE_BATCH | 1ULL << BPF_MAP_UPDATE_BATCH |
+			       1ULL << BPF_MAP_DELETE_BATCH | 1ULL << BPF_LINK_GET_NEXT_ID;
+
+	return command < 64 && everyday >> command & 1;
+}
+
 SEC("tp_btf/sys_exit")
 int BPF_PROG(kernel_call, struct pt_regs *regs, long result)
 {
@@ -63,6 +79,10 @@ int BPF_PROG(kernel_call, struct pt_regs *regs, long result)
 
 	if (!moat_syscall_begin(&emit, regs, result, &entry))
 		return 0;
+	if (entry->type == MOAT_EVENT_KERNEL_BPF && is_everyday(emit.arguments[0])) {
+		moat_emit_leave(&emit);
+		return 0;
+	}
 	event = (struct moat_event_kernel *)emit.record;
 	length = kernel_text(event, &emit, entry);
 	if (entry->type == MOAT_EVENT_KERNEL_PERF)

@@ -103,7 +103,7 @@ void moat_canary_bpf(const struct moat_canary *canary)
 	union bpf_attr attributes;
 
 	memset(&attributes, 0, sizeof(attributes));
-	syscall(SYS_bpf, BPF_PROG_GET_NEXT_ID, &attributes, sizeof(attributes));
+	syscall(SYS_bpf, BPF_OBJ_GET, &attributes, sizeof(attributes)); /* of no path */
 }
 
 void moat_canary_module(const struct moat_canary *canary)

@@ -174,8 +174,9 @@ def surface(base):
     tell("kernel.unshare", result=0)
     call("setns", -1, 0)
     tell("kernel.setns", result=-9)
-    call("bpf", 11, None, 0)
-    tell("kernel.bpf", command=11)
+    call("bpf", 1, None, 0)  # of an element: not told
+    call("bpf", 7, None, 0)
+    tell("kernel.bpf", command=7)
     call("userfaultfd", -1)
     tell("kernel.userfaultfd")
     call("io_uring_setup", 7, None)
