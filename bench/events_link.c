@@ -135,8 +135,10 @@ void events_link_stop(struct events_link *link, struct events_result *result)
 	count = link->waited_count;
 	qsort(link->waited_ns, count, sizeof(*link->waited_ns), by_size);
 	if (count > 0) {
-		result->p50_ms = (double)link->waited_ns[count / 2] / 1e6;
-		result->p99_ms = (double)link->waited_ns[count - 1 - count / 100] / 1e6;
+		size_t middle = count / 2, late = count - 1 - count / 100;
+
+		result->p50_ms = (double)link->waited_ns[middle] / 1e6;
+		result->p99_ms = (double)link->waited_ns[late] / 1e6;
 	}
 	if (link->items > 0)
 		result->record_bytes = (double)link->bytes / (double)link->items;

@@ -46,7 +46,8 @@ static char *rule_text(const struct moat_cmd *cmd, const char *prefix, struct mo
 	int i = 1;
 
 	if (cmd->arg_count == 2 && strcmp(cmd->args[1], "for") == 0) {
-		moat_error_set(error, -EINVAL, "\"for\" takes a duration (say 10m, 1.5h, 2d or ever)");
+		moat_error_set(error, -EINVAL,
+			       "\"for\" takes a duration (say 10m, 1.5h, 2d or ever)");
 		return NULL;
 	}
 	if (cmd->arg_count > 2 && strcmp(cmd->args[1], "for") == 0) {

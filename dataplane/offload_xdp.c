@@ -51,7 +51,7 @@ static void put_begin(struct code *code)
 	put(code, BPF_LDX | BPF_MEM | BPF_W, 6, 1, offsetof(struct xdp_md, data), 0);
 	put(code, BPF_LDX | BPF_MEM | BPF_W, 7, 1, offsetof(struct xdp_md, data_end), 0);
 	put(code, BPF_ALU64 | BPF_MOV | BPF_X, 2, 6, 0, 0);
-	put(code, BPF_ALU64 | (BPF_ADD) | BPF_K, 2, 0, 0, IP_AT + 20); /* BPF_ADD and BPF_K are 0 */
+	put(code, BPF_ALU64 | BPF_ADD, 2, 0, 0, IP_AT + 20); /* of a number: BPF_K is 0 */
 	put(code, BPF_JMP | BPF_JGT | BPF_X, 2, 7, 5, 0);
 	put(code, BPF_LDX | BPF_MEM | BPF_H, 5, 6, 12, 0);
 	put(code, BPF_JMP | BPF_JNE | BPF_K, 5, 0, 3, htons(ETH_IPV4));

@@ -63,8 +63,9 @@ static __always_inline int is_everyday(__u64 command)
 			       1ULL << BPF_MAP_GET_NEXT_ID | 1ULL << BPF_OBJ_GET_INFO_BY_FD |
 			       1ULL << BPF_MAP_LOOKUP_AND_DELETE_ELEM | 1ULL << BPF_MAP_FREEZE |
 			       1ULL << BPF_BTF_GET_NEXT_ID | 1ULL << BPF_MAP_LOOKUP_BATCH |
-			       1ULL << BPF_MAP_LOOKUP_AND_DELETE_BATCH | 1ULL << BPF_MAP_UPDATE_BATCH |
-			       1ULL << BPF_MAP_DELETE_BATCH | 1ULL << BPF_LINK_GET_NEXT_ID;
+			       1ULL << BPF_MAP_LOOKUP_AND_DELETE_BATCH |
+			       1ULL << BPF_MAP_UPDATE_BATCH | 1ULL << BPF_MAP_DELETE_BATCH |
+			       1ULL << BPF_LINK_GET_NEXT_ID;
 
 	return command < 64 && everyday >> command & 1;
 }

@@ -23,7 +23,7 @@ ALLOWED = {
     'dataplane': {'bpf/include', 'dataplane/base'},
     'detect': {'bpf/include', 'dataplane/base'},
     'ctl': {'bpf/include', 'dataplane/base', 'dataplane', 'detect'},
-    'bench': {'bpf/include', 'dataplane/base', 'dataplane', 'detect', 'ctl', 'tests'},
+    'bench': {'bpf/include', 'bpf', 'dataplane/base', 'dataplane', 'detect', 'ctl', 'tests'},
     'tests': {'bpf/include', 'bpf', 'dataplane/base', 'dataplane', 'detect', 'ctl', 'bench'},
 }
 

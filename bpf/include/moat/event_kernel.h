@@ -7,7 +7,7 @@
 
 /* struct moat_event_kernel each; what call.values hold, and the text, stand behind */
 enum moat_event_kernel_type {
-	MOAT_EVENT_KERNEL_BPF = 96,          /* bpf(2) but for work on elements and lists: command, size of its attributes */
+	MOAT_EVENT_KERNEL_BPF = 96, /* bpf(2) but for work on elements and lists: command, size of its attributes */
 	MOAT_EVENT_KERNEL_MODULE = 97,       /* init_module(2): flags; text: parameters */
 	MOAT_EVENT_KERNEL_UNLOAD = 98,       /* delete_module(2): flags; text: name */
 	MOAT_EVENT_KERNEL_PERF = 99,         /* perf_event_open(2): type, config, pid, CPU */
