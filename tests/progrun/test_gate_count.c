@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -71,9 +72,11 @@ static double limited_rate(int threads)
 	       MOAT_NS_PER_S / (double)(moat_clock_monotonic_ns() - begin_ns);
 }
 
-/* R is R on the box, whatever the number of CPUs; a window at either end may be full or missing. */
+/* R is R on the box, whatever the number of CPUs; a window at either end may be full or missing. An emulated
+ * machine stands still longer than a burst lasts: less than R says nothing there. */
 static void test_limit(void)
 {
+	double least = getenv("MOAT_TEST_SLOW") ? 0.5 : 0.85;
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 
 	frame_simple(&flood, "192.0.2.1", "198.51.100.1", 17, 1, 2, 0, 9);
@@ -82,7 +85,7 @@ static void test_limit(void)
 		double rate = limited_rate(threads);
 
 		printf("limit of %d from %d CPUs: %.0f\n", RATE, threads, rate);
-		CU_ASSERT(rate > RATE * 0.85 && rate < RATE * 1.15);
+		CU_ASSERT(rate > RATE * least && rate < RATE * 1.15);
 	}
 }
 
