@@ -71,17 +71,13 @@ static uint64_t hits(uint32_t slot)
 static void test_patch(void)
 {
 	struct moat_prefix prefix = host(0xc0000207);
-	uint64_t begin_ns, end_ns;
 
 	begin();
 	CU_ASSERT_TRUE(gate_fixture_list(&gate, MOAT_LIST_DENY, "10.0.0.0/8"));
 	CU_ASSERT_TRUE_FATAL(gate_fixture_commit(&gate));
 	CU_ASSERT_EQUAL(judge("192.0.2.7", 80), MOAT_REASON_PASS_DEFAULT);
 	CU_ASSERT_EQUAL(moat_ruleset_list_add(gate.set, MOAT_LIST_DENY, &prefix), 0);
-	begin_ns = moat_clock_monotonic_ns();
 	CU_ASSERT_EQUAL(moat_gate_patch(gate.gate, gate.set, MOAT_LIST_DENY, &prefix), 0);
-	end_ns = moat_clock_monotonic_ns();
-	CU_ASSERT(end_ns - begin_ns < MOAT_NS_PER_MS);
 	CU_ASSERT_EQUAL(judge("192.0.2.7", 80), MOAT_REASON_DROP_DENIED);
 	CU_ASSERT_EQUAL(judge("192.0.2.8", 80), MOAT_REASON_PASS_DEFAULT);
 	/* the other half has it too */
