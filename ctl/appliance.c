@@ -520,7 +520,6 @@ int moat_appliance_new(sd_event *loop, struct moat_config *config,
 		r = open_host(appliance, error);
 	if (r < 0) {
 		moat_detection_free(appliance->detection);
-		moat_exporters_close(appliance);
 		appliance->detection = NULL;
 		undo_gate(appliance);
 		appliance->config = NULL; /* stays the caller's */
@@ -554,6 +553,8 @@ void moat_appliance_free(struct moat_appliance *appliance)
 	moat_outlets_close(appliance);
 	moat_top_free(appliance->top);
 	moat_detection_free(appliance->detection);
+	/* behind detection, which takes from the one and gives to the other */
+	moat_exporters_close(appliance);
 	moat_offloads_free(appliance->offloads);
 	appliance->offloads = NULL;
 	moat_wire_deinit(&appliance->wire);

@@ -99,6 +99,7 @@ static uint32_t window_now(const struct moat_detection *detection, uint64_t *ret
 	return (uint32_t)(moat_clock_monotonic_ns() / MOAT_NS_PER_MS >> MOAT_WINDOW_SHIFT_MS);
 }
 
+/* What others told of is not told on: two boxes that tell each other would go on for ever. */
 static void on_flow(void *userdata, const struct moat_flow_record *record)
 {
 	struct moat_detection *detection = userdata;

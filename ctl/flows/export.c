@@ -3,18 +3,16 @@
  * those of the day here. */
 #include "ctl/flows/export.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netdb.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "ctl/flows/socket.h"
 #include "dataplane/base/cleanup.h"
 #include "dataplane/base/clock.h"
 #include "dataplane/base/ring.h"
@@ -220,27 +218,6 @@ static void *run(void *userdata)
 
 /* ---- for others ---------------------------------------------------------------------------------- */
 
-static int open_socket(struct moat_export *exporter, const char *address, uint16_t port,
-		       struct moat_error *error)
-{
-	const struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
-					.ai_socktype = SOCK_DGRAM };
-	struct addrinfo *found = NULL;
-	char service[8];
-	int r;
-
-	snprintf(service, sizeof(service), "%u", port);
-	r = getaddrinfo(address, service, &hints, &found);
-	if (r != 0)
-		return moat_error_set(error, -EINVAL, "flows.export: %s: %s", address,
-				      gai_strerror(r));
-	exporter->socket = socket(found->ai_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (exporter->socket < 0 || connect(exporter->socket, found->ai_addr, found->ai_addrlen) < 0)
-		r = -errno;
-	freeaddrinfo(found);
-	return r < 0 ? moat_error_set(error, r, "flows.export: %s: %s", address, strerror(-r)) : 0;
-}
-
 int moat_export_new(const char *address, uint16_t port, uint32_t domain,
 		    struct moat_export **ret_export, struct moat_error *error)
 {
@@ -249,9 +226,9 @@ int moat_export_new(const char *address, uint16_t port, uint32_t domain,
 
 	if (!exporter)
 		return moat_error_set(error, -ENOMEM, "flows.export: out of memory");
-	exporter->socket = -1;
 	exporter->domain = domain;
-	r = open_socket(exporter, address, port, error);
+	exporter->socket = moat_flow_socket("flows.export", address, port, true, error);
+	r = exporter->socket < 0 ? exporter->socket : 0;
 	if (r == 0) {
 		r = moat_ring_init(&exporter->flows, MOAT_EXPORT_QUEUE,
 				   sizeof(struct moat_flow_record));

@@ -1,20 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "ctl/flows/listen.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "ctl/flows/sflow.h"
+#include "ctl/flows/socket.h"
 #include "dataplane/base/addr.h"
 #include "dataplane/base/cleanup.h"
 #include "dataplane/base/clock.h"
@@ -127,25 +125,12 @@ static void *run(void *userdata)
 
 static int open_socket(struct moat_flow_listener *listener, struct moat_error *error)
 {
-	const struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
-					.ai_socktype = SOCK_DGRAM };
 	const int receive = RECEIVE_BYTES;
-	struct addrinfo *found = NULL;
-	char port[8];
-	int r;
 
-	snprintf(port, sizeof(port), "%u", listener->options.port);
-	r = getaddrinfo(listener->options.address, port, &hints, &found);
-	if (r != 0)
-		return moat_error_set(error, -EINVAL, "flows: %s: %s", listener->options.address,
-				      gai_strerror(r));
-	listener->socket = socket(found->ai_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (listener->socket < 0 || bind(listener->socket, found->ai_addr, found->ai_addrlen) < 0)
-		r = -errno;
-	freeaddrinfo(found);
-	if (r < 0)
-		return moat_error_set(error, r, "flows: %s port %s: %s", listener->options.address,
-				      port, strerror(-r));
+	listener->socket = moat_flow_socket("flows", listener->options.address,
+					    listener->options.port, false, error);
+	if (listener->socket < 0)
+		return listener->socket;
 	(void)setsockopt(listener->socket, SOL_SOCKET, SO_RCVBUF, &receive, sizeof(receive));
 	return 0;
 }

@@ -3,7 +3,6 @@
 """moat-sidecar beside containers: by the cgroups of version 1 and 2 that runtimes make, on overlayfs, by runc
 with its state on disk and by an OCI hook; each event has the right container, and every line is valid OCSF."""
 
-import ctypes
 import json
 import os
 import shutil
@@ -159,7 +158,7 @@ def main():
     hook = os.path.join(directory, "oci.sock")
     runner, has_runc = None, shutil.which("runc") is not None
     if not has_runc:
-        print("runc isn't here: containers are told of by their cgroups alone")
+        print("SKIP: runc is missing: containers are told of by their cgroups alone")
     try:
         check_hook_alone(directory)
         runner = base.Sidecar(directory, "--hook", hook)
@@ -174,7 +173,7 @@ def main():
         if overlaid:
             check_overlay(events)
         else:
-            print("no overlayfs here: layers are not looked at")
+            print("SKIP: no overlayfs here: layers are not looked at")
         for name in runs:
             check_runc(events, name, "hook" if name == "hooked" else "runc")
         if "hooked" in runs:

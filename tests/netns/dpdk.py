@@ -8,16 +8,14 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from moatd import (CLIENT, GATEWAY, MOAT, MOATD, PINS, PREFIX, SERVER, Appliance, balanced, expect, inside, ping, run,
-                   set_up, tear_down, wait_for)  # noqa: E402
+from moatd import (CLIENT, GATEWAY, MOAT, MOATD, PINS, SERVER, Appliance, balanced, expect, inside, main, ping,
+                   run, wait_for)  # noqa: E402
 from wire import TARGET, dpdk_config, left_over  # noqa: E402
 
 NGINX = """daemon off; master_process off; user root; pid {dir}/nginx.pid; error_log stderr warn;
@@ -286,34 +284,13 @@ def test_spread(directory):
         expect(sum(worker["redistributed"] for worker in workers) > 0, "handed on", workers)
 
 
-def main():
-    if os.geteuid() != 0:
-        print("SKIP: needs root")
-        return 77
+def run_all():
     doctor = json.loads(run(MOAT, "doctor", "--json", check=False).stdout)
     if '"libdpdk","state":"good"' not in json.dumps(doctor, separators=(",", ":")):
         print("SKIP: built without DPDK")
         return 77
-    for name, test in sorted(globals().items()):
-        if not name.startswith("test_") or (len(sys.argv) > 1 and name not in sys.argv[1:]):
-            continue
-        directory = tempfile.mkdtemp(prefix=f"{PREFIX}-")
-        try:
-            set_up()
-            begin = time.monotonic()
-            test(directory)
-            print(f"{name} {time.monotonic() - begin:.1f} s", flush=True)
-        except (AssertionError, OSError, KeyError, IndexError, ValueError, subprocess.TimeoutExpired) as error:
-            print(f"{name}: {type(error).__name__}: {error}")
-            log = os.path.join(directory, "log")
-            if os.path.exists(log):
-                with open(log, encoding="utf-8") as lines:
-                    print(lines.read())
-            return 1
-        finally:
-            tear_down(directory)
-    return 0
+    return main(globals())
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_all())

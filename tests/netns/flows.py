@@ -10,11 +10,11 @@ import socket
 import struct
 import subprocess
 import sys
-import threading
 import time
 
 import moatd
-from moatd import CLIENT, GATEWAY, LIBC, CLONE_NEWNET, Appliance, balanced, expect, inside, run, wait_for
+from moatd import CLIENT, GATEWAY, Appliance, balanced, expect, inside, run, wait_for
+from wire import in_namespace
 
 EXPORTER, COLLECTOR = "127.0.0.1", "127.0.0.1"
 SCANNER = "198.51.100.66"
@@ -114,22 +114,6 @@ def sflow(sequence, frames, rate):
         body = struct.pack("!IIIIIIII", sequence * 100 + number, 1, rate, rate * (sequence * 100 + number), 0, 1, 2, 1)
         samples += struct.pack("!II", 1, len(body) + len(record)) + body + record
     return struct.pack("!II4sIIII", 5, 1, socket.inet_aton("192.0.2.1"), 0, sequence, sequence * 1000, len(frames)) + samples
-
-
-def in_namespace(name, body):
-    """Runs body() in a thread of that namespace and returns what it returns."""
-    result = []
-
-    def run_there():
-        with open(f"/run/netns/{name}", "rb") as handle:
-            expect(LIBC.setns(handle.fileno(), CLONE_NEWNET) == 0, "setns")
-        result.append(body())
-
-    thread = threading.Thread(target=run_there)
-    thread.start()
-    thread.join(60)
-    expect(result, "the thread ends")
-    return result[0]
 
 
 def test_sflow(directory):

@@ -11,7 +11,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 
 import moatd
@@ -280,31 +279,5 @@ def test_killed(directory):
         shutil.rmtree(os.path.join(directory, "state"))
 
 
-def main():
-    if os.geteuid() != 0:
-        print("SKIP: needs root")
-        return 77
-    tests = {name: test for name, test in globals().items() if name.startswith("test_")}
-    for name, test in tests.items():
-        if len(sys.argv) > 1 and name not in sys.argv[1:]:
-            continue
-        directory = tempfile.mkdtemp(prefix=moatd.PREFIX)
-        try:
-            moatd.set_up()
-            begin = time.monotonic()
-            test(directory)
-            print(f"{name} {time.monotonic() - begin:.1f} s", flush=True)
-        except (AssertionError, KeyError, OSError, ValueError, subprocess.TimeoutExpired) as error:
-            print(f"FAIL {name}: {type(error).__name__}: {error}")
-            log = os.path.join(directory, "log")
-            if os.path.exists(log):
-                with open(log, encoding="utf-8") as lines:
-                    print(lines.read())
-            return 1
-        finally:
-            moatd.tear_down(directory)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(moatd.main(globals()))

@@ -5,14 +5,12 @@ their rule; a driver or kernel that refuses is quoted, and the rule holds in sof
 into a card."""
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from moatd import CLIENT, GATEWAY, PINS, PREFIX, Appliance, expect, inside, run, set_up, tear_down, wait_for  # noqa: E402
+from moatd import CLIENT, GATEWAY, PINS, Appliance, expect, inside, main, run, wait_for  # noqa: E402
 from wire import TARGET, config as wire_config, dpdk_config  # noqa: E402
 
 TAP = "mtap0"
@@ -132,28 +130,5 @@ def test_refused_xdp(directory):
     refuses(directory, wire_config(directory).replace("peer: w1,", "peer: w1, offload: true,"), "w0", "xdp")
 
 
-def main():
-    if os.geteuid() != 0:
-        print("SKIP: needs root")
-        return 77
-    for name, test in sorted(globals().items()):
-        if not name.startswith("test_") or (len(sys.argv) > 1 and name not in sys.argv[1:]):
-            continue
-        directory = tempfile.mkdtemp(prefix=f"{PREFIX}-")
-        try:
-            set_up()
-            # a skipped test is no pass where it is all that was asked for
-            if test(directory) == 77 and len(sys.argv) > 1:
-                return 77
-            print(name, flush=True)
-        except (AssertionError, OSError, KeyError, IndexError, ValueError, subprocess.TimeoutExpired) as error:
-            print(f"{name}: {type(error).__name__}: {error}")
-            return 1
-        finally:
-            tear_down(directory)
-            shutil.rmtree(directory, ignore_errors=True)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(globals()))

@@ -10,10 +10,10 @@ import socket
 import struct
 import sys
 import tempfile
-import threading
 
 import moatd as lab
 from moatd import GATEWAY, MOAT, PINS, expect, inside, run, wait_for
+from wire import in_namespace
 
 BUILD = os.environ.get("MOAT_BUILD", "build")
 STRANGER = os.path.abspath(os.path.join(BUILD, "tests/netns/netns-gate"))
@@ -145,17 +145,13 @@ def test_replace(directory):
 def send_frames(name, count):
     """UDP of as many flows out of an interface of the gateway's namespace."""
     def body():
-        with open(f"/run/netns/{GATEWAY}", "rb") as handle:
-            expect(lab.LIBC.setns(handle.fileno(), lab.CLONE_NEWNET) == 0, "setns")
         with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as out:
             out.bind((name, 0))
             for port in range(count):
                 head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 28, 0, 0, 64, 17, 0, bytes((192, 0, 2, 1)), bytes((192, 0, 2, 2)))
                 out.send(b"\2" * 12 + b"\x08\x00" + head + struct.pack("!HHHH", 1024 + port, 9, 8, 0))
 
-    thread = threading.Thread(target=body)
-    thread.start()
-    thread.join(10)
+    in_namespace(GATEWAY, body)
 
 
 def test_queues(directory):

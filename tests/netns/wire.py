@@ -16,7 +16,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from moatd import (CLIENT, CLONE_NEWNET, GATEWAY, LIBC, MOAT, MOATD, PINS, PREFIX, SERVER, SLOW, Appliance, balanced,
-                   expect, inside, link, ping, run, set_up, tear_down, wait_for)  # noqa: E402
+                   expect, inside, link, main, ping, run, wait_for)  # noqa: E402
 
 TARGET = "10.78.3.2"
 GAP_MAX = 2.0 if SLOW else 0.3
@@ -304,30 +304,5 @@ def test_dpdk_refused(directory):
             shutil.rmtree(other, ignore_errors=True)
 
 
-def main():
-    if os.geteuid() != 0:
-        print("SKIP: needs root")
-        return 77
-    for name, test in sorted(globals().items()):
-        if not name.startswith("test_") or (len(sys.argv) > 1 and name not in sys.argv[1:]):
-            continue
-        directory = tempfile.mkdtemp(prefix=f"{PREFIX}-")
-        try:
-            set_up()
-            begin = time.monotonic()
-            test(directory)
-            print(f"{name} {time.monotonic() - begin:.1f} s", flush=True)
-        except (AssertionError, OSError, KeyError, IndexError, ValueError) as error:
-            print(f"{name}: {type(error).__name__}: {error}")
-            log = os.path.join(directory, "log")
-            if os.path.exists(log):
-                with open(log, encoding="utf-8") as lines:
-                    print(lines.read())
-            return 1
-        finally:
-            tear_down(directory)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(globals()))

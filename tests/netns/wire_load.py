@@ -12,13 +12,12 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from moatd import (CLIENT, GATEWAY, PREFIX, SERVER, SLOW, Appliance, balanced, expect, inside, link, ping, run, set_up,
-                   tear_down, wait_for)  # noqa: E402
+from moatd import (CLIENT, GATEWAY, SERVER, SLOW, Appliance, balanced, expect, inside, main, ping, run,
+                   wait_for)  # noqa: E402
 from wire import (GAP_MAX, STOPPED, TARGET, Probe, bypassed, calm, config, in_namespace, ready,  # noqa: E402
                   stack_saw)
 
@@ -324,30 +323,5 @@ def since(probe, what):
     return time.monotonic() - begin
 
 
-def main():
-    if os.geteuid() != 0:
-        print("SKIP: needs root")
-        return 77
-    for name, test in sorted(globals().items()):
-        if not name.startswith("test_") or (len(sys.argv) > 1 and name not in sys.argv[1:]):
-            continue
-        directory = tempfile.mkdtemp(prefix=f"{PREFIX}-")
-        try:
-            set_up()
-            begin = time.monotonic()
-            test(directory)
-            print(f"{name} {time.monotonic() - begin:.1f} s", flush=True)
-        except (AssertionError, OSError, KeyError, IndexError, ValueError) as error:
-            print(f"{name}: {type(error).__name__}: {error}")
-            log = os.path.join(directory, "log")
-            if os.path.exists(log):
-                with open(log, encoding="utf-8") as lines:
-                    print(lines.read())
-            return 1
-        finally:
-            tear_down(directory)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(globals()))

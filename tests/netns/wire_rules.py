@@ -4,11 +4,9 @@
 place, and what a reload changes."""
 
 import os
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 import time
 
 import moatd
@@ -142,32 +140,5 @@ def test_challenge(directory):
     server.close()
 
 
-def main():
-    if os.geteuid() != 0:
-        print("SKIP: needs root")
-        return 77
-    for name, test in list(globals().items()):
-        if not name.startswith("test_") or (len(sys.argv) > 1 and name not in sys.argv[1:]):
-            continue
-        directory = tempfile.mkdtemp(prefix=moatd.PREFIX)
-        try:
-            moatd.set_up()
-            ready()
-            begin = time.monotonic()
-            test(directory)
-            print(f"{name} {time.monotonic() - begin:.1f} s", flush=True)
-        except (AssertionError, KeyError, OSError, ValueError) as error:
-            print(f"FAIL {name}: {type(error).__name__}: {error}")
-            log = os.path.join(directory, "log")
-            if os.path.exists(log):
-                with open(log, encoding="utf-8") as lines:
-                    print(lines.read())
-            return 1
-        finally:
-            moatd.tear_down(directory)
-            shutil.rmtree(directory, ignore_errors=True)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(moatd.main(globals(), ready))
